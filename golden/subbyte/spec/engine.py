@@ -1,0 +1,237 @@
+"""`EngineConfig`: everything that a generated engine depends on, its checks and its resource ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from subbyte.spec.weights import WeightSet
+
+WORD_BITS = 64
+WORD_NIBBLES = WORD_BITS // 4
+PARAM_BITS = 48
+"""Bias 28, multiplier fraction 15, shift 5 (see `subbyte.spec.program`)."""
+
+
+class Family(enum.Enum):
+    """FPGA family; decides primitives (SPRAM, SB_MAC16) and memory shapes."""
+
+    ICE40 = "ice40"
+    ECP5 = "ecp5"
+
+
+class Lane(enum.Enum):
+    """Arithmetic of a lane. An operand has `operand_bits` bits."""
+
+    DIGIT = "digit"  #: two signed radix-4 weight digits times an unsigned operand
+    SHIFT = "shift"  #: weight << exponent; operand = {nonzero, exponent}
+
+
+class EngineError(ValueError):
+    """An engine configuration that cannot be built; names the rule and the value."""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """One engine: an array of K lanes x M columns x P pixels and the memories around it.
+
+    Parameters
+    ----------
+    name : str
+    family : Family
+    lane : Lane
+    k, m, p : int
+        Lanes (reduction), columns (output channels), pixels. Powers of two: K 4..64, M 1..8, P 1..8.
+    r : int
+        Requantizer lanes, results per cycle; divides P.
+    operand_bits : int
+        LA, bits of a lane's operand. digit: 4, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent).
+    acc_bits : int
+        Accumulator width, 28 (fixed by the parameter word).
+    fill_nibbles : int
+        F, nibbles that the gather unit moves per cycle: 4, 8 or 16, at most K.
+    memory_words, ring_rows, tile_words, param_entries : int
+        Depths of main memory (64-bit words), weight buffer (rows of K*M weights), activation tile
+        (K operands a word, one bank per pixel) and requantizer parameters (channels). Powers of two.
+    table_slots, lut_slots : int
+        Decode tables (16 entries) and requantizer tables (2**lut_bits entries). Powers of two.
+    lut_bits : int
+        Bits of the value that addresses a requantizer table, 6..10.
+    """
+
+    name: str
+    family: Family
+    lane: Lane
+    k: int = 16
+    m: int = 4
+    p: int = 1
+    r: int = 1
+    operand_bits: int = 6
+    acc_bits: int = 28
+    fill_nibbles: int = 4
+    memory_words: int = 16384
+    ring_rows: int = 256
+    tile_words: int = 256
+    param_entries: int = 256
+    table_slots: int = 32
+    lut_slots: int = 4
+    lut_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family):
+            raise TypeError(f"Engine family must be a Family, not {self.family!r}")
+        if not isinstance(self.lane, Lane):
+            raise TypeError(f"Engine lane must be a Lane, not {self.lane!r}")
+        for key, low, high in (
+            ("k", 4, 64), ("m", 1, 8), ("p", 1, 8), ("r", 1, 8), ("fill_nibbles", 4, 16),
+            ("memory_words", 256, 65536), ("ring_rows", 16, 4096), ("tile_words", 16, 4096),
+            ("param_entries", 16, 4096), ("table_slots", 2, 64), ("lut_slots", 1, 16),
+        ):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"Engine {key} must be an integer, not {value!r}")
+            if not low <= value <= high or value & (value - 1):
+                raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
+        widths = (4, 6, 8) if self.lane is Lane.DIGIT else (3, 4)
+        if self.operand_bits not in widths:
+            raise EngineError(
+                f"Engine operand_bits of a {self.lane.value} lane must be one of {widths}, not {self.operand_bits!r}"
+            )
+        if self.acc_bits != 28:
+            raise EngineError(f"Engine acc_bits must be 28, not {self.acc_bits!r}")
+        if self.p % self.r:
+            raise EngineError(f"Engine r must divide p = {self.p}, not {self.r}")
+        if self.fill_nibbles > self.k:
+            raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
+        if not isinstance(self.lut_bits, int) or not 6 <= self.lut_bits <= 10:
+            raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
+        for resource, used, available in self.ledger():
+            if used > available:
+                raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
+
+    @property
+    def lanes(self) -> int:
+        """Multiply-accumulates per cycle, K * M * P."""
+        return self.k * self.m * self.p
+
+    @property
+    def weight_set(self) -> WeightSet:
+        """Weights that a lane can hold."""
+        return WeightSet.DIGIT4 if self.lane is Lane.DIGIT else WeightSet.LIN4
+
+    @property
+    def row_words(self) -> int:
+        """Main-memory words of one weight row (K*M four-bit codes, padded to whole words)."""
+        return -(-self.k * self.m * 4 // WORD_BITS)
+
+    @property
+    def nibble_address_bits(self) -> int:
+        """Bits of a nibble address into main memory."""
+        return (self.memory_words * WORD_NIBBLES - 1).bit_length()
+
+    @property
+    def largest_operand(self) -> int:
+        """Largest integer that one operand can stand for."""
+        return (1 << self.operand_bits) - 1 if self.lane is Lane.DIGIT else 1 << ((1 << (self.operand_bits - 1)) - 1)
+
+    def operand_value(self, operand: int) -> int:
+        """Integer that an operand code stands for: itself, or {nonzero, e} -> 2**e or 0."""
+        if self.lane is Lane.DIGIT:
+            return operand
+        top = 1 << (self.operand_bits - 1)
+        return 1 << (operand - top) if operand & top else 0
+
+    def ledger(self) -> list[tuple[str, int, int]]:
+        """(resource, used, available) of the memories and multipliers, from this configuration alone.
+
+        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. ECP5-25F: 56 DP16KD, 28 MULT18.
+        LUTs are measured, not estimated: see docs/cost.
+        """
+        if self.family is Family.ICE40:
+            def blocks(width: int, depth: int) -> int:
+                return min(-(-width // w) * -(-depth // d) for w, d in ((16, 256), (8, 512), (4, 1024)))
+
+            ebr = (
+                blocks(self.k * self.m * 4, self.ring_rows)
+                + self.p * -(-self.k * self.operand_bits // 16) * -(-self.tile_words // 256)
+                + blocks(PARAM_BITS, self.param_entries)
+                + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
+                + self.r * blocks(4, self.lut_slots << self.lut_bits)
+            )
+            return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4),
+                    ("DSP", self.m * self.p + 2 * self.r, 8)]
+
+        def ram(width: int, depth: int) -> int:
+            return min(-(-width // w) * -(-depth // d) for w, d in ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192)))
+
+        total = (
+            ram(WORD_BITS, self.memory_words) + ram(self.k * self.m * 4, self.ring_rows)
+            + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(PARAM_BITS, self.param_entries)
+        )
+        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r, 28)]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return {k: v.value if isinstance(v, enum.Enum) else v for k, v in dataclasses.asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: dict[str, object]) -> EngineConfig:
+        """Inverse of `to_dict`. EngineError names an unknown key, family or lane."""
+        known = {f.name for f in dataclasses.fields(EngineConfig)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise EngineError(f"Engine configuration has no field {', '.join(unknown)}; fields: {', '.join(sorted(known))}")
+        missing = sorted({"name", "family", "lane"} - set(values))
+        if missing:
+            raise EngineError(f"Engine configuration lacks {', '.join(missing)}")
+        merged = dict(values)
+        for key, kind in (("family", Family), ("lane", Lane)):
+            try:
+                merged[key] = kind(merged[key])
+            except ValueError:
+                choices = ", ".join(str(e.value) for e in kind)
+                raise EngineError(f"Engine {key} must be one of {choices}, not {merged[key]!r}") from None
+        return EngineConfig(**merged)  # type: ignore[arg-type]
+
+    def digest(self) -> str:
+        """sha256 of the configuration without its name, hexadecimal."""
+        values = {k: v for k, v in self.to_dict().items() if k != "name"}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+PRESETS: dict[str, EngineConfig] = {
+    e.name: e
+    for e in (
+        EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
+        EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
+        EngineConfig(
+            "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
+            ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
+        ),
+    )
+}
+
+
+def load_engine(name: str) -> EngineConfig:
+    """A preset by name, or a TOML file whose top-level keys are the fields of `EngineConfig`.
+
+    EngineError when there is neither, or when the file is not valid.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise EngineError(f"Engine must be one of {', '.join(PRESETS)} or a .toml file, not {name!r}")
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EngineError(f"Engine file {name}: {error}") from None
+    try:
+        return EngineConfig.from_dict({"name": path.stem, **values})
+    except TypeError as error:
+        raise EngineError(f"Engine file {name}: {error}") from None

@@ -1,0 +1,124 @@
+"""Number formats: what the integer codes of a tensor mean (numerics.md, decisions and B1)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(enum.Enum):
+    """Family of a number format."""
+
+    LIN = "lin"  #: code c stands for the integer c - zero_point
+    LOG = "log"  #: code c stands for table[c], powers of 2 or of sqrt 2, code 0 is zero
+    CODEBOOK = "codebook"  #: code c stands for table[c], any increasing table with table[0] = 0
+    ACC = "acc"  #: accumulator: a signed integer of `bits` bits, never stored in packed memory
+
+
+def _check_int(subject: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{subject} must be an integer, not {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{subject} must be in {low}..{high}, not {value}")
+
+
+@dataclass(frozen=True)
+class TensorFormat:
+    """Format of an activation tensor. Codes are always unsigned integers 0 .. 2**bits - 1.
+
+    The real number of code c is ``scale * operand(c)``; `operand` is ``c - zero_point`` for LIN and
+    ``table[c]`` for LOG and CODEBOOK. Signed linear tensors are stored with a zero point (128 at 8
+    bits), so the engine sees unsigned codes only.
+
+    Parameters
+    ----------
+    kind : Kind
+    bits : int
+        LIN 1..8; LOG and CODEBOOK 1..4 (16-entry tables); ACC 8..64.
+    scale : float
+        Real value of one operand unit, > 0. Not used by integer arithmetic.
+    zero_point : int
+        LIN only, 0 .. 2**bits - 1; 0 for the other kinds.
+    table : tuple of int
+        LOG, CODEBOOK: 2**bits non-decreasing operands, table[0] = 0. Empty for LIN and ACC.
+    pad_code : int
+        Code of a padded position; real zero is `zero_point` for LIN and 0 for tables.
+    """
+
+    kind: Kind
+    bits: int
+    scale: float = 1.0
+    zero_point: int = 0
+    table: tuple[int, ...] = ()
+    pad_code: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, Kind):
+            raise TypeError(f"Format kind must be a Kind, not {self.kind!r}")
+        low, high = {Kind.LIN: (1, 8), Kind.ACC: (8, 64)}.get(self.kind, (1, 4))
+        _check_int(f"Bits of a {self.kind.name} format", self.bits, low, high)
+        if not (isinstance(self.scale, (int, float)) and np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"Format scale must be a finite number above 0, not {self.scale!r}")
+        if self.kind is Kind.ACC:
+            return
+        top = (1 << self.bits) - 1
+        _check_int("Zero point", self.zero_point, 0, top if self.kind is Kind.LIN else 0)
+        _check_int("Pad code", self.pad_code, 0, top)
+        if self.kind is Kind.LIN:
+            if self.table:
+                raise ValueError(f"A LIN format has no table, not {self.table!r}")
+            return
+        if len(self.table) != top + 1:
+            raise ValueError(f"A {self.bits}-bit table must have {top + 1} entries, not {len(self.table)}")
+        for value in self.table:
+            _check_int("Table entry", value, 0, (1 << 16) - 1)
+        if self.table[0] != 0 or any(a > b for a, b in zip(self.table, self.table[1:], strict=False)):
+            raise ValueError(f"A table must start at 0 and not decrease, not {self.table!r}")
+
+    @property
+    def nibbles(self) -> int:
+        """Nibbles of one code in packed memory: 1 up to four bits, else 2."""
+        return 1 if self.bits <= 4 else 2
+
+    def operands(self) -> NDArray[np.int64]:
+        """Integer operand of every code, shape (2**bits,), int64. ValueError for ACC."""
+        if self.kind is Kind.ACC:
+            raise ValueError("An ACC format has no codes")
+        if self.kind is Kind.LIN:
+            return np.arange(1 << self.bits, dtype=np.int64) - self.zero_point
+        return np.asarray(self.table, dtype=np.int64)
+
+    def bounds(self) -> tuple[int, int]:
+        """Smallest and largest operand (for ACC: of the two's complement range)."""
+        if self.kind is Kind.ACC:
+            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        values = self.operands()
+        return int(values[0]), int(values[-1])
+
+
+def linear(bits: int, scale: float = 1.0, zero_point: int = 0) -> TensorFormat:
+    """Linear format whose padding is real zero."""
+    return TensorFormat(Kind.LIN, bits, scale, zero_point, (), zero_point)
+
+
+def log2_table(bits: int, span: int | None = None) -> tuple[int, ...]:
+    """Base-2 table (numerics.md B1, LOGU): 0, 1, 2, 4 ...; exponents above `span` repeat the top."""
+    top = (1 << bits) - 2 if span is None else span
+    return (0, *(1 << min(code, top) for code in range((1 << bits) - 1)))
+
+
+def half_octave_table(bits: int, largest: int) -> tuple[int, ...]:
+    """Half-octave table: T[c] = round(largest * 2**((c - cmax)/2)), T[0] = 0 (numerics.md, decision 3).
+
+    Rounding is half up. Small entries may repeat; a repeated operand has one code that is emitted.
+    """
+    top = (1 << bits) - 1
+    return (0, *(int(np.floor(largest * 2.0 ** ((code - top) / 2) + 0.5)) for code in range(1, top + 1)))
+
+
+def accumulator(bits: int = 28, scale: float = 1.0) -> TensorFormat:
+    """Format of a tensor of accumulators."""
+    return TensorFormat(Kind.ACC, bits, scale)

@@ -1,0 +1,253 @@
+"""`Program`: what the engine executes. Descriptors, memory images, tensor layouts, and their encoding.
+
+Main memory is an array of 64-bit words; nibble n of a word is its bits 4n .. 4n+3. Word 0 is the
+header, each pass follows in six words (fill, fill, fill, compute, drain, drain), then a word of zeros.
+A pass computes some column groups (M output channels each) of one layer for all of its pixels.
+docs/engine.md tells what the units do with these fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
+from subbyte.spec.frames import Space
+
+PASS_WORDS = 6
+
+# name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
+HEADER_FIELDS = {"weight_word": 20, "rows": 24, "pinned": 1}
+FILL_FIELDS = (
+    {"address": 20, "segment": 14, "byte": 1, "planes": 3, "slot": 6, "ky": 6, "wx": 4, "wy": 4, "valid": 1, "wait": 1},
+    {"px": 10, "py": 10, "step_ky": 20, "step_wx": 20},
+    {"step_wy": 20, "step_px": 20, "step_py": 20},
+)
+COMPUTE_FIELDS = ({"words": 10, "rows": 1, "planes": 3, "radix": 1, "windows": 8, "groups": 10, "pixel_groups": 18},)
+DRAIN_FIELDS = (
+    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 18},
+    {"groups": 10, "px": 10, "step_px": 20, "step_py": 20},
+)
+PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
+
+
+def pack_fields(layout: dict[str, int], values: dict[str, int]) -> int:
+    """Fields packed from bit 0 upwards. ValueError names a field whose value does not fit."""
+    word, position = 0, 0
+    for name, bits in layout.items():
+        value = values[name]
+        if not 0 <= value < 1 << bits:
+            raise ValueError(f"Field {name} must be in 0..{(1 << bits) - 1}, not {value}")
+        word |= value << position
+        position += bits
+    return word
+
+
+def unpack_fields(layout: dict[str, int], word: int) -> dict[str, int]:
+    """Inverse of `pack_fields`."""
+    values = {}
+    for name, bits in layout.items():
+        values[name] = word & ((1 << bits) - 1)
+        word >>= bits
+    return values
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Gather unit: for every pixel (py, px), window position (wy, wx) and kernel row, one segment.
+
+    `address` is the nibble address of the first segment; after a segment one step is added to it, that
+    of the innermost loop (ky, wx, wy, px, py) that continues; steps are modulo 2**20 and include the
+    way back of the loops inside. Counts are stored minus one, except `segment`, the codes of a segment.
+    `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
+    only when all earlier passes have written their results.
+    """
+
+    address: int
+    segment: int
+    byte: int
+    planes: int
+    slot: int
+    ky: int
+    wx: int
+    wy: int
+    wait: int
+    px: int
+    py: int
+    step_ky: int
+    step_wx: int
+    step_wy: int
+    step_px: int
+    step_py: int
+    valid: int = 1
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Array: for every group of P pixels, column group, window position, word, weight row and plane, one step.
+
+    `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
+    planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
+    """
+
+    words: int
+    rows: int
+    planes: int
+    radix: int
+    windows: int
+    groups: int
+    pixel_groups: int
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Requantizer and writer. `address`: nibble address of channel 0 of this pass at pixel 0.
+
+    `param`: entry of the first channel. `pixels`, `groups`, `px` minus one. A group's M codes go to
+    address + pixel offset + group * M * (nibbles of a code); the pixel offset grows by `step_px`, at
+    the end of a row of `px` pixels by `step_py` (modulo 2**20).
+    """
+
+    address: int
+    byte: int
+    lut: int
+    lut_slot: int
+    zero_point: int
+    param: int
+    pixels: int
+    groups: int
+    px: int
+    step_px: int
+    step_py: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One descriptor. `layer`: names of the IR layers it serves, joined by +; `tensor`: what it writes."""
+
+    layer: str
+    tensor: str
+    fill: Fill
+    compute: Compute
+    drain: Drain
+
+    def encode(self) -> list[int]:
+        """The six words."""
+        return [
+            pack_fields(layout, dataclasses.asdict(unit))
+            for unit, layouts in ((self.fill, FILL_FIELDS), (self.compute, COMPUTE_FIELDS), (self.drain, DRAIN_FIELDS))
+            for layout in layouts
+        ]
+
+
+@dataclass(frozen=True)
+class TensorLayout:
+    """Where a code tensor lies: channels last, rows of `width + left + right` pixels, a border of pad codes.
+
+    address : nibble address of the border's first code, a multiple of 16
+    height, width, channels : the tensor proper
+    pitch : codes from one pixel to the next, >= channels
+    nibbles : 1 or 2 per code, low nibble first
+    border : (top, left, bottom, right) pixels, holding `pad_code`
+    """
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    pitch: int
+    nibbles: int
+    border: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_code: int = 0
+
+    @property
+    def row_nibbles(self) -> int:
+        """Nibbles from one row to the next."""
+        return (self.width + self.border[1] + self.border[3]) * self.pitch * self.nibbles
+
+    @property
+    def rows(self) -> int:
+        """Rows, border included."""
+        return self.height + self.border[0] + self.border[2]
+
+    @property
+    def words(self) -> int:
+        """Words of main memory."""
+        return -(-self.rows * self.row_nibbles // WORD_NIBBLES)
+
+    @property
+    def origin(self) -> int:
+        """Nibble address of pixel (0, 0), channel 0."""
+        return self.address + self.border[0] * self.row_nibbles + self.border[1] * self.pitch * self.nibbles
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network scheduled for one engine.
+
+    Parameters
+    ----------
+    engine : EngineConfig
+    passes : in execution order
+    weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row
+    weight_word : first word of the weights in main memory
+    pinned : True when all rows fit the weight buffer, which is then filled once
+    params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
+    tables : int64 (slots, 2, 16): operands of even and odd nibbles
+    luts : int64 (slots, 2**lut_bits): codes
+    layouts : tensor name -> TensorLayout
+    input, output : tensor names
+    """
+
+    engine: EngineConfig
+    passes: tuple[Pass, ...]
+    weights: NDArray[np.uint64] = field(repr=False)
+    weight_word: int
+    pinned: bool
+    params: NDArray[np.int64] = field(repr=False)
+    tables: NDArray[np.int64] = field(repr=False)
+    luts: NDArray[np.int64] = field(repr=False)
+    layouts: dict[str, TensorLayout] = field(repr=False)
+    input: str
+    output: str
+
+    def descriptor_words(self) -> NDArray[np.uint64]:
+        """Header, passes and the closing zero, uint64."""
+        header = pack_fields(
+            HEADER_FIELDS,
+            {"weight_word": self.weight_word, "rows": len(self.weights), "pinned": int(self.pinned)},
+        )
+        words = [header, *(word for p in self.passes for word in p.encode()), 0]
+        return np.array(words, dtype=np.uint64)
+
+    def param_words(self) -> NDArray[np.uint64]:
+        """48-bit parameter entries, uint64."""
+        return np.array(
+            [
+                pack_fields(PARAM_FIELDS, {"bias": int(b) % (1 << 28), "fraction": int(m) - (1 << 15), "shift": int(s)})
+                for b, m, s in self.params
+            ],
+            dtype=np.uint64,
+        )
+
+    def image(self) -> list[tuple[Space, int, NDArray[np.uint16]]]:
+        """Everything to load before the first run: (space, unit address, units), main memory first.
+
+        Borders hold their pad codes; the insides of tensors are not part of the image but for zeros.
+        """
+        from subbyte.spec.packing import blank_tensor
+
+        parts = [
+            (Space.MAIN, 0, self.descriptor_words().view("<u2")),
+            (Space.MAIN, 4 * self.weight_word, self.weights.reshape(-1).view("<u2")),
+        ]
+        for layout in self.layouts.values():
+            if any(layout.border):
+                parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
+        parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))
+        parts.append((Space.TABLES, 0, self.tables.reshape(-1).astype("<u2")))
+        parts.append((Space.LUTS, 0, self.luts.reshape(-1).astype("<u2")))
+        return [(space, address, units.astype(np.uint16)) for space, address, units in parts if len(units)]
