@@ -87,14 +87,14 @@ class EngineConfig:
             raise TypeError(f"Engine family must be a Family, not {self.family!r}")
         if not isinstance(self.lane, Lane):
             raise TypeError(f"Engine lane must be a Lane, not {self.lane!r}")
+        for key in ("operand_bits", "acc_bits", "lut_bits"):
+            self._check_integer(key)
         for key, low, high in (
             ("k", 4, 64), ("m", 1, 8), ("p", 1, 8), ("r", 1, 8), ("fill_nibbles", 4, 16),
             ("memory_words", 256, 65536), ("ring_rows", 16, 4096), ("tile_words", 16, 4096),
             ("param_entries", 16, 4096), ("table_slots", 2, 64), ("lut_slots", 1, 16),
         ):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Engine {key} must be an integer, not {value!r}")
+            value = self._check_integer(key)
             if not low <= value <= high or value & (value - 1):
                 raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
         widths = (4, 6, 8) if self.lane is Lane.DIGIT else (3, 4)
@@ -108,11 +108,17 @@ class EngineConfig:
             raise EngineError(f"Engine r must divide p = {self.p}, not {self.r}")
         if self.fill_nibbles > self.k:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
-        if not isinstance(self.lut_bits, int) or not 6 <= self.lut_bits <= 10:
+        if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
+
+    def _check_integer(self, key: str) -> int:
+        value = getattr(self, key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"Engine {key} must be an integer, not {value!r}")
+        return value
 
     @property
     def lanes(self) -> int:
@@ -167,7 +173,8 @@ class EngineConfig:
                     ("DSP", self.m * self.p + 2 * self.r, 8)]
 
         def ram(width: int, depth: int) -> int:
-            return min(-(-width // w) * -(-depth // d) for w, d in ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192)))
+            shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
+            return min(-(-width // w) * -(-depth // d) for w, d in shapes)
 
         total = (
             ram(WORD_BITS, self.memory_words) + ram(self.k * self.m * 4, self.ring_rows)
@@ -185,7 +192,8 @@ class EngineConfig:
         known = {f.name for f in dataclasses.fields(EngineConfig)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise EngineError(f"Engine configuration has no field {', '.join(unknown)}; fields: {', '.join(sorted(known))}")
+            fields = ", ".join(sorted(known))
+            raise EngineError(f"Engine configuration has no field {', '.join(unknown)}; fields: {fields}")
         missing = sorted({"name", "family", "lane"} - set(values))
         if missing:
             raise EngineError(f"Engine configuration lacks {', '.join(missing)}")

@@ -12,7 +12,8 @@ def _units(nibbles: NDArray[np.int64], words: int) -> NDArray[np.uint16]:
     padded = np.zeros(words * 16, dtype=np.int64)
     padded[: len(nibbles)] = nibbles
     quads = padded.reshape(-1, 4)
-    return (quads << np.array([0, 4, 8, 12])).sum(axis=1).astype(np.uint16)
+    units: NDArray[np.uint16] = (quads << np.array([0, 4, 8, 12])).sum(axis=1).astype(np.uint16)
+    return units
 
 
 def pack_tensor(layout: TensorLayout, codes: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -46,7 +47,7 @@ def blank_tensor(layout: TensorLayout) -> NDArray[np.uint16]:
 
 def unpack_tensor(layout: TensorLayout, units: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Inverse of `pack_tensor`: codes (height, width, channels), int64, border and padding dropped."""
-    flat = ((units.astype(np.int64)[:, None] >> np.array([0, 4, 8, 12])) & 15).reshape(-1)
+    flat: NDArray[np.int64] = ((units.astype(np.int64)[:, None] >> np.array([0, 4, 8, 12])) & 15).reshape(-1)
     flat = flat[: layout.rows * layout.row_nibbles]
     if layout.nibbles == 2:
         flat = flat[0::2] | (flat[1::2] << 4)

@@ -34,15 +34,15 @@ def table_thresholds(
     Entry t - 1 is the smallest v that is at or above the border between table[t-1] and table[t], from
     exact rationals (squares for LOG_NEAREST). code(v) = number of thresholds <= v. FLOOR is exact in y
     for any guard, LIN_NEAREST for guard_bits >= 1; LOG_NEAREST is defined on v (numerics.md B4). Equal
-    neighbours never separate: the higher code gets the next border above, so only the highest code of a
-    run of equal operands above zero is emitted; repeats of zero are never emitted but for code 0.
+    operands share the border below their run, so of a run above zero only the highest code is emitted;
+    of repeats of zero only code 0 is.
 
     Returns
     -------
     int64, shape (len(table) - 1,), non-decreasing.
     """
     unit = 1 << guard_bits
-    result = []
+    result: list[int | None] = []
     for low, high in zip(table, table[1:], strict=False):
         if high == 0:
             result.append(None)  # an extra zero: skipped together with the next real border
@@ -58,13 +58,10 @@ def table_thresholds(
             while root * root < square:
                 root += 1
             result.append(root)
-    following = None
-    for index in reversed(range(len(result))):
-        value = result[index]
-        # Equal operands share the lower border of their run; leading zeros share the first real one.
-        following = value if value is not None else following
-        result[index] = following if following is not None else unit * (table[-1] + 1)
-    ordered = np.asarray(result, dtype=np.int64)
+    # Equal operands share the lower border of their run; leading zeros share the first real one,
+    # which nothing reaches when the table is all zeros.
+    first = next((value for value in result if value is not None), int(np.iinfo(np.int64).max))
+    ordered = np.array([first if value is None else value for value in result], dtype=np.int64)
     for index in range(1, len(ordered)):
         if table[index + 1] == table[index] and table[index] > 0:
             ordered[index] = ordered[index - 1]

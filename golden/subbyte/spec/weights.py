@@ -101,4 +101,5 @@ def complement_excess(
     if weight_set is WeightSet.LIN4:
         return np.zeros_like(code)
     excess = (1 << (operand_bits + 1)) - 1
-    return excess * (((code & 3) == 3).astype(np.int64) + 4 * (((code >> 2) & 2) >> 1))
+    negative: NDArray[np.int64] = ((code & 3) == 3).astype(np.int64) + 4 * (((code >> 2) & 2) >> 1)
+    return excess * negative

@@ -1,0 +1,71 @@
+# Everything runs in VENV, made on first use. Stamps make the second call quick.
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN := $(VENV)/bin/
+ROOTS := golden hw flow sim boards train
+
+# Prints the apt packages that are missing, one line each, and fails if there are any.
+define CHECK
+missing=0; need() { echo "missing: $$1 (apt install $$2)" >&2; missing=1; }; \
+if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+  need "Python 3.11 or newer as '$(PYTHON)'" python3.11; need "its venv module" python3.11-venv; \
+  need "its shared library" libpython3.11; \
+else \
+  version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+  folders=$$($(PYTHON) -c 'import sys, sysconfig; print(sysconfig.get_config_var("LIBDIR"), sys.base_prefix + "/lib")'); \
+  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "venv of Python $$version" python$$version-venv; \
+  find $$folders /usr/lib /lib /usr/local/lib -name "libpython$$version*.so*" 2>/dev/null | grep -q . \
+    || need "shared library of Python $$version, which cocotb needs" libpython$$version; \
+fi; \
+command -v g++ >/dev/null || need "g++, which Verilator needs" g++; \
+command -v perl >/dev/null || need "perl, which Verilator needs" perl; \
+exit $$missing
+endef
+
+.PHONY: help check venv dev demo test lint bench boards clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    the bundled network from model to bitstream"
+	@echo "make test    lint and all tests"
+	@echo "make venv | lint | bench | boards | clean"
+
+check:
+	@$(CHECK)
+
+$(VENV)/.stamp: pyproject.toml
+	@$(CHECK)
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml
+	@$(CHECK)
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.stamp $@
+
+venv: $(VENV)/.stamp
+
+dev: $(VENV)/.stamp-dev
+
+demo: venv
+	$(RUN)subbyte demo
+
+lint: dev
+	$(RUN)ruff check .
+	$(RUN)mypy
+
+test: lint
+	$(RUN)pytest -n auto
+
+bench: venv
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(RUN)python $$script; done
+
+boards: venv
+	$(RUN)subbyte build --engine up5k --board icebreaker
+	$(RUN)subbyte build --engine ecp5-25 --board ulx3s-25f
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(ROOTS) tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,44 @@
+"""`build`: an engine configuration on a board, with the published keys of the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from subbyte.boards.board import Board, BoardError
+from subbyte.boards.implement import implement
+from subbyte.hw.export import engine_verilog, verilog_digest
+from subbyte.spec.engine import EngineConfig
+
+
+def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object]:
+    """Build the bitstream into `out_dir`; the result has the keys of `subbyte build --json`.
+
+    `macs_per_cycle` counts 4-bit weights on operands of one plane. `clock_mhz` and `timing_met` tell
+    whether the engine reaches the board's clock; a design that does not is written all the same.
+    BoardError when the engine is for another family; ToolError when a tool is missing or fails.
+    """
+    if engine.family is not board.family:
+        raise BoardError(
+            f"Board {board.name} needs an engine for {board.family.value}, "
+            f"engine {engine.name} is for {engine.family.value}"
+        )
+    verilog = engine_verilog(engine)
+    done = implement(board, verilog, out_dir)
+    return {
+        "board": board.name,
+        "engine": engine.name,
+        "device": f"{board.device}-{board.package}",
+        "lanes": engine.lanes,
+        "macs_per_cycle": engine.lanes,
+        "luts": done.report.luts,
+        "ffs": done.ffs,
+        "dsps": done.report.dsps,
+        "rams": done.report.rams,
+        "spram": done.report.spram,
+        "available": done.report.available,
+        "fmax_mhz": done.fmax_mhz,
+        "clock_mhz": board.clock_hz / 1e6,
+        "timing_met": done.fmax_mhz * 1e6 >= board.clock_hz,
+        "bitstream": str(done.bitstream),
+        "verilog_sha256": verilog_digest(verilog),
+    }

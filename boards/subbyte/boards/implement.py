@@ -1,0 +1,118 @@
+"""From the engine's Verilog to a board's bitstream."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.build.run import BuildPlan
+
+from subbyte.boards.board import Board
+from subbyte.boards.top import BoardTop
+from subbyte.spec.engine import Family
+from subbyte.tools.cache import cache_root, digest, restore, store
+from subbyte.tools.environment import environment
+from subbyte.tools.errors import ToolError
+from subbyte.tools.find import version
+from subbyte.tools.place import shortage
+from subbyte.tools.report import Report, parse_report
+from subbyte.tools.run import run_logged
+from subbyte.tools.synthesize import cell_counts, count_ffs
+
+_TOOLS = {
+    Family.ICE40: ("yosys", "nextpnr-ice40", "icepack"),
+    Family.ECP5: ("yosys", "nextpnr-ecp5", "ecppack"),
+}
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A finished bitstream.
+
+    report : what nextpnr used and reached, of the seed that was kept
+    ffs : flip-flops of the whole design
+    fmax_mhz : slowest clock
+    bitstream : path
+    """
+
+    report: Report
+    ffs: int
+    fmax_mhz: float
+    bitstream: Path
+
+
+def implement(board: Board, verilog: str, out_dir: Path) -> Implementation:
+    """Build the bitstream of a board around an engine's Verilog.
+
+    `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
+    then holds engine.v, <board>.bin or .bit, report.json (nextpnr), stat.json (Yosys) and the logs.
+    Seeds of the board are tried until its clock is met; else the fastest is kept, the caller compares.
+    ToolError when a tool fails; a design that is too large is told by the resource that runs out.
+    """
+    out_dir = out_dir.absolute()
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
+        new = Path(folder) / "new"
+        plan = _plan(board, verilog, board.seeds[0])
+        versions = [version(tool) for tool in _TOOLS[board.family]]
+        key = digest("implement", plan.digest(), repr(board.seeds), repr(board.clock_hz), *versions)
+        if not restore(key, new):
+            _collect(board, _fastest(board, verilog, Path(folder)), new)
+            store(key, new, [path.name for path in new.iterdir()])
+        if out_dir.exists():
+            out_dir.rename(Path(folder) / "old")
+        new.rename(out_dir)
+    report = parse_report(out_dir / "report.json")
+    return Implementation(
+        report, count_ffs(cell_counts(out_dir / "stat.json")), min(report.fmax_mhz.values()),
+        out_dir / f"{board.name}{board.bitstream}",
+    )
+
+
+def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
+    """Amaranth's own build files of the design, with the seed and the reports added."""
+    return board.platform().prepare(
+        BoardTop(board, verilog), "top",
+        script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
+        nextpnr_opts=f"--seed {seed} --report report.json --timing-allow-fail",
+    )
+
+
+def _fastest(board: Board, verilog: str, folder: Path) -> Path:
+    """Run the seeds until one meets the clock; the build folder of the fastest."""
+    runs: list[tuple[float, Path]] = []
+    for seed in board.seeds:
+        build_dir = _plan(board, verilog, seed).extract(folder / f"seed{seed}")
+        try:
+            run_logged("build", ["sh", "build_top.sh"], build_dir, environment(*_TOOLS[board.family]))
+        except ToolError as error:
+            raise _explained(error, board, build_dir) from None
+        fmax_mhz = min(parse_report(build_dir / "report.json").fmax_mhz.values())
+        runs.append((fmax_mhz, build_dir))
+        if fmax_mhz * 1e6 >= board.clock_hz:
+            break
+    return max(runs)[1]
+
+
+def _explained(error: ToolError, board: Board, build_dir: Path) -> ToolError:
+    """The shortage if there is one, else the error with a log that outlives the build folder."""
+    timing = build_dir / "top.tim"
+    if timing.is_file() and (text := shortage(timing, board.device)):
+        return ToolError(text)
+    log = cache_root() / f"failed-{board.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(build_dir / "build.log", log)
+    return ToolError(str(error).replace(str(build_dir / "build.log"), str(log)))
+
+
+def _collect(board: Board, build_dir: Path, new: Path) -> None:
+    """Copy what is worth keeping, under names of its own."""
+    new.mkdir()
+    for source, name in (
+        (f"top{board.bitstream}", f"{board.name}{board.bitstream}"), ("engine.v", "engine.v"),
+        ("report.json", "report.json"), ("stat.json", "stat.json"), ("top.rpt", "yosys.log"),
+        ("top.tim", "nextpnr.log"),
+    ):
+        shutil.copyfile(build_dir / source, new / name)

@@ -1,0 +1,20 @@
+"""ULX3S with LFE5U-25F: 25 MHz oscillator, FT231X."""
+
+from amaranth_boards.ulx3s import ULX3S_25F_Platform
+
+from subbyte.boards.board import Board
+from subbyte.spec.engine import Family
+
+ULX3S_25F = Board(
+    name="ulx3s-25f",
+    description="Radiona ULX3S, LFE5U-25F",
+    family=Family.ECP5,
+    device="25k",
+    package="CABGA381",
+    platform=ULX3S_25F_Platform,
+    engine="ecp5-25",
+    clock_hz=100_000_000,
+    baud=1_000_000,
+    bitstream=".bit",
+    seeds=(1,),
+)

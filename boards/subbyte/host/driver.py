@@ -1,0 +1,117 @@
+"""`Driver`: loads a program into an engine and runs inferences, over any transport."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec import frames
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.frames import Op, Space
+from subbyte.spec.packing import pack_tensor, unpack_tensor
+from subbyte.spec.program import Program, TensorLayout
+from subbyte.spec.transport import Transport
+
+
+class DriverError(Exception):
+    """The engine at the other end is not the one that the program is for, or answers nonsense."""
+
+
+class Driver:
+    """Talks to one engine.
+
+    Parameters
+    ----------
+    transport : Transport
+    program : Program or None
+        Loaded at once when given, see `load`.
+    """
+
+    def __init__(self, transport: Transport, program: Program | None = None) -> None:
+        self._transport = transport
+        self._program: Program | None = None
+        self._counters: dict[str, int] | None = None
+        if program is not None:
+            self.load(program)
+
+    @property
+    def program(self) -> Program:
+        """The program in the engine. DriverError before `load`."""
+        if self._program is None:
+            raise DriverError("No program is loaded; call load(program) first")
+        return self._program
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Clock cycles of the last run: `frames.COUNTERS`. DriverError before the first run."""
+        if self._counters is None:
+            raise DriverError("Nothing has run yet")
+        return self._counters
+
+    def identify(self) -> str:
+        """First eight hexadecimal digits of the engine's digest. DriverError on a foreign answer."""
+        self._transport.send(frames.header(Op.IDENTIFY))
+        answer = self._transport.receive(frames.IDENTITY_BYTES)
+        if answer[:2] != frames.MAGIC:
+            raise DriverError(f"No Subbyte engine answers: expected {frames.MAGIC!r}, got {answer[:2]!r}")
+        if answer[2] != frames.PROTOCOL_VERSION:
+            raise DriverError(f"Engine speaks protocol version {answer[2]}, this driver {frames.PROTOCOL_VERSION}")
+        return answer[4:8].hex()
+
+    def check(self, engine: EngineConfig) -> None:
+        """DriverError unless the engine at the other end has this configuration."""
+        found, wanted = self.identify(), engine.digest()[:8]
+        if found != wanted:
+            raise DriverError(
+                f"The program is for engine {engine.name} ({wanted}), the device holds another engine ({found}); "
+                f"build and flash {engine.name}, or compile for the engine of the device"
+            )
+
+    def load(self, program: Program) -> None:
+        """Check the engine, then write descriptors, weights, tables and borders."""
+        self.check(program.engine)
+        for space, address, units in program.image():
+            self._transport.send(frames.write(space, address, units))
+        self._program, self._counters = program, None
+
+    def write_input(self, codes: NDArray[np.int64]) -> None:
+        """Write input codes (height, width, channels). ValueError on a wrong shape or range."""
+        layout = self.program.layouts[self.program.input]
+        self._transport.send(frames.write(Space.MAIN, layout.address // 4, pack_tensor(layout, codes)))
+
+    def run(self) -> dict[str, int]:
+        """Run the program on the input that is in memory; the counters."""
+        if self._program is None:
+            raise DriverError("No program is loaded; call load(program) first")
+        self._transport.send(frames.header(Op.RUN))
+        answer = self._transport.receive(frames.COUNTER_BYTES * len(frames.COUNTERS))
+        self._counters = frames.parse_counters(answer)
+        return self._counters
+
+    def read_tensor(self, name: str) -> NDArray[np.int64]:
+        """Codes (height, width, channels) of a tensor of the program."""
+        layouts = self.program.layouts
+        if name not in layouts:
+            raise DriverError(f"Tensor must be one of {', '.join(layouts)}, not {name!r}")
+        return unpack_tensor(layouts[name], self._read(layouts[name]))
+
+    def infer(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Input codes -> output codes, both (height, width, channels)."""
+        self.write_input(codes)
+        self.run()
+        return self.read_tensor(self.program.output)
+
+    def infer_taps(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Like `infer`, but every tensor of the program by name, in the order of the layouts."""
+        self.write_input(codes)
+        self.run()
+        return {name: self.read_tensor(name) for name in self.program.layouts}
+
+    def _read(self, layout: TensorLayout) -> NDArray[np.uint16]:
+        address, left, parts = layout.address // 4, 4 * layout.words, []
+        while left:
+            count = min(left, frames.MAX_UNITS)
+            self._transport.send(frames.read(address, count))
+            parts.append(np.frombuffer(self._transport.receive(2 * count), dtype="<u2"))
+            address, left = address + count, left - count
+        return np.concatenate(parts).astype(np.uint16)

@@ -1,0 +1,65 @@
+"""`subbyte build`: a board's bitstream and the reports of place and route."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from subbyte.boards.board import Board, BoardError
+from subbyte.boards.build import build
+from subbyte.boards.registry import find_board
+from subbyte.cli.console import Console
+from subbyte.cli.outcome import Outcome, UserError, plain_table
+from subbyte.compiler.compiled import load_compiled
+from subbyte.spec.engine import EngineConfig, load_engine
+
+RESOURCES = ("luts", "ffs", "dsps", "rams", "spram")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """[DIR], --engine, --board, -o."""
+    parser.add_argument("directory", type=Path, nargs="?", metavar="DIR", help="what compile wrote, for its engine")
+    parser.add_argument("--engine", help="preset or TOML file (the engine of DIR, else the board's)")
+    parser.add_argument("--board", required=True, help="see subbyte boards")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="DIR/build/BOARD, else build/ENGINE-BOARD")
+
+
+def _engine(options: argparse.Namespace, board: Board) -> EngineConfig:
+    """The engine asked for; it must be the one that the directory was compiled for."""
+    if options.directory is None:
+        return load_engine(options.engine or board.engine)
+    compiled = load_compiled(options.directory).engine
+    if options.engine is not None and load_engine(options.engine).digest() != compiled.digest():
+        raise UserError(f"{options.directory} is compiled for engine {compiled.name}, not for {options.engine}")
+    return compiled
+
+
+def build_table(facts: dict[str, Any]) -> Table:
+    """Resources and clock of a build."""
+    table = plain_table(f"{facts['board']}: {facts['engine']}, {facts['lanes']} lanes", "")
+    for name in RESOURCES:
+        available = facts["available"].get(name)
+        table.add_row(name, f"{facts[name]:,}" + ("" if available is None else f" of {available:,}"))
+    met = "" if facts["timing_met"] else ", MISSED"
+    table.add_row("Fmax", f"{facts['fmax_mhz']:.1f} MHz (clock {facts['clock_mhz']:g} MHz{met})")
+    table.add_row("bitstream", facts["bitstream"])
+    return table
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Build; OUT is replaced as a whole when all is done."""
+    try:
+        board = find_board(options.board)
+        engine = _engine(options, board)
+        name = f"{engine.name}-{board.name}"
+        fallback = Path("build", name) if options.directory is None else options.directory / "build" / board.name
+        with console.step(f"Building {engine.name} for {board.name}"):
+            facts = build(board, engine, options.output or fallback)
+    except BoardError as error:
+        raise UserError(str(error)) from None
+    if not facts["timing_met"]:
+        console.warn(f"the clock of {facts['clock_mhz']} MHz is missed: {facts['fmax_mhz']:.1f} MHz reached")
+    return Outcome(facts, build_table(facts))

@@ -1,0 +1,65 @@
+"""`subbyte compile`: model file to a directory that all later commands work on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+
+from subbyte.cli.arguments import axes, numbers
+from subbyte.cli.console import Console
+from subbyte.cli.outcome import Outcome, UserError, plain_table
+from subbyte.compiler.compile import compile_model
+from subbyte.compiler.feed import InputTransform
+from subbyte.compiler.recipe import DEFAULT_RECIPE, RECIPES, load_recipe
+from subbyte.spec.engine import load_engine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """MODEL, -o and how to calibrate."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--engine", default="up5k", help="preset or TOML file (%(default)s)")
+    parser.add_argument("--calib", type=Path, metavar="FILE.npz", help="samples: x_calib and y_calib, or x_train, or x")
+    recipes = ", ".join(RECIPES)
+    parser.add_argument("--recipe", default=DEFAULT_RECIPE, help=f"{recipes}, or a TOML file (%(default)s)")
+    parser.add_argument(
+        "--input-offset", type=numbers, default=(0.0,), metavar="O",
+        help="the model is fed (x - O) * S; one or per channel",
+    )
+    parser.add_argument("--input-scale", type=numbers, default=(1.0,), metavar="S", help="such as 1/255")
+    parser.add_argument(
+        "--input-transpose", type=axes, metavar="AXES", help="order of the axes of x for the model, batch included"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
+
+
+def _text(summary: dict[str, Any], output: Path) -> Group:
+    table = plain_table("layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "bound by")
+    for layer in summary["layers"]:
+        table.add_row(
+            layer["name"], layer["op"], f"{layer['macs']:,}", layer["weight_format"], layer["act_format"],
+            f"{layer['cycles_est']:,}", layer["bound_by"],
+        )
+    accuracy = summary["accuracy"]
+    lines = [f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"]
+    if accuracy is not None:
+        value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
+        lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")
+    return Group(table, *lines, str(output))
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Compile; the directory appears complete or not at all."""
+    if options.calib is None:
+        raise UserError("Compiling a float model needs samples to calibrate on: --calib FILE.npz")
+    try:
+        transform = InputTransform(options.input_offset, options.input_scale, options.input_transpose)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    engine, recipe = load_engine(options.engine), load_recipe(options.recipe)
+    with console.step(f"Compiling {options.model} for {engine.name}"):
+        summary = compile_model(options.model, engine, recipe, options.calib, transform, options.seed, options.output)
+    return Outcome(summary, _text(summary, options.output))

@@ -1,0 +1,51 @@
+"""`subbyte eval`: accuracy of a compiled network on labelled samples, at any level."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.cli.arguments import positive
+from subbyte.cli.console import Console
+from subbyte.cli.levels import LEVELS, Run, check_level, hardware_facts, run_level
+from subbyte.cli.outcome import Outcome
+from subbyte.compiler.accuracy import METRICS
+from subbyte.compiler.compiled import Compiled, load_compiled
+from subbyte.compiler.data import load_samples
+from subbyte.compiler.evaluate import evaluate, run_reference
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """DIR, --data, --level, --metric, --limit."""
+    parser.add_argument("directory", type=Path, metavar="DIR", help="what compile wrote")
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE.npz", help="samples x and labels y")
+    parser.add_argument("--level", default="reference", help=f"reference, {', '.join(LEVELS)} (%(default)s)")
+    parser.add_argument("--metric", default="top1", choices=METRICS, help="%(choices)s (%(default)s)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="the first N samples")
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Measure."""
+    level = check_level(options.level, ("reference", *LEVELS))
+    runs: list[Run] = []
+
+    def outputs(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        runs.append(run_level(level, compiled, codes, console, taps=False))
+        return runs[0].tensors[compiled.program.output]
+
+    compiled, data = load_compiled(options.directory), load_samples(options.data)
+    with console.step(f"Evaluating {options.directory}"):
+        chosen = run_reference if level == "reference" else outputs
+        measured = evaluate(compiled, data, options.metric, options.limit, chosen)
+    facts = {"level": level, **measured, **hardware_facts(runs)}
+    shown = "{:.4f}" if options.metric == "mse" else "{:.2%}"
+    text = (
+        f"{options.metric} {shown.format(facts['value'])}, float {shown.format(facts['float_value'])}, "
+        f"n = {facts['n']}, level {level}, agreement with the reference {facts['agreement_with_reference']:.2%}"
+    )
+    if facts["cycles"] is not None:
+        text += f", {facts['cycles']:,} cycles per inference"
+    return Outcome(facts, text)

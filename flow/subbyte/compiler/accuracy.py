@@ -1,0 +1,73 @@
+"""Metrics on outputs: top-1, area under the ROC curve, mean squared error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.data import DataError
+
+METRICS = ("top1", "auc", "mse")
+
+
+def _top1(outputs: NDArray[np.float64], labels: NDArray[Any]) -> float:
+    """Fraction of samples whose largest output, the first of equal ones, is the label's."""
+    if labels.ndim != 1:
+        raise DataError(f"Labels for top1 must have shape (n,), not {labels.shape}")
+    return float((outputs.argmax(axis=1) == labels).mean())
+
+
+def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1, equal scores sharing the mean of theirs."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
+    ranks: NDArray[np.float64] = mean_ranks[inverse]
+    return ranks
+
+
+def _auc(outputs: NDArray[np.float64], labels: NDArray[Any], fed: NDArray[np.float64]) -> float:
+    """Area under the ROC curve, classes 0 and 1.
+
+    The score is the output; with two outputs the second minus the first; with as many outputs as inputs
+    (an autoencoder) the mean squared error of the reconstruction.
+    """
+    if labels.ndim != 1 or set(np.unique(labels).tolist()) != {0, 1}:
+        shown = np.unique(labels)[:5].tolist()
+        raise DataError(f"Labels for auc must be 0 and 1, shape (n,), not {shown} of shape {labels.shape}")
+    if outputs.shape == fed.shape:
+        scores = np.square(outputs - fed).mean(axis=1)
+    elif outputs.shape[1] <= 2:
+        scores = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else 0)
+    else:
+        raise DataError(f"Metric auc needs 1, 2 or {fed.shape[1]} outputs, the model has {outputs.shape[1]}")
+    positive = labels == 1
+    count = int(positive.sum())
+    return float((_ranks(scores)[positive].sum() - count * (count + 1) / 2) / (count * (len(labels) - count)))
+
+
+def _mse(outputs: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
+    if targets.size != outputs.size:
+        raise DataError(f"Targets for mse must have {outputs.shape[1]} values per sample, not shape {targets.shape}")
+    return float(np.square(outputs - targets.reshape(outputs.shape)).mean())
+
+
+def measure(metric: str, outputs: NDArray[np.float64], fed: NDArray[np.float64], y: NDArray[Any] | None) -> float:
+    """One of `METRICS`.
+
+    Parameters
+    ----------
+    outputs : real outputs (n, features)
+    fed : what the model was fed, (n, features)
+    y : labels (n,) for top1 and auc; targets (n, ...) for mse, None there for a reconstruction of the input
+
+    top1 and auc are fractions 0..1. DataError when y does not suit the metric.
+    """
+    if metric not in METRICS:
+        raise DataError(f"Metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    if metric == "mse":
+        return _mse(outputs, fed if y is None else np.asarray(y, dtype=np.float64))
+    if y is None:
+        raise DataError(f"Metric {metric} needs labels, the data file has no y")
+    return _top1(outputs, y) if metric == "top1" else _auc(outputs, y, fed)

@@ -1,0 +1,82 @@
+"""Weights rounded for the layer's output, not each for itself (the method of GPTQ, arXiv 2210.17323).
+
+On calibration samples a linear layer should deliver what the float layer delivers, although its inputs
+are quantized. Two steps, both least squares: the weights take up the error of the inputs; then they are
+rounded one input after the other, and those still to come take up the error of each rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.golden import ops
+from subbyte.golden.quantize import quantize_weights
+from subbyte.spec.formats import TensorFormat
+from subbyte.spec.network import Conv2d, Dense
+from subbyte.spec.weights import WeightFormat
+
+MAX_ROWS = 1 << 14
+"""Output positions that enter the least squares, evenly spaced."""
+
+TRUST = 0.1
+"""Pull towards the given weights, in units of the inputs' mean variance: few samples must not bend them far."""
+
+
+def thinned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most `MAX_ROWS` of the rows, evenly spaced."""
+    return rows[:: _step(len(rows))]
+
+
+def _step(rows: int) -> int:
+    return -(-rows // MAX_ROWS)
+
+
+def input_rows(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The operands under the kernel, a row per output position, columns in the order of the weights; thinned.
+
+    float64, (rows, kernel height * kernel width * in channels), the rows that `thinned` keeps of
+    n * out height * out width. `source` is the format of `codes` (n, height, width, channels).
+    """
+    if isinstance(layer, Dense):
+        windows = codes.reshape(len(codes), 1, 1, -1)
+    else:
+        kernel = (layer.weight.shape[1], layer.weight.shape[2])
+        padded = ops.pad(codes, layer.padding, source.pad_code)
+        windows = np.moveaxis(ops.patches(padded, kernel, layer.stride), 3, 5)
+    count = int(np.prod(windows.shape[:3]))
+    kept = windows[np.unravel_index(np.arange(0, count, _step(count)), windows.shape[:3])]
+    rows: NDArray[np.float64] = source.operands()[kept].reshape(len(kept), -1).astype(np.float64)
+    return rows
+
+
+def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    centered: NDArray[np.float64] = rows - rows.mean(axis=0)
+    return centered
+
+
+def compensated_weights(
+    weight: NDArray[np.float64], scales: NDArray[np.float64], form: WeightFormat,
+    inputs: NDArray[np.float64], outputs: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Integers of `form` for weights (out, k) with `scales` (out,): inputs @ integers.T * scales follows outputs.
+
+    inputs : (rows, k) real values; outputs : (rows, out) wanted, up to a constant per channel, which the
+        bias takes
+    """
+    x = _centered(inputs)
+    gram = x.T @ x / len(x)
+    pull = TRUST * float(np.diag(gram).mean()) or 1.0
+    gram += pull * np.eye(len(gram))
+    residual = _centered(outputs) - x @ weight.T
+    moved = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
+    order = np.argsort(-np.diag(gram), kind="stable")
+    # Row k of the factor tells how the weights after k make up for an error of weight k.
+    factor = np.linalg.cholesky(np.linalg.inv(gram[np.ix_(order, order)])).T
+    moved = moved[:, order]
+    rounded = np.empty(moved.shape, dtype=np.int64)
+    for k in range(len(order)):
+        rounded[:, k] = quantize_weights(moved[:, k], scales, form)
+        error = (moved[:, k] - rounded[:, k] * scales) / factor[k, k]
+        moved[:, k + 1 :] -= np.outer(error, factor[k, k + 1 :])
+    return rounded[:, np.argsort(order)]

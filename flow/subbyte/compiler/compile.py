@@ -1,0 +1,131 @@
+"""Model file -> directory of a compiled model: the whole chain of the compiler."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.compiled import Compiled, check_output, save_compiled
+from subbyte.compiler.cost import Cost, estimate
+from subbyte.compiler.data import Samples, load_calibration
+from subbyte.compiler.evaluate import evaluate
+from subbyte.compiler.feed import InputTransform, arrange, feed
+from subbyte.compiler.graph import Graph, macs
+from subbyte.compiler.input_codes import choose_coding, encode
+from subbyte.compiler.lower import lower
+from subbyte.compiler.onnx_import import import_onnx
+from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.schedule import schedule
+from subbyte.golden.quantize import Method
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.formats import TensorFormat
+from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu
+
+CALIBRATION_SAMPLES = 512
+KEPT_SAMPLES = 100
+
+
+def _chosen(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
+    """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order."""
+    arranged = arrange(samples, graph, transform)
+    keep = np.arange(len(arranged))
+    if len(keep) > CALIBRATION_SAMPLES:
+        keep = np.sort(np.random.default_rng(seed).choice(keep, CALIBRATION_SAMPLES, replace=False))
+    x: NDArray[Any] = arranged[keep]
+    if transform.axes is not None:
+        x = x.transpose(np.argsort(transform.axes))
+    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[keep])
+
+
+def _kept(samples: Samples, transform: InputTransform) -> Samples:
+    """The first `KEPT_SAMPLES`."""
+    x = samples.x.take(np.arange(min(KEPT_SAMPLES, samples.x.shape[transform.batch_axis])), transform.batch_axis)
+    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[:KEPT_SAMPLES])
+
+
+def _format_name(form: TensorFormat) -> str:
+    return f"{form.kind.value}{form.bits}"
+
+
+def _act_format(network: Network, layer: Conv2d | Dense) -> str:
+    """Format of the codes that the requantizer behind `layer` writes."""
+    tensor = layer.output
+    for following in network.layers:
+        if following.input == tensor and not isinstance(following, MaxPool2d):
+            tensor = following.output
+            if not isinstance(following, Relu):
+                break
+    return _format_name(network.tensors[tensor].format)
+
+
+def _cost(costs: tuple[Cost, ...], layer: str) -> Cost:
+    """The cost of the group of layers that `layer` belongs to; their names are joined by +."""
+    return next(cost for cost in costs if f"+{layer}+" in f"+{cost.layer}+")
+
+
+def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
+    """One entry per linear layer; ReLU, requantizer and pools are part of it."""
+    nodes = {node.name: node for node in graph.nodes}
+    return [
+        {
+            "name": layer.name,
+            "op": layer.op,
+            "macs": macs(nodes[layer.name], graph.shapes[nodes[layer.name].output]),
+            "weight_format": f"{layer.weight_format.set.value}x{layer.weight_format.bits}",
+            "act_format": _act_format(network, layer),
+            "cycles_est": _cost(costs, layer.name).cycles,
+            "bound_by": _cost(costs, layer.name).bound_by,
+            "outliers": 0,
+        }
+        for layer in network.layers
+        if isinstance(layer, Conv2d | Dense)
+    ]
+
+
+def compile_model(
+    model: Path, engine: EngineConfig, recipe: Recipe, calib: Path, transform: InputTransform, seed: int, out: Path
+) -> dict[str, Any]:
+    """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
+
+    Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, bound_by,
+    outliers}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as top-1 on the
+    calibration samples, null without class labels.
+
+    Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
+    OutputError), with `out` untouched.
+    """
+    check_output(out)
+    graph = import_onnx(model)
+    samples = _chosen(load_calibration(calib), graph, transform, seed)
+    arranged = arrange(samples, graph, transform)
+    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
+    codes = encode(arranged, graph, transform, coding)
+    network = lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
+    program = schedule(network, engine)
+    compiled = Compiled(
+        model, graph, network, program, recipe, transform, coding, _kept(samples, transform), summary={}
+    )
+    cost = estimate(program)
+    summary = {
+        "model": str(model),
+        "engine": engine.name,
+        "recipe": recipe.name,
+        "layers": _layers(graph, network, cost.layers),
+        "weight_bytes": program.weights.nbytes,
+        "act_bytes": sum(8 * layout.words for layout in program.layouts.values()),
+        "cycles_est": cost.cycles,
+        "accuracy": _accuracy(compiled, samples),
+    }
+    save_compiled(dataclasses.replace(compiled, summary=summary), out)
+    return summary
+
+
+def _accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
+    if samples.y is None or samples.y.ndim != 1 or not np.issubdtype(samples.y.dtype, np.integer):
+        return None
+    result = evaluate(compiled, samples)
+    return {key: result[key] for key in ("float_value", "value", "n")}

@@ -1,0 +1,145 @@
+"""A compiled model: everything that later commands need, and its directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.data import DataError, Samples, load_calibration
+from subbyte.compiler.feed import InputTransform, arrange, feed
+from subbyte.compiler.graph import Graph
+from subbyte.compiler.input_codes import InputCoding, encode
+from subbyte.compiler.known_answers import save_known_answers
+from subbyte.compiler.onnx_import import import_onnx
+from subbyte.compiler.recipe import Recipe, dump_recipe, load_recipe
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.network import Network
+from subbyte.spec.network_io import load_network, save_network
+from subbyte.spec.program import Program
+from subbyte.spec.program_io import load_program, save_program
+
+VERSION = 1
+SUMMARY = "compile.json"
+
+
+class OutputError(ValueError):
+    """A directory that cannot be written, or that is not a compiled model."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model compiled for an engine.
+
+    summary : the JSON object of `compile`, see `subbyte.compiler.compile`
+    samples : calibration samples, at most 100, as a user would give them, all axes present
+    """
+
+    model: Path
+    graph: Graph = field(repr=False)
+    network: Network
+    program: Program
+    recipe: Recipe
+    transform: InputTransform
+    coding: InputCoding
+    samples: Samples
+    summary: dict[str, Any] = field(repr=False)
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The engine of the program."""
+        return self.program.engine
+
+    def fed(self, samples: Samples) -> NDArray[np.float64]:
+        """What the float graph reads, (n, height, width, channels). DataError when the shape does not fit."""
+        return feed(arrange(samples, self.graph, self.transform), self.graph, self.transform)
+
+    def codes(self, samples: Samples) -> NDArray[np.int64]:
+        """Input codes of the network, (n, height, width, channels). DataError when the shape does not fit."""
+        return encode(arrange(samples, self.graph, self.transform), self.graph, self.transform, self.coding)
+
+
+def _is_compiled(folder: Path) -> bool:
+    """Whether `folder` holds a summary that compile wrote, of any version."""
+    try:
+        return "subbyte" in json.loads((folder / SUMMARY).read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def check_output(out: Path) -> None:
+    """OutputError unless `out` is free, an empty directory, or a compiled model (which may be replaced)."""
+    if out.is_dir():
+        if any(out.iterdir()) and not _is_compiled(out):
+            raise OutputError(f"Output {out} must be a new directory or a compiled model, it holds something else")
+    elif out.exists() or out.is_symlink():
+        raise OutputError(f"Output {out} must be a directory, it is a file")
+
+
+@contextmanager
+def _replaced(out: Path) -> Iterator[Path]:
+    """A directory to fill, which takes the place of `out` when all went well and vanishes when not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        yield new
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+
+
+def save_compiled(compiled: Compiled, out: Path) -> None:
+    """Write the directory `out` at once: complete or not at all. OutputError as `check_output` or when it fails."""
+    out = Path(os.path.abspath(out))
+    check_output(out)
+    try:
+        with _replaced(out) as folder:
+            shutil.copyfile(compiled.model, folder / "model.onnx")
+            save_network(compiled.network, folder / "network.npz")
+            save_program(compiled.program, folder / "program.npz")
+            (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe))
+            labels = {} if compiled.samples.y is None else {"y_calib": compiled.samples.y}
+            np.savez(folder / "calibration.npz", allow_pickle=False, x_calib=compiled.samples.x, **labels)
+            save_known_answers(compiled.network, compiled.codes(compiled.samples), folder / "kat.npz")
+            details = {
+                "version": VERSION,
+                "transform": compiled.transform.to_dict(),
+                "coding": {"ratio": compiled.coding.ratio, "direct": compiled.coding.direct},
+            }
+            (folder / SUMMARY).write_text(json.dumps(compiled.summary | {"subbyte": details}, indent=1) + "\n")
+    except OSError as error:
+        raise OutputError(f"Output {out} cannot be written: {error}") from None
+
+
+def load_compiled(folder: Path) -> Compiled:
+    """The compiled model in `folder`. OutputError when it is not one, or of another version."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text())
+        details = summary.pop("subbyte")
+        if details["version"] != VERSION:
+            raise OutputError(f"Directory {folder} must have version {VERSION}, not {details['version']!r}")
+        network = load_network(folder / "network.npz")
+        coding = details["coding"]
+        return Compiled(
+            model=folder / "model.onnx",
+            graph=import_onnx(folder / "model.onnx"),
+            network=network,
+            program=load_program(folder / "program.npz"),
+            recipe=load_recipe(str(folder / "recipe.toml")),
+            transform=InputTransform.from_dict(details["transform"]),
+            coding=InputCoding(network.tensors[network.input].format, tuple(coding["ratio"]), coding["direct"]),
+            samples=load_calibration(folder / "calibration.npz"),
+            summary=summary,
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, DataError) as error:
+        raise OutputError(f"Directory {folder} must be one that compile wrote: {error!r}") from None

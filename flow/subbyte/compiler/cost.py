@@ -1,0 +1,190 @@
+"""Cycles of a program, from a model of the pipeline: gather, pump, array, shadow and writer run side by side.
+
+The array is followed turn by turn, a turn being one window position of one column group of one group of
+pixels; the other units by when they deliver what a turn needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+
+from subbyte.compiler.cost_gather import GatherModel
+from subbyte.compiler.cost_timeline import Port, Releases
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.program import Compute, Pass, Program
+
+NOTABLE_STALL = 0.1
+"""A pass is bound by what it waits for when it does so for more than this part of its cycles."""
+
+RING_PARTS = 4
+"""Turns are cut so that none needs more than this part of the tile or of the weight buffer."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Cycles between events; all that the model does not count.
+
+    start : RUN to the first fill section
+    fill : gather unit idle (or the results that it waits for written) to its next request
+    tile : last code requested to its step
+    pump : last word of a weight row requested to its step
+    compute : writer idle to the first step of the next pass
+    array : step to shadow
+    drain : shadow to the first code written
+    finish : last code written to the end of the run
+    """
+
+    start: int = 4
+    fill: int = 6
+    tile: int = 4
+    pump: int = 3
+    compute: int = 6
+    array: int = 7
+    drain: int = 11
+    finish: int = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cycles of a pass, or of all passes of a layer, from the end of what was before to the last code written.
+
+    `bound_by` is "compute", or what the array waits for: "weights", "activations" or "requantizer".
+    `stalls` are the cycles that it waits, by cause.
+    """
+
+    layer: str
+    cycles: int
+    stalls: dict[str, int]
+
+    @property
+    def bound_by(self) -> str:
+        """The largest stall if it is notable."""
+        cause, cycles = max(self.stalls.items(), key=lambda item: item[1])
+        return cause if cycles > NOTABLE_STALL * self.cycles else "compute"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Costs of the passes in order; `cycles` is from RUN to the last result written."""
+
+    passes: tuple[Cost, ...]
+    cycles: int
+
+    @property
+    def layers(self) -> tuple[Cost, ...]:
+        """Costs of layers (groups of IR layers, joined by +) in order."""
+        merged = []
+        for layer, members in groupby(self.passes, key=lambda cost: cost.layer):
+            costs = list(members)
+            stalls: Counter[str] = Counter()
+            for cost in costs:
+                stalls.update(cost.stalls)
+            merged.append(Cost(layer, sum(cost.cycles for cost in costs), dict(stalls)))
+        return tuple(merged)
+
+
+def estimate(program: Program, latency: Latency | None = None) -> Estimate:
+    """Cycles of one run of `program`, weights loaded anew, input resident."""
+    model = _Model(program.engine, program.passes, latency or Latency())
+    costs, begin = [], 0
+    for index in range(len(program.passes)):
+        end = round(model.run(index))
+        costs.append(Cost(program.passes[index].layer, end - begin, model.stalls(index)))
+        begin = end
+    return Estimate(tuple(costs), begin + model.latency.finish)
+
+
+def _pieces(engine: EngineConfig, compute: Compute) -> int:
+    """Parts into which a turn is cut so that tile and weight buffer hold several."""
+    words = compute.words + 1
+    need = max(words * (compute.planes + 1) / engine.tile_words, words * (compute.rows + 1) / engine.ring_rows)
+    return min(words, max(1, round(need * RING_PARTS)))
+
+
+class _Model:
+    """Time of the array, and the units around it."""
+
+    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], latency: Latency) -> None:
+        self.latency = latency
+        self._engine = engine
+        self._passes = passes
+        self._pieces = [_pieces(engine, one.compute) for one in passes]
+        self._port = Port()
+        self._gather = GatherModel(engine, passes, self._pieces, self._port)
+        self._gather.open(latency.start + latency.fill)
+        self._rows_released = Releases()
+        self._rows = 0  # loaded
+        self._rows_at = float(latency.start)
+        self._first_row = 0  # of the current pass
+        self._tile = 0  # words released
+        self._now = 0.0
+        self._shadow_free = 0.0
+        self._written = 0.0
+        self._stalls: list[Counter[str]] = []
+
+    def stalls(self, index: int) -> dict[str, int]:
+        """Cycles that the array waited in a pass, by cause."""
+        return {cause: round(self._stalls[index][cause]) for cause in ("weights", "activations", "requantizer")}
+
+    def run(self, index: int) -> float:
+        """Time of the last code written by pass `index`; passes must be run in order."""
+        latency, one = self.latency, self._passes[index]
+        self._stalls.append(Counter())
+        self._gather.advance()
+        self._now = self._written + latency.compute
+        self._shadow_free = 0.0
+        if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
+            self._gather.open(self._now + latency.fill)
+        for pixel_group in range(one.compute.pixel_groups + 1):
+            self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+        self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
+        results = self._engine.m * self._engine.p // self._engine.r
+        self._written = self._now + latency.array + latency.drain + results
+        if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
+            self._gather.open(max(self._written, self._gather.finished) + latency.fill)
+        return self._written
+
+    def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
+        """All turns of one group of pixels; rows are loaded in the first and released in the last."""
+        pieces, rows, planes = self._pieces[index], compute.rows + 1, compute.planes + 1
+        words = [(compute.words + 1) * part // pieces for part in range(pieces + 1)]
+        row = self._first_row
+        results = self._engine.m * self._engine.p // self._engine.r
+        for group in range(compute.groups + 1):
+            for window in range(compute.windows + 1):
+                for piece in range(pieces):
+                    count = words[piece + 1] - words[piece]
+                    begin = self._now
+                    needs: dict[str, float] = {}
+                    if group == 0:
+                        if not self._gather.ready[index]:
+                            self._gather.advance()
+                        needs["activations"] = self._gather.ready[index].popleft() + self.latency.tile + rows * planes
+                    if first and window == 0:
+                        needs["weights"] = self._load(row + words[piece + 1] * rows) + self.latency.pump + planes
+                    if window == 0 and piece == pieces - 1:
+                        needs["requantizer"] = self._shadow_free
+                    end: float = begin + count * rows * planes
+                    cause = max(needs, key=needs.__getitem__, default=None)
+                    if cause is not None and needs[cause] > end:
+                        self._stalls[index][cause] += needs[cause] - end
+                        end = needs[cause]
+                    if group == compute.groups:
+                        self._tile += count * planes
+                        self._gather.released.add(self._tile, begin, end)
+                    if last and window == compute.windows:
+                        self._rows_released.add(row + words[piece + 1] * rows, begin, end)
+                    self._now = end
+            row += (compute.words + 1) * rows
+            self._shadow_free = self._now + results
+        self._gather.advance()
+
+    def _load(self, rows: int) -> float:
+        """When the first `rows` rows of the program are in the weight buffer."""
+        if rows > self._rows:
+            start = max(self._rows_at, self._rows_released.time(rows - self._engine.ring_rows))
+            self._rows_at = self._port.finish(start, (rows - self._rows) * self._engine.row_words)
+            self._rows = rows
+        return self._rows_at

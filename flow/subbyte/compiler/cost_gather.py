@@ -1,0 +1,139 @@
+"""Cost model of the gather unit: cycles and memory accesses of every window, and when they can happen."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.cost_timeline import Port, Releases
+from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
+from subbyte.spec.program import Fill, Pass
+
+SHORTEST_SEGMENT = 2
+"""Cycles: the address of the next segment is known no earlier."""
+
+
+def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(cycles, memory words read) of every pixel and window position, each int64 (pixels, windows).
+
+    A cycle moves codes of one aligned chunk of F nibbles to one K-word; a word of memory is read once
+    for a segment.
+    """
+    origins = _window_origins(fill)
+    position = np.arange(fill.segment) * (1 + fill.byte)
+    cycles = np.zeros(origins.shape, dtype=np.int64)
+    reads = np.zeros(origins.shape, dtype=np.int64)
+    residues = np.arange(WORD_NIBBLES)[:, None]
+    for ky in range(fill.ky + 1):
+        lane_word = (ky * fill.segment + np.arange(fill.segment)) // engine.k
+        chunk = (residues + position) // engine.fill_nibbles
+        pieces = 1 + ((np.diff(chunk) != 0) | (np.diff(lane_word) != 0)).sum(axis=1)
+        words = 1 + (residues[:, 0] + position[-1]) // WORD_NIBBLES
+        offset = (origins + ky * fill.step_ky) % WORD_NIBBLES
+        cycles += np.maximum(pieces * (fill.planes + 1), SHORTEST_SEGMENT)[offset]
+        reads += words[offset]
+    return cycles, reads
+
+
+def _window_origins(fill: Fill) -> NDArray[np.int64]:
+    """Nibble address of the first segment of every pixel and window position, int64 (pixels, windows)."""
+    inside = fill.ky * fill.step_ky
+    across = fill.step_wx + inside
+    inside += fill.wx * across
+    down = fill.step_wy + inside
+    inside += fill.wy * down
+    right = fill.step_px + inside
+    inside += fill.px * right
+    below = fill.step_py + inside
+    py, px, wy, wx = np.indices((fill.py + 1, fill.px + 1, fill.wy + 1, fill.wx + 1))
+    origins = fill.address + py * below + px * right + wy * down + wx * across
+    pixels, windows = (fill.py + 1) * (fill.px + 1), (fill.wy + 1) * (fill.wx + 1)
+    flat: NDArray[np.int64] = origins.reshape(pixels, windows)
+    return flat
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A stretch of gathering: its cycles and reads, and the ring position that its last word takes.
+
+    `commits`: the array may use it afterwards.
+    """
+
+    cycles: float
+    reads: float
+    position: int
+    commits: bool
+
+
+class GatherModel:
+    """Runs ahead of the array as far as the tile allows.
+
+    Parameters
+    ----------
+    pieces : parts into which each window of a pass is cut
+    """
+
+    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], pieces: list[int], port: Port) -> None:
+        self._engine = engine
+        self._passes = passes
+        self._pieces = pieces
+        self._port = port
+        self._gates: list[float] = []
+        self._current = -1
+        self._units: deque[_Unit] = deque()
+        self._position = 0
+        self._now = 0.0
+        self.released = Releases()
+        self.ready: list[deque[float]] = [deque() for _ in passes]
+
+    @property
+    def finished(self) -> float:
+        """When what has been gathered so far was done."""
+        return self._now
+
+    def open(self, time: float) -> None:
+        """The fill section of the next pass is there from `time` on."""
+        self._gates.append(time)
+
+    def advance(self) -> None:
+        """Gather whatever the releases known so far make room for."""
+        while True:
+            if not self._units:
+                if self._current + 1 >= len(self._gates):
+                    return
+                self._current += 1
+                self._now = max(self._now, self._gates[self._current])
+                self._units = deque(self._split(self._passes[self._current], self._pieces[self._current]))
+            unit = self._units[0]
+            needed = unit.position - self._engine.tile_words
+            if needed > self.released.position:
+                return
+            self._units.popleft()
+            start = max(self._now, self.released.time(needed))
+            self._now = start + unit.cycles
+            self._port.take(start, self._now, unit.reads)
+            if unit.commits:
+                self.ready[self._current].append(self._now)
+
+    def _split(self, one: Pass, pieces: int) -> list[_Unit]:
+        """Units of a pass: of every pixel group the pixels before the last at once, then the last piece by piece."""
+        cycles, reads = window_work(self._engine, one.fill)
+        size = (one.compute.words + 1) * (one.compute.planes + 1)
+        ends = [size * part // pieces for part in range(pieces + 1)]
+        units = []
+        for first in range(0, len(cycles), self._engine.p):
+            last = min(first + self._engine.p, len(cycles)) - 1
+            group_end = self._position + cycles.shape[1] * size
+            if last > first:
+                units.append(_Unit(float(cycles[first:last].sum()), float(reads[first:last].sum()), group_end, False))
+            for window in range(cycles.shape[1]):
+                for low, high in pairwise(ends):
+                    share = (high - low) / size
+                    work = share * float(cycles[last, window]), share * float(reads[last, window])
+                    units.append(_Unit(*work, self._position + high, True))
+                self._position += size
+        return units

@@ -1,0 +1,58 @@
+"""Accuracy of a compiled model on samples, at any level that turns input codes into output codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.accuracy import measure
+from subbyte.compiler.compiled import Compiled
+from subbyte.compiler.data import DataError, Samples
+from subbyte.compiler.feed import arrange, feed
+from subbyte.compiler.graph import run_float
+from subbyte.compiler.input_codes import encode
+from subbyte.golden import reference
+from subbyte.golden.quantize import to_real
+
+Level = Callable[[Compiled, NDArray[np.int64]], NDArray[np.int64]]
+"""(compiled, input codes (n, height, width, channels)) -> output codes, likewise."""
+
+
+def run_reference(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The level `reference`."""
+    return reference.run(compiled.network, codes)
+
+
+def _flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, height, width, channels) as (n, features), channels first as the model has them."""
+    return np.moveaxis(values, 3, 1).reshape(len(values), -1)
+
+
+def evaluate(
+    compiled: Compiled, data: Samples, metric: str = "top1", limit: int | None = None, run: Level = run_reference
+) -> dict[str, Any]:
+    """A JSON object: n, metric, value, float_value, agreement_with_reference.
+
+    `agreement_with_reference` is the fraction of samples all of whose output codes equal the
+    reference's. `limit` keeps the first samples. DataError when data, metric and model do not suit.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"Limit must be at least 1, not {limit}")
+    arranged = arrange(data, compiled.graph, compiled.transform)[:limit]
+    y = None if data.y is None else data.y[:limit]
+    codes = encode(arranged, compiled.graph, compiled.transform, compiled.coding)
+    fed = feed(arranged, compiled.graph, compiled.transform)
+    float_value = measure(metric, _flat(run_float(compiled.graph, fed)), _flat(fed), y)
+    outputs = run(compiled, codes)
+    expected = outputs if run is run_reference else run_reference(compiled, codes)
+    real = to_real(outputs, compiled.network.tensors[compiled.network.output].format)
+    return {
+        "n": len(codes),
+        "metric": metric,
+        "value": measure(metric, _flat(real), _flat(fed), y),
+        "float_value": float_value,
+        "agreement_with_reference": float((outputs == expected).all(axis=(1, 2, 3)).mean()),
+    }

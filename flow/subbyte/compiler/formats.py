@@ -1,0 +1,91 @@
+"""Choice of number formats for activations, from samples, a recipe and what the engine's lanes hold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.graph import Linear, run_node
+from subbyte.golden.fit_table import fitted_format
+from subbyte.golden.logquant import log_format
+from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
+from subbyte.spec.engine import EngineConfig, Lane
+from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, log2_table
+from subbyte.spec.rounding import TableRounding, table_thresholds
+
+LARGEST_ENTRY = 63
+LARGEST_EXPONENT = 6
+"""Limits of log tables: beyond them the lanes grow and the accuracy does not."""
+
+MOST_GUARD_BITS = 4
+
+LARGEST_RATIO = (2**16 - 1) / 2**17
+"""Largest multiplier of a requantizer, for LIN and for tables with one guard bit."""
+
+SCALE_STEPS = 2.0 ** (np.arange(-6, 7) / 12)
+TUNING_SAMPLES = 128
+
+OUTPUT_HEADROOM = 1.125
+"""Room above the calibrated range of the network's output: a saturated output loses the arg max."""
+
+
+def _largest_entry(engine: EngineConfig) -> int:
+    """Largest table entry that leaves two guard bits in the engine's requantizer table."""
+    return min(engine.largest_operand, LARGEST_ENTRY, (1 << (engine.lut_bits - 2)) - 1)
+
+
+def log_table(engine: EngineConfig) -> tuple[int, ...]:
+    """Half octaves for digit lanes, octaves for shift lanes, whose operands are exponents. 16 entries."""
+    if engine.lane is Lane.DIGIT:
+        return half_octave_table(4, _largest_entry(engine))
+    exponents = (1 << (engine.operand_bits - 1)) - 1
+    return log2_table(4, min(exponents, LARGEST_EXPONENT, engine.lut_bits - 2))
+
+
+def activation_format(
+    samples: NDArray[np.float64], kind: str, method: Method, engine: EngineConfig
+) -> TensorFormat:
+    """Unsigned format of `kind` (one of `recipe.ACTIVATIONS`) for samples behind a ReLU."""
+    if kind == "log":
+        return log_format(samples, log_table(engine), method)
+    if kind == "fitted":
+        return fitted_format(samples, _largest_entry(engine))
+    return linear_format(samples, int(kind.removeprefix("lin")), method, signed=False)
+
+
+def output_format(samples: NDArray[np.float64], signed: bool) -> TensorFormat:
+    """LIN 8 bits, one scale, the whole range of the samples and some room."""
+    return linear_format(samples * OUTPUT_HEADROOM, 8, Method.MIN_MAX, signed)
+
+
+def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
+    """Most guard bits, 1..4, with which a table's largest threshold fits `lut_bits` and `ratio` < 2**-guard.
+
+    `ratio` is the largest multiplier of the layer; a table requantizer shifts by guard + 16 at least.
+    1 for LIN, which has none.
+    """
+    if form.kind is Kind.LIN:
+        return 1
+    for guard in range(MOST_GUARD_BITS, 1, -1):
+        top = table_thresholds(form.table, TableRounding.LIN_NEAREST, guard)[-1]
+        if top < 1 << lut_bits and ratio < LARGEST_RATIO * 2.0 ** (1 - guard):
+            return guard
+    return 1
+
+
+def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear) -> TensorFormat:
+    """The format with the scale, out of `SCALE_STEPS` times its own, that disturbs the next layer least.
+
+    The measure is the variance of the error at the output of `reader`, which reads `samples` (n, height,
+    width, channels); a constant error is left to its bias.
+    """
+    linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
+    x = samples[:TUNING_SAMPLES]
+    candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in SCALE_STEPS]
+    errors = [
+        run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
+        for candidate in candidates
+    ]
+    return candidates[int(np.argmin(errors))]

@@ -1,0 +1,91 @@
+"""Grouping of IR layers into what one run of the engine's pipeline does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them."""
+
+    linear: Conv2d | Dense
+    relu: Relu | None
+    requantize: Requantize
+    pool: MaxPool2d | None
+
+
+def readers(network: Network, tensor: str) -> list[Layer]:
+    """Layers that read `tensor`, in execution order."""
+    return [layer for layer in network.layers if layer.input == tensor]
+
+
+def group_layers(network: Network) -> list[Chain | MaxPool2d]:
+    """Chains in execution order, and the max pools that belong to none.
+
+    ScheduleError lists every layer that fits in no chain.
+    """
+    problems: list[str] = []
+    chains: list[Chain | MaxPool2d] = []
+    taken: set[str] = set()
+    for layer in network.layers:
+        if layer.name in taken:
+            continue
+        taken.add(layer.name)
+        if isinstance(layer, MaxPool2d):
+            chains.append(layer)
+            continue
+        if isinstance(layer, Relu | Requantize):
+            problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
+            continue
+        try:
+            chain = _chain(network, layer)
+        except ScheduleError as error:
+            problems += error.problems
+            taken |= _behind(network, layer)
+        else:
+            chains.append(chain)
+            taken |= {member.name for member in (chain.relu, chain.requantize, chain.pool) if member}
+    if problems:
+        raise ScheduleError(*problems)
+    return chains
+
+
+def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
+    relu: Relu | None = None
+    follower = _only_reader(network, linear)
+    if isinstance(follower, Relu):
+        relu = follower
+        follower = _only_reader(network, relu)
+    if not isinstance(follower, Requantize):
+        raise ScheduleError(
+            f"Layer {follower.name}: {follower.op} must not read accumulators; relu and requantize follow {linear.name}"
+        )
+    pool: MaxPool2d | None = None
+    behind = readers(network, follower.output)
+    if follower.output != network.output and len(behind) == 1 and isinstance(behind[0], MaxPool2d):
+        pool = behind[0]
+    return Chain(linear, relu, follower, pool)
+
+
+def _only_reader(network: Network, layer: Layer) -> Layer:
+    found = readers(network, layer.output)
+    if len(found) != 1:
+        raise ScheduleError(
+            f"Layer {layer.name}: accumulators {layer.output} must have one reader, they have {len(found)}"
+        )
+    return found[0]
+
+
+def _behind(network: Network, layer: Layer) -> set[str]:
+    """Names of the layers that read accumulators of `layer`, directly or not: one complaint is enough."""
+    names: set[str] = set()
+    for reader in readers(network, layer.output):
+        if not isinstance(reader, Conv2d | Dense):
+            names.add(reader.name)
+        if not isinstance(reader, Conv2d | Dense | Requantize):
+            names |= _behind(network, reader)
+    return names

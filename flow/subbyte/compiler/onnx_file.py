@@ -1,0 +1,187 @@
+"""Reading an ONNX file into plain Python: live nodes, constants, the one input and the one output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from subbyte.compiler.graph import ModelError
+
+OLDEST_OPSET = 8
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """One operator: its inputs ('' for an omitted one), outputs and attributes as Python values."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """The part of an ONNX graph that its output depends on.
+
+    Parameters
+    ----------
+    name : stem of the file
+    nodes : in execution order, those with constant results left out
+    constants : name -> array, initializers and folded nodes
+    input, output : tensor names
+    feed : shape of the input without its batch axis, 1 to 3 sizes
+    inferred : tensor name -> shape without its batch axis, where ONNX shape inference knows it
+    """
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    constants: dict[str, NDArray[Any]] = field(repr=False)
+    input: str
+    output: str
+    feed: tuple[int, ...]
+    inferred: dict[str, tuple[int, ...]] = field(repr=False)
+
+
+def _parse(path: Path) -> Any:
+    if not path.is_file():
+        found = "is a directory" if path.exists() else "does not exist"
+        raise ModelError(f"Model {path} must be an ONNX file, it {found}")
+    try:
+        proto = onnx.load(path)
+    except DecodeError:
+        raise ModelError(f"Model {path} must be an ONNX file: its content is something else") from None
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"Model {path} cannot be read: {' '.join(str(error).split())}") from None
+    if not proto.graph.node or not proto.opset_import:
+        raise ModelError(f"Model {path} must be an ONNX file with at least one node, it has none")
+    return proto
+
+
+def _opset(path: Path, proto: Any) -> int:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    opset = max(versions, default=0)
+    if opset < OLDEST_OPSET:
+        raise ModelError(f"Model {path} must have opset {OLDEST_OPSET} or newer, not {opset}")
+    return opset
+
+
+def _live(nodes: list[Any], output: str) -> list[Any]:
+    """Nodes that `output` depends on, in the order given (ONNX nodes are sorted)."""
+    needed, kept = {output}, []
+    for node in reversed(nodes):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _constant_results(node: Any, constants: dict[str, NDArray[Any]], opset: int) -> list[NDArray[Any]] | None:
+    """What a standard node computes from constants; None when it does not or ONNX cannot compute it."""
+    inputs = [name for name in node.input if name]
+    if node.domain not in ("", "ai.onnx") or any(name not in constants for name in inputs):
+        return None
+    if not inputs and node.op_type != "Constant":
+        return None
+    try:
+        results = ReferenceEvaluator(node, opsets={"": opset}).run(None, {name: constants[name] for name in inputs})
+    except Exception:  # whatever it is: the node is then judged like any other
+        return None
+    return [np.asarray(result) for result in results]
+
+
+def _fold(nodes: list[Any], constants: dict[str, NDArray[Any]], opset: int) -> list[Any]:
+    """Move the results of nodes that depend on constants only into `constants`; the other nodes."""
+    rest = []
+    for node in nodes:
+        results = _constant_results(node, constants, opset)
+        if results is None:
+            rest.append(node)
+        else:
+            constants.update(zip(node.output, results, strict=True))
+    return rest
+
+
+def _unique_names(nodes: list[Any]) -> list[str]:
+    """Names of nodes; one without a name, or with that of another, is called after its operator and output."""
+    given = [node.name for node in nodes]
+    return [
+        node.name if node.name and given.count(node.name) == 1 else f"{node.op_type}_{node.output[0]}" for node in nodes
+    ]
+
+
+def _sizes(value_info: Any) -> tuple[int, ...] | None:
+    """Shape behind the batch axis, None when a size or the rank is unknown."""
+    tensor = value_info.type.tensor_type
+    sizes = tuple(int(d.dim_value) for d in tensor.shape.dim[1:])
+    return sizes if tensor.HasField("shape") and 1 <= len(sizes) <= 3 and all(s > 0 for s in sizes) else None
+
+
+def _inferred(proto: Any) -> dict[str, tuple[int, ...]]:
+    try:
+        graph = onnx.shape_inference.infer_shapes(proto).graph
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return {}
+    known = {info.name: _sizes(info) for info in graph.value_info}
+    return {name: sizes for name, sizes in known.items() if sizes is not None}
+
+
+def read_model(path: Path) -> OnnxModel:
+    """The model in `path`.
+
+    ModelError when the file is missing, not ONNX, damaged, older than opset 8, has more than one input or
+    output or an input whose sizes (but for the batch) are not fixed.
+    """
+    proto = _parse(path)
+    try:
+        return _model(path, proto)
+    except ModelError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ModelError(f"Model {path} is damaged: {' '.join(str(error).split())}") from None
+
+
+def _model(path: Path, proto: Any) -> OnnxModel:
+    opset = _opset(path, proto)
+    graph = proto.graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = [info for info in graph.input if info.name not in constants]
+    if len(inputs) != 1:
+        raise ModelError(f"Model {path} must have one input, not {len(inputs)}: {', '.join(i.name for i in inputs)}")
+    if len(graph.output) != 1:
+        shown = ", ".join(info.name for info in graph.output)
+        raise ModelError(f"Model {path} must have one output, not {len(graph.output)}: {shown}")
+    feed = _sizes(inputs[0])
+    if feed is None:
+        sizes = [d.dim_value or d.dim_param or "?" for d in inputs[0].type.tensor_type.shape.dim]
+        raise ModelError(
+            f"Model {path}: input {inputs[0].name} must have a batch axis and 1 to 3 axes of fixed size, not {sizes}"
+        )
+    nodes = _fold(_live(list(graph.node), graph.output[0].name), constants, opset)
+    names = _unique_names(nodes)
+    return OnnxModel(
+        name=path.stem,
+        nodes=tuple(
+            OnnxNode(
+                op=f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type,
+                name=name,
+                inputs=tuple(node.input),
+                outputs=tuple(node.output),
+                attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+            )
+            for node, name in zip(nodes, names, strict=True)
+        ),
+        constants=constants,
+        input=inputs[0].name,
+        output=graph.output[0].name,
+        feed=feed,
+        inferred=_inferred(proto),
+    )

@@ -1,0 +1,77 @@
+"""ONNX model -> float graph, with every obstacle found in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from subbyte.compiler.canonical import relu_first
+from subbyte.compiler.graph import Graph, Linear, ModelError
+from subbyte.compiler.onnx_file import OnnxModel, OnnxNode, read_model
+from subbyte.compiler.onnx_operators import OPERATORS, Builder, value_of
+from subbyte.compiler.onnx_window import Unsupported
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the importer thinks of one ONNX node; `reason` is empty when it is supported."""
+
+    node: OnnxNode
+    reason: str
+
+
+def _judge(builder: Builder, node: OnnxNode) -> str:
+    """Translate one node; the reason why it is not supported, or ''."""
+    if node.op not in OPERATORS:
+        return "operator not supported"
+    if any(name not in builder.values and name not in builder.model.constants for name in node.inputs if name):
+        return ""  # behind a node whose shape nobody knows; that node is in the list
+    try:
+        OPERATORS[node.op](builder, node)
+    except Unsupported as error:
+        return str(error)
+    except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+        return f"inputs or attributes are not those of the operator: {' '.join(str(error).split())}"
+    return ""
+
+
+def analyse(path: Path) -> tuple[OnnxModel, list[Finding], Graph | None]:
+    """The model, a finding per node in execution order, and its graph if all nodes are supported.
+
+    Behind an unsupported node the analysis goes on with the shape that ONNX infers. ModelError as `read_model`.
+    """
+    model = read_model(path)
+    builder = Builder(model, values={model.input: value_of(model.input, model.feed)})
+    findings = []
+    for node in model.nodes:
+        reason = _judge(builder, node)
+        findings.append(Finding(node, reason))
+        if reason:
+            builder.values.update({
+                name: value_of(name, model.inferred[name]) for name in node.outputs if name in model.inferred
+            })
+    refused = any(finding.reason for finding in findings)
+    if not refused and model.output not in builder.values:
+        raise ModelError(f"Model {path}: output {model.output} must depend on the input {model.input}, it does not")
+    if refused or not any(isinstance(n, Linear) for n in builder.nodes):
+        return model, findings, None
+    shapes = {value.tensor: value.shape for value in builder.values.values()}
+    shapes[model.input] = builder.values[model.input].shape
+    graph = Graph(
+        model.name, tuple(builder.nodes), shapes, model.input, builder.values[model.output].tensor, model.feed
+    )
+    return model, findings, relu_first(graph)
+
+
+def import_onnx(path: Path) -> Graph:
+    """The float graph of an ONNX file.
+
+    ModelError when it cannot be read, or naming every unsupported node, its operator and the reason.
+    """
+    _, findings, graph = analyse(path)
+    problems = [f"node {f.node.name} ({f.node.op}): {f.reason}" for f in findings if f.reason]
+    if problems:
+        raise ModelError(f"Model {path} is not supported: {'; '.join(problems)}")
+    if graph is None:
+        raise ModelError(f"Model {path} must have a Conv, Gemm or MatMul, it has none")
+    return graph

@@ -1,0 +1,247 @@
+"""`Operation`: what a run of the pipeline computes for one layer group, before it has addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.decoding import Coding, coding
+from subbyte.compiler.fusion import Chain
+from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
+from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.formats import Kind, linear
+from subbyte.spec.network import Dense, MaxPool2d, Network, Tensor
+from subbyte.spec.validate import weighted_bounds
+from subbyte.spec.weights import WeightFormat, complement_excess, encode
+
+
+def round_up(value: int, unit: int) -> int:
+    """Smallest multiple of `unit` that is at least `value`."""
+    return -(-value // unit) * unit
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A convolution, its requantizer and the max pool over its results, on one engine.
+
+    Parameters
+    ----------
+    engine : EngineConfig
+    name : IR layers joined by +
+    source, target : code tensors read and written
+    pitch : codes from one pixel of the source to the next
+    pad_code : code that the source's border must hold
+    digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, low first
+    bias : int64 (out,), in accumulator units, nothing folded in
+    stride, padding : of the convolution, as in `Conv2d`
+    pool, pool_stride : window of the max pool, (1, 1) for none
+    """
+
+    engine: EngineConfig
+    name: str
+    source: Tensor
+    target: Tensor
+    pitch: int
+    pad_code: int
+    digits: NDArray[np.int64] = field(repr=False)
+    bias: NDArray[np.int64] = field(repr=False)
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    pool: tuple[int, int]
+    pool_stride: tuple[int, int]
+    coding: Coding
+    requantizer: Requantizer
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Height and width of the convolution's window."""
+        return self.digits.shape[2], self.digits.shape[3]
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return len(self.bias)
+
+    @property
+    def rows(self) -> int:
+        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8."""
+        return len(self.digits)
+
+    @property
+    def planes(self) -> int:
+        """Operand planes."""
+        return len(self.coding.planes)
+
+    @property
+    def segment(self) -> int:
+        """Consecutive codes of one kernel row: all of its pixels, the last without padding channels."""
+        return (self.kernel[1] - 1) * self.pitch + self.source.shape[2]
+
+    @property
+    def words(self) -> int:
+        """K-words of one window position."""
+        return -(-self.kernel[0] * self.segment // self.engine.k)
+
+    @property
+    def groups(self) -> int:
+        """Column groups of M channels."""
+        return -(-self.channels // self.engine.m)
+
+    @property
+    def windows(self) -> int:
+        """Pooling window positions."""
+        return self.pool[0] * self.pool[1]
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels."""
+        return self.target.shape[0] * self.target.shape[1]
+
+    @property
+    def pixel_groups(self) -> int:
+        """Groups of P output pixels."""
+        return -(-self.pixels // self.engine.p)
+
+    @property
+    def tile_words(self) -> int:
+        """Words of the activation tile that a group of pixels takes."""
+        return self.windows * self.words * self.planes
+
+    @property
+    def border(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) pixels around the source that the windows reach."""
+        ends = []
+        for axis in range(2):
+            last_position = (self.target.shape[axis] - 1) * self.pool_stride[axis] + self.pool[axis] - 1
+            last_read = last_position * self.stride[axis] + self.kernel[axis] - 1 - self.padding[axis]
+            ends.append(max(0, last_read - (self.source.shape[axis] - 1)))
+        return self.padding[0], self.padding[1], ends[0], ends[1]
+
+    def lane_codes(self) -> NDArray[np.int64]:
+        """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
+        rows, out, height, width, channels = self.digits.shape
+        stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
+        stream[:, :out, ..., :channels] = encode(self.engine.weight_set, self.digits)
+        flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
+        lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
+        lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
+        split = lanes.reshape(rows, self.groups, self.engine.m, self.words, self.engine.k)
+        return split.transpose(1, 3, 0, 2, 4)
+
+    def excess(self) -> NDArray[np.int64]:
+        """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
+        codes = encode(self.engine.weight_set, self.digits)
+        every = complement_excess(self.engine.weight_set, codes, self.engine.operand_bits)
+        by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << 4 * np.arange(self.rows)[:, None]
+        planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
+        total: NDArray[np.int64] = by_row.sum(axis=0) * planes
+        return total
+
+    def weight(self) -> NDArray[np.int64]:
+        """Integer weights, int64 (out, kernel height, kernel width, in)."""
+        scale = 1 << 4 * np.arange(self.rows).reshape(-1, 1, 1, 1, 1)
+        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0)
+        return total
+
+    def folded_bias(self) -> NDArray[np.int64]:
+        """Bias without the lanes' excess and the zero point, int64 (out,)."""
+        sums = self.weight().reshape(self.channels, -1).sum(axis=1)
+        folded: NDArray[np.int64] = self.bias - self.excess() - self.coding.zero_point * sums
+        return folded
+
+    def rough_cycles(self) -> int:
+        """About how long it takes, to compare two forms: the longer of array and gather unit."""
+        steps = self.pixel_groups * self.groups * self.windows * self.words * self.rows * self.planes
+        per_cycle = self.engine.fill_nibbles // self.source.format.nibbles
+        segments = self.pixels * self.windows * self.kernel[0]
+        return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
+
+
+def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
+    """Computed tensors are written M codes at a time, the input lies as the host has it."""
+    return tensor.shape[2] if tensor.name == network.input else round_up(tensor.shape[2], engine.m)
+
+
+def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
+    """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
+    layer = chain.linear
+    source = network.tensors[layer.input]
+    members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
+    problems: list[str] = []
+    weight_format = WeightFormat(engine.weight_set, layer.weight_format.bits)
+    if layer.weight.min() < weight_format.low or layer.weight.max() > weight_format.high:
+        problems.append(
+            f"Layer {layer.name}: weights must be in {weight_format.low}..{weight_format.high} for the "
+            f"{engine.lane.value} lanes of {engine.name}, not {layer.weight.min()}..{layer.weight.max()}"
+        )
+    try:
+        codes = coding(source.format, engine)
+    except ScheduleError as error:
+        problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
+    highest = weighted_bounds(layer.weight, *source.format.bounds())[1] + layer.bias
+    output = network.tensors[chain.requantize.output].format
+    try:
+        settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
+    except ScheduleError as error:
+        problems += [f"Layer {chain.requantize.name}: {text}" for text in error.problems]
+    if problems:
+        raise ScheduleError(*problems)
+    return Operation(
+        engine=engine,
+        name="+".join(member.name for member in members),
+        source=source,
+        target=network.tensors[members[-1].output],
+        pitch=_pitch(network, source, engine),
+        pad_code=source.format.pad_code,
+        digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
+        bias=layer.bias.astype(np.int64),
+        stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
+        padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
+        pool=pool.kernel if pool else (1, 1),
+        pool_stride=pool.stride if pool else (1, 1),
+        coding=codes,
+        requantizer=settings,
+    )
+
+
+def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> Operation:
+    """A max pool by itself: an identity convolution of the codes, which are in the order of their operands.
+
+    Code 0 is the least, so a border of zeros never wins. ScheduleError as for `chain_operation`.
+    """
+    source = network.tensors[pool.input]
+    if source.format.kind is Kind.ACC:
+        raise ScheduleError(f"Layer {pool.name}: maxpool2d must read codes, not the accumulators {source.name}")
+    channels = source.shape[2]
+    try:
+        codes = coding(linear(source.format.bits), engine)
+    except ScheduleError as error:
+        raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
+    return Operation(
+        engine=engine,
+        name=pool.name,
+        source=source,
+        target=network.tensors[pool.output],
+        pitch=_pitch(network, source, engine),
+        pad_code=0,
+        digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
+        bias=np.zeros(channels, dtype=np.int64),
+        stride=(1, 1),
+        padding=pool.padding,
+        pool=pool.kernel,
+        pool_stride=pool.stride,
+        coding=codes,
+        requantizer=identity_requantizer(channels),
+    )
+
+
+def fusable(network: Network, pool: MaxPool2d) -> bool:
+    """True when every window lies inside the input, so that a convolution can deliver all of it."""
+    source, target = network.tensors[pool.input].shape, network.tensors[pool.output].shape
+    inside = [
+        (target[axis] - 1) * pool.stride[axis] + pool.kernel[axis] <= source[axis] for axis in range(2)
+    ]
+    return pool.padding[:2] == (0, 0) and all(inside)

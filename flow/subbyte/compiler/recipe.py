@@ -1,0 +1,160 @@
+"""Recipes: how many bits every tensor gets and how its range is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from subbyte.golden.quantize import Method
+
+ACTIVATIONS = ("lin4", "lin8", "log", "fitted")
+"""Formats of activations behind a ReLU: linear in 4 or 8 bits, the engine's log table, a table fitted on samples."""
+
+WEIGHT_BITS = (4, 8)
+METHODS = tuple(method.value for method in Method)
+
+
+class RecipeError(ValueError):
+    """A recipe that does not exist or has a wrong field; lists what is known."""
+
+
+def _check_choice(subject: str, value: object, known: tuple[object, ...]) -> None:
+    if isinstance(value, bool | float) or value not in known:
+        raise RecipeError(f"{subject} must be one of {', '.join(map(str, known))}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Override:
+    """What one layer does differently; None keeps the recipe's choice."""
+
+    weights: int | None = None
+    activations: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Bits and calibration of a network.
+
+    Parameters
+    ----------
+    name : str
+    weights, first, last : int
+        Weight bits of the hidden layers, the first and the last one: 4 or 8. A single layer is the last.
+    activations : str
+        Format behind a ReLU, one of `ACTIVATIONS`. Tensors that can be negative, and the network's output,
+        are linear in 8 bits with zero point 128 whatever it says.
+    weight_method, activation_method : str
+        Values of `Method`: how scales are chosen. The output's range is always that of its samples.
+        Activations start from it and are then tuned, see `compensation`.
+    bias_correction : bool
+        Add the mean error of each channel on the calibration samples to its bias.
+    compensation : bool
+        Choose weights and activation scales for the outputs of layers on the calibration samples (`compensate`,
+        `formats.tuned_scale`), not each number for itself.
+    layers : dict of layer name to `Override`
+    """
+
+    name: str
+    weights: int = 4
+    first: int = 8
+    last: int = 8
+    activations: str = "log"
+    weight_method: str = "mse"
+    activation_method: str = "min_max"
+    bias_correction: bool = True
+    compensation: bool = True
+    layers: dict[str, Override] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("weights", "first", "last"):
+            _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), WEIGHT_BITS)
+        _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
+        for key in ("weight_method", "activation_method"):
+            _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
+        for key in ("bias_correction", "compensation"):
+            if not isinstance(getattr(self, key), bool):
+                raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
+        for layer, override in self.layers.items():
+            subject = f"Recipe {self.name}: layer {layer}"
+            _check_choice(f"{subject} weights", override.weights, (*WEIGHT_BITS, None))
+            _check_choice(f"{subject} activations", override.activations, (*ACTIVATIONS, None))
+
+    def weight_bits(self, layer: str, index: int, count: int) -> int:
+        """Weight bits of linear layer number `index` of `count`."""
+        override = self.layers.get(layer, Override()).weights
+        if override is not None:
+            return override
+        if index == count - 1:
+            return self.last
+        return self.first if index == 0 else self.weights
+
+    def activation(self, layer: str) -> str:
+        """Format behind the ReLU of a layer."""
+        return self.layers.get(layer, Override()).activations or self.activations
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("w4-a4log"),
+        Recipe("w4-a4", activations="lin4"),
+        Recipe("int8", weights=8, activations="lin8"),
+    )
+}
+DEFAULT_RECIPE = "w4-a4log"
+
+
+def _known(kind: type[Any], subject: str, values: object) -> dict[str, Any]:
+    """`values` if it is a table whose keys are fields of `kind`."""
+    if not isinstance(values, dict):
+        raise RecipeError(f"{subject} must be a table, not {values!r}")
+    fields = [f.name for f in dataclasses.fields(kind)]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise RecipeError(f"{subject} has no field {', '.join(unknown)}; fields: {', '.join(fields)}")
+    return values
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """Inverse of `dataclasses.asdict`. RecipeError names an unknown field or a wrong value."""
+    subject = f"Recipe {values.get('name')}"
+    layers = _known_layers(subject, values.get("layers", {}))
+    return Recipe(**{**_known(Recipe, subject, values), "layers": layers})
+
+
+def _known_layers(subject: str, values: object) -> dict[str, Override]:
+    if not isinstance(values, dict):
+        raise RecipeError(f"{subject} layers must be a table, not {values!r}")
+    return {name: Override(**_known(Override, f"{subject} layer {name}", entry)) for name, entry in values.items()}
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by name, or a TOML file whose keys are fields of `Recipe`. RecipeError when there is neither."""
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise RecipeError(f"Recipe must be one of {', '.join(RECIPES)} or a .toml file, not {name!r}")
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"Recipe file {name}: {error}") from None
+    return recipe_from_dict({"name": path.stem, **values})
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """TOML text that `load_recipe` reads back to the same recipe."""
+
+    def lines(values: dict[str, Any]) -> list[str]:
+        return [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+
+    values = dataclasses.asdict(recipe)
+    layers = values.pop("layers")
+    parts = lines(values)
+    for name, override in layers.items():
+        parts += ["", f"[layers.{json.dumps(name)}]", *lines(override)]
+    return "\n".join(parts) + "\n"

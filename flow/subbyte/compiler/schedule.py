@@ -1,0 +1,103 @@
+"""`schedule`: a `Network` becomes a `Program` for one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from subbyte.compiler.layout import tensor_layouts
+from subbyte.compiler.operation import Operation
+from subbyte.compiler.passes import Slots, blocks, lower
+from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.select import select_operations
+from subbyte.compiler.tables import TablePool, channel_params, weight_rows
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.network import Network
+from subbyte.spec.program import PASS_WORDS, Pass, Program, TensorLayout
+from subbyte.spec.validate import validate
+
+__all__ = ["ScheduleError", "schedule"]
+
+
+def schedule(network: Network, engine: EngineConfig) -> Program:
+    """Program of `network` for `engine`, the same for the same arguments.
+
+    ValueError when the network is not valid; ScheduleError, which lists every problem found, when this
+    engine cannot run it.
+    """
+    validate(network)
+    operations = select_operations(network, engine)
+    decode, luts = TablePool((2, 16)), TablePool((1 << engine.lut_bits,))
+    slots, entries = [], 0
+    for operation in operations:
+        lut = operation.requantizer.lut
+        slots.append(Slots(
+            decode=decode.place(operation.coding.planes),
+            lut=0 if lut is None else luts.place(lut[None]),
+            param=entries,
+        ))
+        entries += operation.groups * engine.m
+    weights = np.concatenate([weight_rows(operation) for operation in operations])
+    weight_word = 1 + PASS_WORDS * sum(len(blocks(operation)) for operation in operations) + 1
+    layouts = tensor_layouts(operations, network.tensors[network.input], weight_word + weights.size)
+    words = max(layout.address // 16 + layout.words for layout in layouts.values())
+    problems = list(_shortages(engine, (
+        ("parameters", entries, "channels", engine.param_entries),
+        ("decode tables", len(decode), "slots", engine.table_slots),
+        ("requantizer tables", len(luts), "slots", engine.lut_slots),
+        ("main memory", words, "words", engine.memory_words),
+    )))
+    if problems:
+        raise ScheduleError(*problems)
+    passes = _passes(operations, layouts, slots)
+    return Program(
+        engine=engine,
+        passes=passes,
+        weights=weights,
+        weight_word=weight_word,
+        pinned=len(weights) <= engine.ring_rows,
+        params=np.concatenate([channel_params(operation) for operation in operations]),
+        tables=decode.image(),
+        luts=luts.image(),
+        layouts=layouts,
+        input=network.input,
+        output=network.output,
+    )
+
+
+def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, int]]) -> Iterator[str]:
+    for resource, needed, unit, available in resources:
+        if needed > available:
+            yield (
+                f"Network: {resource} need {needed} {unit}, {engine.name} has {available}: "
+                f"{needed - available} too many"
+            )
+
+
+def _passes(
+    operations: list[Operation], layouts: dict[str, TensorLayout], slots: list[Slots]
+) -> tuple[Pass, ...]:
+    """All passes, waits where a pass reads what an earlier one may still be writing.
+
+    ScheduleError names fields that are too narrow.
+    """
+    passes: list[Pass] = []
+    problems = []
+    written: dict[str, int] = {}  # tensor -> passes up to its last one
+    waited = 0  # passes whose results are known to be in memory
+    for operation, places in zip(operations, slots, strict=True):
+        wait = written.get(operation.source.name, 0) > waited
+        if wait:
+            waited = len(passes)
+        source, target = layouts[operation.source.name], layouts[operation.target.name]
+        own = lower(operation, source, target, places, wait)
+        try:
+            own[-1].encode()
+        except ValueError as error:
+            problems.append(f"Layer {operation.name}: {error}")
+        passes += own
+        written[operation.target.name] = len(passes)
+    if problems:
+        raise ScheduleError(*problems)
+    return tuple(passes)

@@ -1,0 +1,41 @@
+"""Running one tool: explicit environment, its own folder, output to a log."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from subbyte.tools.environment import environment
+from subbyte.tools.errors import ToolError
+from subbyte.tools.find import find_tool
+
+
+def run_tool(tool: str, arguments: Sequence[str], build_dir: Path) -> Path:
+    """Run a tool in `build_dir` and return its log, `<tool>.log` in there.
+
+    Arguments must name files relative to `build_dir`: YoWASP tools do not see absolute /tmp. ToolError
+    tells the tool's own first error and where the log is.
+    """
+    return run_logged(tool, [str(find_tool(tool)), *arguments], build_dir, environment())
+
+
+def run_logged(name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str]) -> Path:
+    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails."""
+    log = build_dir / f"{name}.log"
+    with log.open("wb") as file:
+        status = subprocess.run(
+            command, cwd=build_dir, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        ).returncode
+    if status:
+        raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
+    return log
+
+
+def first_error(log: Path, status: int) -> str:
+    """The first line of the log that says ERROR, else the last line, else the exit status."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line]
+    if errors:
+        return errors[0]
+    return lines[-1] if lines else f"exit status {status}"

@@ -1,0 +1,226 @@
+"""One pass of a program on a batch: gather, lanes, shadow, requantizer and writer, as docs/engine.md says.
+
+Knows nothing of networks: everything comes from the descriptor words and the memories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
+from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
+
+STEP_MODULUS = 1 << 20
+LOW_DIGITS = np.array([0, 1, 2, -1])
+HIGH_DIGITS = np.array([0, 1, -2, -1])
+PIECE_VALUES = 1 << 21
+"""Operands that one piece of a pass may have (16 MB)."""
+
+Fields = dict[str, int]
+
+
+def run_pass(
+    engine: EngineConfig,
+    words: list[int],
+    main: NDArray[np.uint8],
+    weight_word: int,
+    params: NDArray[np.int64],
+    tables: NDArray[np.int64],
+    luts: NDArray[np.int64],
+) -> int | None:
+    """Execute the pass of the six descriptor `words` on `main` (batch, nibbles), in place.
+
+    `weight_word` is the word of its first weight row. Returns the words of its weights, None when the
+    descriptor is not valid.
+    """
+    fill, compute, drain = (_section(layouts, words) for layouts in (FILL_FIELDS, COMPUTE_FIELDS, DRAIN_FIELDS))
+    if not fill["valid"]:
+        return None
+    shape = _Shape.of(engine, compute)
+    weights = _read_weights(engine, shape, main[0], weight_word)
+    addresses = _addresses(fill) % main.shape[1]
+    places = _places(engine, drain) % main.shape[1]
+    channels = _channel_params(params, drain["param"], shape.groups * engine.m)
+    for piece in _pieces(len(main), addresses, shape.planes):
+        acc = _accumulate(engine, shape, _operands(engine, fill, shape, main, addresses[piece], tables), weights)
+        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2))
+        _write(main, drain, places[piece], codes)
+    return shape.groups * shape.words * shape.rows * engine.row_words
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Loop counts of a compute section, none of them minus one."""
+
+    words: int
+    rows: int
+    planes: int
+    windows: int
+    groups: int
+    radix: int
+
+    @staticmethod
+    def of(engine: EngineConfig, compute: Fields) -> _Shape:
+        counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows", "groups")}
+        return _Shape(**counts, radix=compute["radix"])
+
+    def level(self, row: int, plane: int) -> int:
+        """Exponent of 16 that a step of this row and plane weighs."""
+        return row + plane * self.radix
+
+
+def _section(layouts: tuple[dict[str, int], ...], words: list[int]) -> Fields:
+    """The next fields of a descriptor; takes their words off the front of `words`."""
+    fields: Fields = {}
+    for layout in layouts:
+        fields |= unpack_fields(layout, words.pop(0))
+    return fields
+
+
+def _addresses(fill: Fields) -> NDArray[np.int64]:
+    """Nibble address of every code, int64 (pixels, windows, segments * segment).
+
+    A loop's step is taken once for every continuation of that loop in all turns of the loops around it.
+    """
+    loops = ("ky", "wx", "wy", "px", "py")
+    counts = [fill[name] + 1 for name in reversed(loops)]
+    index = np.indices(counts)
+    address = np.full(counts, fill["address"])
+    outer = np.zeros(counts, dtype=np.int64)
+    for axis, name in enumerate(reversed(loops)):
+        address = address + fill[f"step_{name}"] * (outer * fill[name] + index[axis])
+        outer = outer * counts[axis] + index[axis]
+    codes = np.arange(fill["segment"]) * (1 + fill["byte"])
+    every = address.reshape(counts[0] * counts[1], counts[2] * counts[3], counts[4], 1) % STEP_MODULUS + codes
+    return every.reshape(*every.shape[:2], -1)
+
+
+def _pieces(batch: int, addresses: NDArray[np.int64], planes: int) -> Iterator[slice]:
+    """Slices of the pixels such that a piece's operands stay small."""
+    step = max(1, PIECE_VALUES // (batch * planes * addresses[0].size))
+    for start in range(0, len(addresses), step):
+        yield slice(start, start + step)
+
+
+def _operands(
+    engine: EngineConfig,
+    fill: Fields,
+    shape: _Shape,
+    main: NDArray[np.uint8],
+    addresses: NDArray[np.int64],
+    tables: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Tile contents: operands int64 (planes, batch, pixels, windows, words * K); unwritten lanes hold ones."""
+    pixels, windows, codes = addresses.shape
+    lanes = shape.words * engine.k
+    undefined = (1 << engine.operand_bits) - 1
+    tile = np.full((fill["planes"] + 1, len(main), pixels, windows, lanes), undefined, dtype=np.int64)
+    low = main[:, addresses]
+    for plane in range(fill["planes"] + 1):
+        table = tables[(fill["slot"] + plane) % len(tables)]
+        if fill["byte"]:
+            high = main[:, (addresses + 1) % main.shape[1]]
+            tile[plane, ..., :codes] = table[0][low] | table[1][high]
+        else:
+            tile[plane, ..., :codes] = table[addresses % 2, low]
+    return tile
+
+
+def _read_weights(
+    engine: EngineConfig, shape: _Shape, main: NDArray[np.uint8], weight_word: int
+) -> NDArray[np.int64]:
+    """Four-bit weight codes of the pass, int64 (rows, words * K, groups * M)."""
+    per_row = engine.row_words * WORD_NIBBLES
+    start = weight_word * WORD_NIBBLES
+    count = shape.groups * shape.words * shape.rows
+    rows = main[start : start + count * per_row].reshape(count, per_row)[:, : engine.k * engine.m]
+    codes = rows.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).astype(np.int64)
+    ordered = codes.transpose(2, 1, 4, 0, 3)
+    return ordered.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
+
+
+def _products(
+    engine: EngineConfig, operands: NDArray[np.int64], codes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Sum over the lanes: operands (..., lanes) with weight codes (lanes, channels) -> int64 (..., channels).
+
+    digit: a negative digit's product is the ones' complement of its size in operand_bits + 1 bits, that
+    is 2**(operand_bits + 1) - 1 minus it. Sums are below 2**53, so float64 is exact.
+    """
+    if engine.lane is Lane.SHIFT:
+        top = 1 << (engine.operand_bits - 1)
+        values = np.where(operands & top, 1 << (operands & (top - 1)), 0)
+        return _exact_matmul(values, np.where(codes & 8, codes - 16, codes))
+    low, high = LOW_DIGITS[codes & 3], HIGH_DIGITS[codes >> 2]
+    ones = (1 << (engine.operand_bits + 1)) - 1
+    complements = ones * ((low < 0).sum(axis=0) + 4 * (high < 0).sum(axis=0))
+    total: NDArray[np.int64] = _exact_matmul(operands, low + 4 * high) + complements
+    return total
+
+
+def _exact_matmul(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+
+
+def _wrap(engine: EngineConfig, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    spare = 64 - engine.acc_bits
+    return (values << spare) >> spare
+
+
+def _accumulate(
+    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Accumulators before the bias, int64 (batch, pixels, windows, channels), wrapped to acc_bits."""
+    total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
+    for row in range(shape.rows):
+        for plane in range(shape.planes):
+            total += _products(engine, operands[plane], weights[row]) << 4 * shape.level(row, plane)
+    return _wrap(engine, total)
+
+
+def _channel_params(params: NDArray[np.int64], first: int, count: int) -> dict[str, NDArray[np.int64]]:
+    """Parameter fields of `count` channels, each int64 (count,)."""
+    entries = params[(first + np.arange(count)) % len(params)]
+    fields, position = {}, 0
+    for name, bits in PARAM_FIELDS.items():
+        fields[name] = (entries >> position) & ((1 << bits) - 1)
+        position += bits
+    return fields
+
+
+def _requantize(
+    engine: EngineConfig,
+    drain: Fields,
+    luts: NDArray[np.int64],
+    channels: dict[str, NDArray[np.int64]],
+    acc: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Codes of accumulators (batch, pixels, channels), the same shape."""
+    x = _wrap(engine, acc + channels["bias"])
+    t = np.clip((x * ((1 << 15) + channels["fraction"])) >> (16 + channels["shift"]), -1024, 1023)
+    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + drain["zero_point"], 0, 255)
+    if drain["lut"]:
+        table = luts[drain["lut_slot"] % len(luts)]
+        codes = table[np.clip(t, 0, len(table) - 1)]
+    return codes
+
+
+def _places(engine: EngineConfig, drain: Fields) -> NDArray[np.int64]:
+    """Nibble address of every code written, int64 (pixels, channels)."""
+    pixel = np.arange(drain["pixels"] + 1)
+    line, column = np.divmod(pixel, drain["px"] + 1)
+    offset = (line * drain["px"] + column) * drain["step_px"] + line * drain["step_py"]
+    channel = np.arange((drain["groups"] + 1) * engine.m) * (1 + drain["byte"])
+    first: NDArray[np.int64] = (drain["address"] + offset) % STEP_MODULUS
+    return first[:, None] + channel
+
+
+def _write(main: NDArray[np.uint8], drain: Fields, places: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
+    """Store the codes (batch, pixels, channels), the low nibble only unless the drain section says bytes."""
+    main[:, places] = codes & 15
+    if drain["byte"]:
+        main[:, (places + 1) % main.shape[1]] = codes >> 4

@@ -1,0 +1,84 @@
+"""Integer layers on batches, bit-exact. Axis order (n, height, width, channels), int64 everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.formats import TensorFormat
+from subbyte.spec.network import Conv2d, Dense, MaxPool2d
+
+EXACT_FLOAT = 1 << 53
+PATCH_VALUES = 1 << 23
+"""Values that the patches of one piece of a batch may have (64 MB)."""
+
+
+def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """`values` modulo 2**bits as two's complement numbers of `bits` bits, 1..64."""
+    spare = 64 - bits
+    return (values << spare) >> spare
+
+
+def matmul(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """x (rows, k) times weight (n, k) transposed, exact modulo 2**64. int64, shape (rows, n).
+
+    Runs in float64 when no partial sum can reach 2**53, whatever the order of the additions: every
+    partial sum of row i is at most max|x| * sum over k of |weight[n, k]|.
+    """
+    largest = max(-int(x.min()), int(x.max())) if x.size else 0
+    heaviest = int(np.abs(weight).sum(axis=1).max()) if weight.size else 0
+    if largest * heaviest < EXACT_FLOAT:
+        return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
+    return x @ weight.T
+
+
+def patches(
+    x: NDArray[np.int64], kernel: tuple[int, int], stride: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Windows of x (n, height, width, c), a view of shape (n, out height, out width, c, kernel h, kernel w)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    return windows[:, :: stride[0], :: stride[1]]
+
+
+def pad(x: NDArray[np.int64], padding: tuple[int, int, int, int], value: int) -> NDArray[np.int64]:
+    """x (n, height, width, c) inside a border (top, left, bottom, right) of `value`."""
+    top, left, bottom, right = padding
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
+
+
+def conv2d(layer: Conv2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Accumulators (n, out height, out width, out channels) of `Conv2d`, modulo 2**64.
+
+    The border is padded with the pad code, then codes become operands: padding is like any other code.
+    """
+    operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
+    out, height, width, _ = layer.weight.shape
+    weight = layer.weight.transpose(0, 3, 1, 2).reshape(out, -1)
+    windows = patches(operands, (height, width), layer.stride)
+    n, rows, columns = windows.shape[:3]
+    acc = np.empty((n, rows, columns, out), dtype=np.int64)
+    step = max(1, PATCH_VALUES // (rows * columns * weight.shape[1]))
+    for start in range(0, n, step):
+        piece = windows[start : start + step]
+        acc[start : start + step] = matmul(piece.reshape(-1, weight.shape[1]), weight).reshape(-1, rows, columns, out)
+    return acc + layer.bias
+
+
+def dense(layer: Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Accumulators (n, 1, 1, out features) of `Dense`, modulo 2**64."""
+    features = source.operands()[codes].reshape(len(codes), layer.weight[0].size)
+    acc = matmul(features, layer.weight.reshape(len(layer.weight), -1)) + layer.bias
+    return acc[:, None, None, :]
+
+
+def relu(acc: NDArray[np.int64]) -> NDArray[np.int64]:
+    """max(acc, 0)."""
+    return np.maximum(acc, 0)
+
+
+def maxpool2d(layer: MaxPool2d, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Largest value of each window; codes are ordered like their operands, and padding never wins."""
+    lowest = int(np.iinfo(np.int64).min)
+    windows = patches(pad(values, layer.padding, lowest), layer.kernel, layer.stride)
+    largest: NDArray[np.int64] = windows.max(axis=(-2, -1))
+    return largest

@@ -1,0 +1,145 @@
+"""Linear quantizers: scales from samples, weights to integers, real numbers to codes and back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.formats import Kind, TensorFormat, linear
+from subbyte.spec.rounding import TableRounding, table_thresholds
+from subbyte.spec.weights import WeightFormat
+
+CODE_GUARD_BITS = 16
+"""Fraction bits to which `to_codes` looks at x / scale for tables."""
+
+SEARCH_SCALES = np.linspace(0.15, 1.0, 86)
+"""Fractions of the min-max scale that a search for the smallest squared error tries."""
+
+MAX_SAMPLES = 1 << 17
+
+
+Restored = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
+"""(x, scale) -> x after quantization with that scale."""
+
+
+class Method(enum.Enum):
+    """How the scale of a format is chosen from samples."""
+
+    MIN_MAX = "min_max"  #: no sample is clipped
+    PERCENTILE = "percentile"  #: like MIN_MAX on the samples below a percentile of their magnitude
+    MSE = "mse"  #: smallest squared error, among `SEARCH_SCALES` of the MIN_MAX scale
+
+
+def round_half_up(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """floor(x + 1/2)."""
+    return np.floor(x + 0.5).astype(np.int64)
+
+
+def sample_vector(samples: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Samples of any shape as a float64 vector. ValueError when there is none or one is not finite."""
+    flat = np.asarray(samples, dtype=np.float64).reshape(-1)
+    if not flat.size or not np.isfinite(flat).all():
+        raise ValueError("Samples must be finite numbers, at least one")
+    return flat
+
+
+def thin(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most `MAX_SAMPLES` of the samples, evenly spaced: enough to measure an error."""
+    return x[:: -(-x.size // MAX_SAMPLES)]
+
+
+def chosen_scale(
+    samples: NDArray[np.floating[Any]],
+    low: int,
+    high: int,
+    method: Method,
+    restored: Restored,
+    percentile: float = 99.9,
+) -> float:
+    """Scale for a format with operands low..high, low <= 0 < high.
+
+    When nothing has to be represented (all samples 0, or negative with low = 0) it is 1.
+    """
+    x = sample_vector(samples)
+    kept = x if method is not Method.PERCENTILE else x[np.abs(x) <= np.percentile(np.abs(x), percentile)]
+    widest = max(kept.max() / high, kept.min() / low if low else 0.0)
+    if widest <= 0:
+        return 1.0
+    if method is not Method.MSE:
+        return float(widest)
+    x, scales = thin(x), widest * SEARCH_SCALES
+    errors = [np.square(restored(x, scale) - x).sum() for scale in scales]
+    return float(scales[int(np.argmin(errors))])
+
+
+def _linear_grid(low: int, high: int) -> Restored:
+    """Restored samples on the grid scale * low .. scale * high."""
+    return lambda x, scale: np.multiply(scale, np.clip(round_half_up(x / scale), low, high))
+
+
+def linear_format(
+    samples: NDArray[np.floating[Any]], bits: int, method: Method | str, signed: bool, percentile: float = 99.9
+) -> TensorFormat:
+    """LIN format for `samples` of any shape. Signed formats have zero point 2**(bits - 1) (128 at 8 bits).
+
+    Unsigned formats turn negative samples into 0. `percentile` is that of Method.PERCENTILE.
+    """
+    zero = 1 << (bits - 1) if signed else 0
+    low, high = -zero, (1 << bits) - 1 - zero
+    if high == 0:
+        raise ValueError(f"A signed linear format must have at least 2 bits, not {bits}")
+    scale = chosen_scale(samples, low, high, Method(method), _linear_grid(low, high), percentile)
+    return linear(bits, scale, zero)
+
+
+def weight_scales(
+    weight: NDArray[np.floating[Any]], weight_format: WeightFormat, method: Method | str
+) -> NDArray[np.float64]:
+    """Real value of one integer step per output channel, for weights (out channels, ...). float64, (out channels,).
+
+    The range low..high of the format is asymmetric: MIN_MAX is the smallest scale that clips neither
+    end, max(max w / high, min w / low). A channel of zeros takes the mean of the others, 1 if all are.
+    """
+    flat = np.asarray(weight, dtype=np.float64).reshape(len(weight), -1)
+    low, high = weight_format.low, weight_format.high
+    restored = _linear_grid(low, high)
+    used = flat.any(axis=1)
+    scales: NDArray[np.float64] = np.ones(len(flat))
+    scales[used] = [chosen_scale(row, low, high, Method(method), restored) for row in flat[used]]
+    if used.any():
+        scales[~used] = scales[used].mean()
+    return scales
+
+
+def quantize_weights(
+    weight: NDArray[np.floating[Any]], scales: NDArray[np.floating[Any]], weight_format: WeightFormat
+) -> NDArray[np.int64]:
+    """Nearest integers of the format, ties up, saturated: the shape of `weight` (out channels, ...), int64."""
+    columns = np.asarray(scales, dtype=np.float64).reshape(-1, *[1] * (np.ndim(weight) - 1))
+    return np.clip(round_half_up(np.asarray(weight, np.float64) / columns), weight_format.low, weight_format.high)
+
+
+def to_codes(
+    x: NDArray[np.floating[Any]], fmt: TensorFormat, rounding: TableRounding = TableRounding.LIN_NEAREST
+) -> NDArray[np.int64]:
+    """Codes of real numbers, saturated; int64, the shape of x.
+
+    LIN: floor(x / scale + 1/2) + zero_point. Tables: as a table requantizer with `CODE_GUARD_BITS`
+    guard bits sees x / scale; `rounding` places the borders, ties go up. ValueError for ACC.
+    """
+    units = np.asarray(x, dtype=np.float64) / fmt.scale
+    if fmt.kind is Kind.LIN:
+        return np.clip(round_half_up(units) + fmt.zero_point, 0, (1 << fmt.bits) - 1)
+    top = int(fmt.operands()[-1])
+    fine = np.floor(np.clip(units, -1, top + 1) * (1 << CODE_GUARD_BITS)).astype(np.int64)
+    return np.searchsorted(table_thresholds(fmt.table, rounding, CODE_GUARD_BITS), fine, side="right")
+
+
+def to_real(codes: NDArray[np.integer[Any]], fmt: TensorFormat) -> NDArray[np.float64]:
+    """Real numbers of codes, scale * operand; float64, the shape of `codes`. ValueError for ACC."""
+    operands: NDArray[np.int64] = fmt.operands()[codes]
+    return fmt.scale * operands.astype(np.float64)

@@ -1,0 +1,67 @@
+"""Execution of a `Network` on a batch, layer by layer: what every other implementation must equal."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.golden.ops import conv2d, dense, maxpool2d, relu, wrap
+from subbyte.golden.requant import requantize
+from subbyte.spec.formats import Kind
+from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Tensor
+
+
+@overload
+def run(network: Network, codes: NDArray[Any], taps: Literal[False] = False) -> NDArray[np.int64]: ...
+@overload
+def run(network: Network, codes: NDArray[Any], taps: Literal[True]) -> dict[str, NDArray[np.int64]]: ...
+def run(
+    network: Network, codes: NDArray[Any], taps: bool = False
+) -> NDArray[np.int64] | dict[str, NDArray[np.int64]]:
+    """Output codes of `network`, or with `taps` the codes of every code tensor by name, input included.
+
+    Parameters
+    ----------
+    network : a valid network, see `subbyte.spec.validate`
+    codes : integer array (n, height, width, channels) of the input tensor's codes
+
+    Returns
+    -------
+    int64, shape (n, height, width, channels) of each tensor. TypeError when the codes are not integers,
+    ValueError on a wrong shape or a code outside the input format.
+    """
+    source = network.tensors[network.input]
+    values = {network.input: _checked(source, codes)}
+    for layer in network.layers:
+        values[layer.output] = _layer(network, layer, values[layer.input])
+    if not taps:
+        return values[network.output]
+    return {name: v for name, v in values.items() if network.tensors[name].format.kind is not Kind.ACC}
+
+
+def _checked(source: Tensor, codes: NDArray[Any]) -> NDArray[np.int64]:
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise TypeError(f"Codes of {source.name} must be integers, not {codes.dtype}")
+    if codes.ndim != 4 or codes.shape[1:] != source.shape:
+        size = ", ".join(map(str, source.shape))
+        raise ValueError(f"Codes of {source.name} must have shape (n, {size}), not {codes.shape}")
+    top = (1 << source.format.bits) - 1
+    if codes.size and not (codes.min() >= 0 and codes.max() <= top):
+        raise ValueError(f"Codes of {source.name} must be in 0..{top}, not {codes.min()}..{codes.max()}")
+    return codes.astype(np.int64)
+
+
+def _layer(network: Network, layer: Layer, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Values of the layer's output; accumulators wrap to the bits of their format."""
+    source, target = network.tensors[layer.input].format, network.tensors[layer.output].format
+    if isinstance(layer, Conv2d):
+        return wrap(conv2d(layer, source, values), target.bits)
+    if isinstance(layer, Dense):
+        return wrap(dense(layer, source, values), target.bits)
+    if isinstance(layer, Relu):
+        return relu(values)
+    if isinstance(layer, MaxPool2d):
+        return maxpool2d(layer, values)
+    return requantize(layer, target, values)

@@ -1,0 +1,65 @@
+"""Requantizers: accumulators to codes by a multiplier and a shift (numerics.md B0, B5, decision 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from subbyte.spec.formats import Kind, TensorFormat
+from subbyte.spec.network import MULTIPLIER_BITS, Requantize
+from subbyte.spec.rounding import Rounding, table_thresholds
+
+LARGEST_ACCUMULATOR = 1 << 46
+"""Accumulators must be smaller in magnitude, so that product and rounding constant fit int64."""
+
+
+def multiplier_shift(ratio: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Normalised multiplier and shift with M / 2**S nearest to `ratio`, 2**15 <= M < 2**16 (B5).
+
+    M is rounded to nearest, ties up; a mantissa that rounds to 2**16 becomes 2**15 with a shift one less.
+    The relative error is at most 2**-16. S is not limited here: `validate` checks what a layer can hold.
+
+    Returns
+    -------
+    (multiplier, shift), int64, the shape of `ratio`. ValueError unless every ratio is finite and above 0.
+    """
+    values = np.asarray(ratio, dtype=np.float64)
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError(f"A scale ratio must be a finite number above 0, not {ratio!r}")
+    mantissa, exponent = np.frexp(values)
+    multiplier = np.floor(mantissa * (1 << MULTIPLIER_BITS) + 0.5).astype(np.int64)
+    carry = multiplier >> MULTIPLIER_BITS
+    return multiplier >> carry, MULTIPLIER_BITS - exponent.astype(np.int64) - carry
+
+
+def round_shift(x: NDArray[np.int64], n: NDArray[np.int64] | int, rounding: Rounding) -> NDArray[np.int64]:
+    """x / 2**n as an integer, n >= 1 (broadcast), rounded as B0 says. int64, the shape of both broadcast."""
+    half = np.left_shift(np.int64(1), np.asarray(n, dtype=np.int64) - 1)
+    result: NDArray[np.int64] = (x + half) >> n
+    if rounding is Rounding.FLOOR:
+        result = x >> n
+    elif rounding is Rounding.HALF_AWAY:
+        result = np.sign(x) * ((np.abs(x) + half) >> n)
+    elif rounding is Rounding.HALF_EVEN:
+        tie = (x & (2 * half - 1)) == half
+        result = result - (tie & (result & 1 == 1))
+    return result
+
+
+def requantize(layer: Requantize, target: TensorFormat, acc: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Codes of accumulators `acc` (..., channels), as the docstring of `Requantize` says, exact. int64.
+
+    ValueError when an accumulator has 2**46 or more.
+    """
+    if acc.size and max(-int(acc.min()), int(acc.max())) >= LARGEST_ACCUMULATOR:
+        raise ValueError(f"Layer {layer.name}: accumulators must be below 2**46, not {acc.min()}..{acc.max()}")
+    product = acc * layer.multiplier
+    if target.kind is Kind.LIN:
+        return linear_codes(round_shift(product, layer.shift, layer.rounding), target)
+    thresholds = table_thresholds(target.table, layer.table_rounding, layer.guard_bits)
+    return np.searchsorted(thresholds, product >> (layer.shift - layer.guard_bits), side="right")
+
+
+def linear_codes(values: NDArray[np.int64], target: TensorFormat) -> NDArray[np.int64]:
+    """clamp(values + zero_point, 0, 2**bits - 1)."""
+    return np.clip(values + target.zero_point, 0, (1 << target.bits) - 1)

@@ -1,0 +1,111 @@
+"""A `Network` as one .npz file: the integer arrays, and everything else as JSON with a version number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.formats import Kind, TensorFormat
+from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.validate import validate
+from subbyte.spec.weights import WeightFormat, WeightSet
+
+VERSION = 1
+
+_HEADER = "network"
+_ARRAYS = ("weight", "bias", "multiplier", "shift")
+_TUPLES = ("kernel", "stride", "padding")
+_ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
+_LAYERS: dict[str, type[Layer]] = {kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, MaxPool2d)}
+
+
+def save_network(network: Network, path: Path | str) -> None:
+    """Write `network` to `path`, byte for byte the same for the same network. ValueError when it is not valid.
+
+    Entry `network` is the JSON text; the arrays of layer i are entries `i.weight`, `i.bias`, and so on.
+    """
+    validate(network)
+    arrays: dict[str, NDArray[Any]] = {}
+    layers = []
+    for index, layer in enumerate(network.layers):
+        fields: dict[str, Any] = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
+        arrays |= {f"{index}.{name}": fields.pop(name) for name in _ARRAYS if name in fields}
+        layers.append({"op": layer.op} | {name: _plain(value) for name, value in fields.items()})
+    header: dict[str, Any] = {
+        "version": VERSION,
+        "name": network.name,
+        "input": network.input,
+        "output": network.output,
+        "tensors": [
+            {"name": t.name, "shape": t.shape, "format": vars(t.format) | {"kind": t.format.kind.value}}
+            for t in network.tensors.values()
+        ],
+        "layers": layers,
+    }
+    arrays[_HEADER] = np.array(json.dumps(header))
+    with open(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_network(path: Path | str) -> Network:
+    """Inverse of `save_network`, exact. ValueError on another version, another file, or an invalid network."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            entries = {name: file[name] for name in file.files}
+        header = json.loads(str(entries[_HEADER]))
+        version = header["version"]
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"File {path} is not a network: {error}") from None
+    if version != VERSION:
+        raise ValueError(f"Network file {path} must have version {VERSION}, not {version!r}")
+    try:
+        network = Network(
+            name=header["name"],
+            tensors={t["name"]: _tensor(t) for t in header["tensors"]},
+            layers=tuple(_layer(index, values, entries) for index, values in enumerate(header["layers"])),
+            input=header["input"],
+            output=header["output"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"Network file {path} is damaged: {error!r}") from None
+    validate(network)
+    return network
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, WeightFormat):
+        return [value.set.value, value.bits]
+    return value.value if isinstance(value, Rounding | TableRounding) else value
+
+
+def _tensor(values: dict[str, Any]) -> Tensor:
+    form = values["format"]
+    return Tensor(
+        values["name"],
+        tuple(values["shape"]),
+        TensorFormat(**{**form, "kind": Kind(form["kind"]), "table": tuple(form["table"])}),
+    )
+
+
+def _layer(index: int, values: dict[str, Any], entries: dict[str, NDArray[Any]]) -> Layer:
+    kind = _LAYERS[values["op"]]
+    arguments: dict[str, Any] = {}
+    for name in (f.name for f in dataclasses.fields(kind)):
+        if name in _ARRAYS:
+            arguments[name] = entries[f"{index}.{name}"]
+        elif name in _TUPLES:
+            arguments[name] = tuple(values[name])
+        elif name in _ENUMS:
+            arguments[name] = _ENUMS[name](values[name])
+        elif name == "weight_format":
+            arguments[name] = WeightFormat(WeightSet(values[name][0]), values[name][1])
+        else:
+            arguments[name] = values[name]
+    return kind(**arguments)

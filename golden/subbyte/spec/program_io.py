@@ -1,0 +1,75 @@
+"""A `Program` as one .npz file: the memory images, and everything else as JSON with a version number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
+
+VERSION = 1
+
+_HEADER = "program"
+_ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts": np.int64}
+
+
+def save_program(program: Program, path: Path | str) -> None:
+    """Write `program` to `path`, byte for byte the same for the same program.
+
+    Entry `program` is the JSON text; the arrays are entries of their own.
+    """
+    header = {
+        "version": VERSION,
+        "engine": program.engine.to_dict(),
+        "passes": [dataclasses.asdict(one) for one in program.passes],
+        "weight_word": program.weight_word,
+        "pinned": program.pinned,
+        "layouts": {name: dataclasses.asdict(layout) for name, layout in program.layouts.items()},
+        "input": program.input,
+        "output": program.output,
+    }
+    arrays: dict[str, Any] = {name: getattr(program, name).astype(kind) for name, kind in _ARRAYS.items()}
+    arrays[_HEADER] = np.array(json.dumps(header))
+    with open(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_program(path: Path | str) -> Program:
+    """Inverse of `save_program`, exact. ValueError on another version or another file."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            entries = {name: file[name] for name in file.files}
+        header = json.loads(str(entries[_HEADER]))
+        version = header["version"]
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"File {path} is not a program: {error}") from None
+    if version != VERSION:
+        raise ValueError(f"Program file {path} must have version {VERSION}, not {version!r}")
+    try:
+        return Program(
+            engine=EngineConfig.from_dict(header["engine"]),
+            passes=tuple(_pass(values) for values in header["passes"]),
+            weight_word=header["weight_word"],
+            pinned=header["pinned"],
+            layouts={name: _layout(values) for name, values in header["layouts"].items()},
+            input=header["input"],
+            output=header["output"],
+            **{name: entries[name] for name in _ARRAYS},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"Program file {path} is damaged: {error!r}") from None
+
+
+def _pass(values: dict[str, Any]) -> Pass:
+    fill, compute, drain = Fill(**values["fill"]), Compute(**values["compute"]), Drain(**values["drain"])
+    return Pass(values["layer"], values["tensor"], fill, compute, drain)
+
+
+def _layout(values: dict[str, Any]) -> TensorLayout:
+    return TensorLayout(**{**values, "border": tuple(values["border"])})

@@ -1,0 +1,84 @@
+"""The array: M x P columns of K lanes and their accumulators."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.hw.accumulator import accumulator
+from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.shift_column import ShiftColumn
+from subbyte.spec.engine import Lane
+
+__all__ = ["PeArray", "StepControl"]
+
+
+class StepControl(data.Struct):
+    """What a step does to the accumulators and, at the end of a window position, to the shadow."""
+
+    enable: 1
+    first: 1  # starts a new sum
+    level: 2  # weighs 16**level
+    last: 1  # ends a window position
+    window_first: 1
+    window_last: 1
+
+
+class PeArray(wiring.Component):
+    """K*M*P multiply-accumulates per step. Never stalls; `latency` cycles from a step to its accumulators.
+
+    Members
+    -------
+    weights : In(4*K*M), code of lane k, column m at bits 4(mK + k)
+    operands : In(P*K*operand_bits), pixel-major
+    step : In(StepControl), in the same cycle as weights and operands
+    zero : In(1), see `registered_tree`
+    acc : Out(acc_bits*P*M), accumulator p*M + m. Flat, as everywhere here: the names that an ArrayLayout
+        gives its elements (`acc[0]`) collide with bit names in abc9 of Yosys 0.70, which then fails
+    done : Out(StepControl), `step` when its accumulators are in `acc`
+    """
+
+    def __init__(self, config):
+        self._config = config
+        c = config
+        super().__init__({
+            "weights": In(4 * c.k * c.m),
+            "operands": In(c.p * c.k * c.operand_bits),
+            "step": In(StepControl),
+            "zero": In(1),
+            "acc": Out(c.acc_bits * c.p * c.m),
+            "done": Out(StepControl),
+        })
+
+    @property
+    def latency(self):
+        """Cycles from `step` to `done`."""
+        return self._column.latency(self._config.k) + 1
+
+    @property
+    def _column(self):
+        return DigitColumn if self._config.lane is Lane.DIGIT else ShiftColumn
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._config
+        stages = [self.step]
+        for _ in range(self.latency):
+            stages.append(Signal(StepControl))
+            m.d.sync += stages[-1].eq(stages[-2])
+        ready = stages[-2]
+        m.d.comb += self.done.eq(stages[-1])
+        for p in range(c.p):
+            for column in range(c.m):
+                m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits)
+                m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, lanes.sum.shape(), c.acc_bits)
+                m.d.comb += [
+                    lanes.weights.eq(self.weights.word_select(column, 4 * c.k)),
+                    lanes.operands.eq(self.operands.word_select(p, c.k * c.operand_bits)),
+                    lanes.zero.eq(self.zero),
+                    acc.term.eq(lanes.sum),
+                    acc.enable.eq(ready.enable),
+                    acc.first.eq(ready.first),
+                    acc.level.eq(ready.level),
+                    self.acc.word_select(p * c.m + column, c.acc_bits).eq(acc.acc),
+                ]
+        return m

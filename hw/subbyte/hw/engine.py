@@ -1,0 +1,169 @@
+"""The engine: all units around one main memory. The only top of the gateware; boards and benches see its streams."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from subbyte.hw.array import PeArray
+from subbyte.hw.command import CommandUnit
+from subbyte.hw.gather import Gather
+from subbyte.hw.main_memory import main_memory
+from subbyte.hw.requantizer import Requantizer
+from subbyte.hw.sequencer import Sequencer
+from subbyte.hw.shadow import Shadow
+from subbyte.hw.steps import Stall, StepController
+from subbyte.hw.weight_pump import WeightPump
+from subbyte.hw.writer import Writer
+from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
+from subbyte.spec.frames import COUNTER_BYTES, COUNTERS
+
+__all__ = ["Engine"]
+
+
+class Engine(wiring.Component):
+    """Commands in, results out (`subbyte.spec.frames`); docs/engine.md tells what a run does.
+
+    Parameters
+    ----------
+    config : EngineConfig
+
+    Members
+    -------
+    i : In(stream of bytes)
+    o : Out(stream of bytes)
+    busy : Out(1), a run is under way; its falling edge serves as interrupt
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "busy": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._config
+        m.submodules.command = command = CommandUnit(c)
+        m.submodules.sequencer = sequencer = Sequencer(c)
+        m.submodules.pump = pump = WeightPump(c)
+        m.submodules.gather = gather = Gather(c)
+        m.submodules.steps = steps = StepController(c)
+        m.submodules.array = array = PeArray(c)
+        m.submodules.shadow = shadow = Shadow(c)
+        m.submodules.requantizer = requantizer = Requantizer(c)
+        m.submodules.writer = writer = Writer(c)
+        connect(m, flipped(self.i), command.i)
+        connect(m, flipped(self.o), command.o)
+        connect(m, command.tables, gather.tables)
+        connect(m, command.params, requantizer.params)
+        connect(m, command.luts, requantizer.tables)
+        m.d.comb += [
+            sequencer.run.eq(command.run),
+            command.busy.eq(sequencer.busy),
+            self.busy.eq(sequencer.busy),
+        ]
+
+        # Control.
+        m.d.comb += [
+            pump.start.eq(sequencer.load_weights),
+            pump.header.eq(sequencer.header),
+            pump.stale.eq(command.main.enable),
+            pump.released.eq(steps.row_released),
+            gather.reset.eq(sequencer.reset),
+            gather.start.eq(sequencer.start_fill),
+            gather.fill.eq(sequencer.fill),
+            gather.released.eq(steps.word_released),
+            sequencer.fill_idle.eq(gather.idle),
+            steps.reset.eq(sequencer.reset),
+            steps.start.eq(sequencer.start_compute),
+            steps.compute.eq(sequencer.compute),
+            steps.row_available.eq(pump.available),
+            steps.word_available.eq(gather.filled),
+            writer.start.eq(sequencer.start_drain),
+            writer.drain.eq(sequencer.drain),
+            sequencer.drain_idle.eq(writer.idle),
+        ]
+
+        # Data, from the buffers to the codes.
+        m.d.comb += [
+            pump.row.eq(steps.row),
+            gather.read_word.eq(steps.read_word),
+            array.weights.eq(pump.weights),
+            array.operands.eq(gather.operands),
+            array.step.eq(steps.step),
+            array.zero.eq(sequencer.zero),
+            shadow.acc.eq(array.acc),
+            shadow.done.eq(array.done),
+            requantizer.valid.eq(shadow.valid),
+            requantizer.accs.eq(shadow.results),
+            requantizer.column_last.eq(shadow.column_last),
+            requantizer.param.eq(self._channel(m, sequencer, shadow)),
+            requantizer.lut.eq(sequencer.drain.lut),
+            requantizer.lut_slot.eq(sequencer.drain.lut_slot),
+            requantizer.zero_point.eq(sequencer.drain.zero_point),
+            writer.valid.eq(requantizer.codes_valid),
+            writer.codes.eq(requantizer.codes),
+            writer.column_last.eq(requantizer.codes_last),
+        ]
+        self._arbitrate(m, command, writer, [sequencer.memory, gather.memory, pump.memory])
+        self._count(m, command, sequencer, steps)
+        return m
+
+    def _channel(self, m, sequencer, shadow):
+        """Parameter entry of the channel that the shadow shows: M per block, the same M for the blocks of a group."""
+        c = self._config
+        drain = sequencer.drain
+        first = Signal(range(c.param_entries))  # of the group
+        column = Signal(range(c.m))
+        block = Signal(range(c.p // c.r))
+        group = Signal.like(drain.groups)
+        with m.If(shadow.valid):
+            m.d.sync += column.eq(column + 1)
+            with m.If(shadow.column_last):
+                m.d.sync += [column.eq(0), block.eq(block + 1)]
+                with m.If(block == c.p // c.r - 1):
+                    m.d.sync += [block.eq(0), first.eq(first + c.m), group.eq(group + 1)]
+                    with m.If(group == drain.groups):
+                        m.d.sync += [first.eq(drain.param), group.eq(0)]
+        with m.If(sequencer.start_drain):
+            m.d.sync += [first.eq(drain.param), group.eq(0)]
+        return first + column
+
+    def _arbitrate(self, m, command, writer, readers):
+        """One access to main memory per cycle: writer, host, then the readers in their order."""
+        c = self._config
+        m.submodules.memory = cells = main_memory(c)
+        host_word = command.main.address >> 2
+        m.d.comb += [
+            cells.address.eq(readers[-1].address),
+            cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
+            command.read_data.eq(cells.read_data),
+        ]
+        taken = writer.enable | command.main.enable | command.read_enable
+        for reader in readers:
+            m.d.comb += [reader.grant.eq(reader.request & ~taken), reader.data.eq(cells.read_data)]
+            taken = taken | reader.request
+        for reader in reversed(readers[:-1]):
+            with m.If(reader.request):
+                m.d.comb += cells.address.eq(reader.address)
+        with m.If(command.main.enable):
+            m.d.comb += [
+                cells.address.eq(host_word),
+                cells.write.eq(C(0xF, WORD_NIBBLES) << (command.main.address[:2] << 2)),
+            ]
+        with m.Elif(command.read_enable):
+            m.d.comb += cells.address.eq(command.read_address >> 2)
+        with m.Elif(writer.enable):
+            m.d.comb += [cells.address.eq(writer.address), cells.write.eq(writer.mask)]
+        m.d.comb += cells.enable.eq(taken)
+
+    def _count(self, m, command, sequencer, steps):
+        """Cycles of a run, and of them those in which the array waited, by cause."""
+        width = 8 * COUNTER_BYTES
+        causes = [sequencer.busy, steps.stall == Stall.WEIGHTS, steps.stall == Stall.ACTIVATIONS,
+                  steps.stall == Stall.REQUANTIZER]
+        counters = [Signal(width, name=name) for name in COUNTERS]
+        for counter, cause in zip(counters, causes):
+            with m.If(sequencer.reset):
+                m.d.sync += counter.eq(0)
+            with m.Elif(cause):
+                m.d.sync += counter.eq(counter + 1)
+        m.d.comb += command.counters.eq(Cat(*counters))

@@ -1,0 +1,80 @@
+"""Main memory: 64-bit words, one access per cycle, writes by nibble."""
+
+from amaranth import *
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES, Family
+
+__all__ = ["MainMemory", "SpramMemory", "main_memory"]
+
+
+class MainMemory(wiring.Component):
+    """Generic twin, inferred block RAM.
+
+    Parameters
+    ----------
+    words : int, depth
+
+    Members
+    -------
+    address : In(range(words))
+    enable : In(1), an access this cycle
+    write : In(WORD_NIBBLES), nibbles to write; all zero for a read
+    write_data : In(64)
+    read_data : Out(64), one cycle after a read; undefined after a write
+    """
+
+    def __init__(self, words):
+        self._words = words
+        super().__init__({
+            "address": In(range(words)),
+            "enable": In(1),
+            "write": In(WORD_NIBBLES),
+            "write_data": In(WORD_BITS),
+            "read_data": Out(WORD_BITS),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.cells = cells = memory.Memory(shape=WORD_BITS, depth=self._words, init=[])
+        writer = cells.write_port(granularity=4)
+        reader = cells.read_port()
+        m.d.comb += [
+            writer.addr.eq(self.address),
+            writer.data.eq(self.write_data),
+            writer.en.eq(self.write),
+            reader.addr.eq(self.address),
+            reader.en.eq(self.enable & (self.write == 0)),
+            self.read_data.eq(reader.data),
+        ]
+        return m
+
+
+class SpramMemory(MainMemory):
+    """The same on SB_SPRAM256KA, four side by side for every 16384 words. Not initialised."""
+
+    def elaborate(self, platform):
+        m = Module()
+        for lane in range(4):
+            quad = slice(4 * lane, 4 * lane + 4)
+            bits = slice(16 * lane, 16 * lane + 16)
+            m.submodules[f"spram{lane}"] = Instance(
+                "SB_SPRAM256KA",
+                i_ADDRESS=Cat(self.address, C(0, 14))[:14],
+                i_DATAIN=self.write_data[bits],
+                i_MASKWREN=self.write[quad],
+                i_WREN=self.write.any(),
+                i_CHIPSELECT=self.enable,
+                i_CLOCK=ClockSignal(),
+                i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1,
+                o_DATAOUT=self.read_data[bits],
+            )
+        return m
+
+
+def main_memory(config):
+    """The memory that suits the family."""
+    if config.family is Family.ICE40:
+        return SpramMemory(config.memory_words)
+    return MainMemory(config.memory_words)

@@ -1,0 +1,76 @@
+"""Signatures and layouts shared by the engine's units."""
+
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.spec.engine import WORD_BITS
+from subbyte.spec.program import (
+    COMPUTE_FIELDS,
+    DRAIN_FIELDS,
+    FILL_FIELDS,
+    HEADER_FIELDS,
+    PARAM_FIELDS,
+)
+
+__all__ = [
+    "NO_COLLISION", "ReadPort", "UnitWrite", "compute_layout", "drain_layout", "fill_layout", "header_layout", "param_layout",
+    "word_view",
+]
+
+
+NO_COLLISION = {"no_rw_check": 1}
+"""Memory attribute: no address is read in the cycle in which it is written, so no bypass is needed."""
+
+
+class ReadPort(wiring.Signature):
+    """A unit's way to main memory: `request` holds until `grant`; `data` is valid one cycle after the grant."""
+
+    def __init__(self, config):
+        super().__init__({
+            "request": Out(1),
+            "address": Out(range(config.memory_words)),
+            "grant": In(1),
+            "data": In(WORD_BITS),
+        })
+
+
+class UnitWrite(wiring.Signature):
+    """Host write of one 16-bit unit into a side memory."""
+
+    def __init__(self):
+        super().__init__({"enable": Out(1), "address": Out(20), "data": Out(16)})
+
+
+def word_view(fields, word):
+    """`word`, a descriptor word, seen as its fields from bit 0 upwards."""
+    layout = data.StructLayout(fields)
+    return layout(word[: layout.size])
+
+
+def _section(words):
+    return data.StructLayout({name: bits for fields in words for name, bits in fields.items()})
+
+
+def fill_layout():
+    """All fields of a fill section."""
+    return _section(FILL_FIELDS)
+
+
+def compute_layout():
+    """All fields of a compute section."""
+    return _section(COMPUTE_FIELDS)
+
+
+def drain_layout():
+    """All fields of a drain section."""
+    return _section(DRAIN_FIELDS)
+
+
+def header_layout():
+    """Fields of word 0."""
+    return data.StructLayout(HEADER_FIELDS)
+
+
+def param_layout():
+    """Fields of a requantizer parameter entry."""
+    return data.StructLayout(PARAM_FIELDS)

@@ -1,0 +1,131 @@
+"""Sequencer: fetches header and sections from main memory and starts the units."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.hw.ports import (
+    ReadPort,
+    compute_layout,
+    drain_layout,
+    fill_layout,
+    header_layout,
+    word_view,
+)
+from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """Runs the program at word 0: header, then per pass fill as soon as the gather unit is idle, compute
+    and drain as soon as the writer is. A fill with `wait` starts when the writer is idle.
+
+    Members
+    -------
+    run : In(1), pulse: start
+    busy : Out(1), from `run` until the last result is written
+    memory : Out(ReadPort)
+    header : Out(header_layout), fill, compute, drain : Out sections, static while their units work
+    reset : Out(1), pulse at the start of a run
+    load_weights : Out(1), pulse: `header` is valid
+    start_fill, start_compute, start_drain : Out(1), pulses
+    fill_idle, drain_idle : In(1)
+    zero : Out(1), always 0, unknown to the synthesizer (bit 63 of the header word, see `registered_tree`)
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "run": In(1),
+            "busy": Out(1),
+            "memory": Out(ReadPort(config)),
+            "header": Out(header_layout()),
+            "fill": Out(fill_layout()),
+            "compute": Out(compute_layout()),
+            "drain": Out(drain_layout()),
+            "reset": Out(1),
+            "load_weights": Out(1),
+            "start_fill": Out(1),
+            "start_compute": Out(1),
+            "start_drain": Out(1),
+            "fill_idle": In(1),
+            "drain_idle": In(1),
+            "zero": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        word = Signal(range(self._config.memory_words))
+        m.d.comb += [self.memory.address.eq(word), self.reset.eq(self.run & ~self.busy)]
+        # One state per descriptor word: its request; the word arrives in the cycle after the grant.
+        names = [
+            "header",
+            *(f"fill{i}" for i in range(len(FILL_FIELDS))),
+            *(f"compute{i}" for i in range(len(COMPUTE_FIELDS))),
+            *(f"drain{i}" for i in range(len(DRAIN_FIELDS))),
+        ]
+        arrived = {name: Signal(name=f"{name}_arrived") for name in names}
+        pending_fill = Signal()
+
+        def request(name, following, when=1):
+            m.d.comb += self.memory.request.eq(when)
+            with m.If(self.memory.grant):
+                m.d.sync += word.eq(word + 1)
+                m.d.sync += arrived[name].eq(1)
+                m.next = following
+
+        for name in names:
+            m.d.sync += arrived[name].eq(0)
+        with m.FSM():
+            with m.State("idle"):
+                with m.If(self.run):
+                    m.d.sync += [self.busy.eq(1), word.eq(0)]
+                    m.next = "header"
+            with m.State("header"):
+                request("header", "fill0")
+            for i in range(len(FILL_FIELDS)):
+                with m.State(f"fill{i}"):
+                    ready = self.fill_idle & ~pending_fill if i == 0 else 1
+                    after = "check" if i == 0 else f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
+                    request(f"fill{i}", after, ready)
+            with m.State("check"):
+                m.next = "fill1"
+                with m.If(~word_view(FILL_FIELDS[0], self.memory.data).valid):
+                    m.next = "finish"
+            for i in range(len(COMPUTE_FIELDS)):
+                with m.State(f"compute{i}"):
+                    # Four states after the last drain word was requested: the writer is at work by now.
+                    after = f"compute{i + 1}" if i + 1 < len(COMPUTE_FIELDS) else "drain0"
+                    request(f"compute{i}", after, self.drain_idle)
+            for i in range(len(DRAIN_FIELDS)):
+                with m.State(f"drain{i}"):
+                    request(f"drain{i}", f"drain{i + 1}" if i + 1 < len(DRAIN_FIELDS) else "fill0")
+            with m.State("finish"):
+                with m.If(self.drain_idle):
+                    m.d.sync += self.busy.eq(0)
+                    m.next = "idle"
+
+        for section, layouts, unit in (
+            (self.fill, FILL_FIELDS, "fill"),
+            (self.compute, COMPUTE_FIELDS, "compute"),
+            (self.drain, DRAIN_FIELDS, "drain"),
+        ):
+            for i, fields in enumerate(layouts):
+                view = word_view(fields, self.memory.data)
+                with m.If(arrived[f"{unit}{i}"]):
+                    m.d.sync += [section[name].eq(view[name]) for name in fields]
+        with m.If(arrived["header"]):
+            m.d.sync += [self.header.as_value().eq(self.memory.data), self.zero.eq(self.memory.data[-1])]
+        m.d.sync += [
+            self.load_weights.eq(arrived["header"]),
+            self.start_compute.eq(arrived[f"compute{len(COMPUTE_FIELDS) - 1}"]),
+            self.start_drain.eq(arrived[f"drain{len(DRAIN_FIELDS) - 1}"]),
+        ]
+        # A fill waits for the results of the pass before; its own drain section is not loaded yet.
+        with m.If(arrived[f"fill{len(FILL_FIELDS) - 1}"]):
+            m.d.sync += pending_fill.eq(1)
+        m.d.comb += self.start_fill.eq(pending_fill & (self.drain_idle | ~self.fill.wait))
+        with m.If(self.start_fill):
+            m.d.sync += pending_fill.eq(0)
+        return m

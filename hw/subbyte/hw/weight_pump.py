@@ -1,0 +1,94 @@
+"""Weight pump: streams the program's weight rows from main memory into the weight buffer, ahead of use."""
+
+from amaranth import *
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.hw.ports import NO_COLLISION, ReadPort, header_layout
+from subbyte.spec.engine import WORD_BITS
+
+__all__ = ["WeightPump"]
+
+
+class WeightPump(wiring.Component):
+    """Ring of weight rows with one writer (main memory) and one reader (the array).
+
+    Row pointers count modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
+
+    Members
+    -------
+    start : In(1), a run begins; loads all rows anew unless they are pinned and still there
+    header : In(header_layout), valid from `start` on
+    stale : In(1), pulse: memory was written, pinned rows must be loaded again
+    memory : Out(ReadPort)
+    row : In(range(ring_rows)), row to read
+    weights : Out(4*K*M), of `row`, one cycle later
+    available, released : Out, In, row pointers
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "start": In(1),
+            "header": In(header_layout()),
+            "stale": In(1),
+            "memory": Out(ReadPort(config)),
+            "row": In(range(config.ring_rows)),
+            "weights": Out(4 * config.k * config.m),
+            "available": Out(range(2 * config.ring_rows)),
+            "released": In(range(2 * config.ring_rows)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._config
+        m.submodules.ring = ring = memory.Memory(shape=WORD_BITS * c.row_words, depth=c.ring_rows, init=[], attrs=NO_COLLISION)
+        writer = ring.write_port(granularity=WORD_BITS)
+        reader = ring.read_port()
+
+        issued = Signal(range(2 * c.ring_rows))
+        left = Signal(range(c.memory_words + 1))
+        word = Signal(range(c.memory_words))
+        segment = Signal(range(c.row_words))
+        loaded = Signal()
+        held = Signal.like(issued)
+        m.d.comb += [
+            held.eq(issued - self.released),
+            self.memory.request.eq((left != 0) & ~held[-1]),
+            self.memory.address.eq(word),
+        ]
+
+        fetched = Signal()
+        fetched_segment = Signal.like(segment)
+        fetched_row = Signal(range(c.ring_rows))
+        m.d.sync += [
+            fetched.eq(self.memory.grant),
+            fetched_segment.eq(segment),
+            fetched_row.eq(issued),
+        ]
+        with m.If(self.memory.grant):
+            m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
+            with m.If(segment == c.row_words - 1):
+                m.d.sync += [segment.eq(0), issued.eq(issued + 1), left.eq(left - 1)]
+
+        m.d.comb += [
+            writer.addr.eq(fetched_row),
+            writer.data.eq(self.memory.data.replicate(c.row_words)),
+            writer.en.eq(fetched << fetched_segment),
+            reader.addr.eq(self.row),
+            self.weights.eq(reader.data),
+        ]
+        with m.If(fetched & (fetched_segment == c.row_words - 1)):
+            m.d.sync += self.available.eq(self.available + 1)
+
+        with m.If(self.stale):
+            m.d.sync += loaded.eq(0)
+        with m.If(self.start & ~(self.header.pinned & loaded)):
+            m.d.sync += [
+                issued.eq(0),
+                self.available.eq(0),
+                left.eq(self.header.rows),
+                word.eq(self.header.weight_word),
+                loaded.eq(1),
+            ]
+        return m

@@ -1,0 +1,1 @@
+"""The engine's Verilog under cocotb: runner, levels `rtl` and `netlist`, first-difference report."""

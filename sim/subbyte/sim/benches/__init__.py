@@ -1,0 +1,1 @@
+"""Code that runs inside the simulator: imports cocotb, never Amaranth."""

@@ -1,0 +1,38 @@
+"""What is simulated at each level: the engine's Verilog, or its netlist, with the models of the family's cells."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from subbyte.hw.export import TOP
+from subbyte.sim.runner import Design
+from subbyte.spec.engine import EngineConfig, Family
+from subbyte.tools.find import yosys_share
+from subbyte.tools.synthesize import synth_ecp5, synth_ice40
+
+
+def rtl_design(engine: EngineConfig, verilog: str) -> Design:
+    """The Verilog that `build` uses; on iCE40 it instantiates SPRAM and DSP, so their models come along."""
+    sources = {"engine.v": verilog}
+    if engine.family is Family.ICE40:
+        sources["cells_sim.v"] = _model("ice40/cells_sim.v")
+    return Design(sources, TOP)
+
+
+def netlist_design(engine: EngineConfig, verilog: str) -> Design:
+    """The engine after synthesis, in cells of the family."""
+    synthesize = synth_ice40 if engine.family is Family.ICE40 else synth_ecp5
+    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
+        netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
+    return Design({"netlist.v": netlist, "cells_sim.v": _model(f"{engine.family.value}/cells_sim.v")}, TOP)
+
+
+def _model(name: str) -> str:
+    """Yosys' simulation models of a family's cells, included files in place."""
+    path = yosys_share() / name
+    folder = path.parent.name
+    return re.sub(
+        r'^`include "(.+)"', lambda found: _model(f"{folder}/{found[1]}"), path.read_text(), flags=re.MULTILINE
+    )

@@ -1,0 +1,162 @@
+"""Runs a `Program` on the engine's Verilog (level `rtl`) or its netlist, through the byte streams."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.hw.export import engine_verilog, verilog_digest
+from subbyte.sim.designs import netlist_design, rtl_design
+from subbyte.sim.runner import Design, SimulationError, run_bench
+from subbyte.spec import frames
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.packing import pack_tensor, unpack_tensor
+from subbyte.spec.program import Program, TensorLayout
+
+LEVELS = ("rtl", "netlist")
+BENCH = "subbyte.sim.benches.engine"
+IDLE_PATIENCE = 200_000
+"""Cycles without a byte that are always granted; a program's own steps come on top."""
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """Probability of an idle cycle before each byte sent and received, and the seed."""
+
+    send: float = 0
+    receive: float = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SimResult:
+    """What the engine answered.
+
+    outputs : int64 (n, height, width, channels), codes of the output tensor
+    taps : tensor name -> int64 (n, height, width, channels); every tensor with taps, else the output
+    counters : per input, `spec.frames.COUNTERS`
+    verilog_sha256 : of the engine's Verilog
+    """
+
+    outputs: NDArray[np.int64] = field(repr=False)
+    taps: dict[str, NDArray[np.int64]] = field(repr=False)
+    counters: tuple[dict[str, int], ...]
+    verilog_sha256: str
+
+
+def _requests(program: Program, codes: NDArray[np.int64], tapped: Sequence[TensorLayout]) -> bytes:
+    """All bytes to send: identify, load, then write, run and read for each input."""
+    layout = program.layouts[program.input]
+    parts = [frames.header(frames.Op.IDENTIFY)]
+    parts += [frames.write(space, address, units) for space, address, units in program.image()]
+    for code in codes:
+        parts.append(frames.write(frames.Space.MAIN, layout.address // 4, pack_tensor(layout, code)))
+        parts.append(frames.header(frames.Op.RUN))
+        parts += [part for tensor in tapped for part in _reads(tensor)]
+    return b"".join(parts)
+
+
+def _reads(layout: TensorLayout) -> list[bytes]:
+    """READ commands for a whole tensor."""
+    units = 4 * layout.words
+    return [
+        frames.read(layout.address // 4 + start, min(frames.MAX_UNITS, units - start))
+        for start in range(0, units, frames.MAX_UNITS)
+    ]
+
+
+class _Answer:
+    """The answer bytes, taken from the front."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def take(self, count: int) -> bytes:
+        self._position += count
+        return self._data[self._position - count : self._position]
+
+
+def _check_identity(engine: EngineConfig, identity: bytes) -> None:
+    expected = frames.MAGIC + bytes([frames.PROTOCOL_VERSION, 0]) + bytes.fromhex(engine.digest())[:4]
+    if identity != expected:
+        raise SimulationError(f"Engine {engine.name} identifies itself as {identity.hex()}, not {expected.hex()}")
+
+
+def _steps(program: Program) -> int:
+    """Array steps of an inference, to scale the watchdog."""
+    total = 0
+    for unit in (p.compute for p in program.passes):
+        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.pixel_groups)
+        total += int(np.prod([c + 1 for c in counts]))
+    return total
+
+
+def _exchange(
+    design: Design, data: bytes, expected: int, patience: int, throttle: Throttle, progress: Callable[[float], None]
+) -> bytes:
+    """Send `data` to the simulated engine; its answer."""
+    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
+        work = Path(scratch)
+        send, receive, job = work / "send.bin", work / "receive.bin", work / "bench.json"
+        send.write_bytes(data)
+        job.write_text(json.dumps({
+            "send": str(send), "receive": str(receive), "expected": expected, "patience": patience,
+            "idle": [throttle.send, throttle.receive], "seed": throttle.seed,
+        }))
+
+        def tick() -> None:
+            if receive.exists():
+                progress(receive.stat().st_size / expected)
+
+        run_bench(design, BENCH, {"SUBBYTE_BENCH": str(job)}, work, tick)
+        return receive.read_bytes()
+
+
+def simulate(
+    program: Program, codes: NDArray[np.int64], level: str = "rtl", *, taps: bool = True,
+    throttle: Throttle | None = None, progress: Callable[[float], None] = lambda fraction: None,
+) -> SimResult:
+    """Run the program on each input, all in one simulation, the image loaded once.
+
+    Parameters
+    ----------
+    codes : int64 (n, height, width, channels), n >= 1, codes of the program's input
+    level : "rtl" or "netlist"
+    taps : read back every tensor, not only the output
+    progress : called with the fraction of answer bytes received, a few times a second
+
+    Raises
+    ------
+    SimulationError when the bench fails or the engine is not the expected one; ToolError when a tool is missing.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
+    if not len(codes):
+        raise ValueError("Codes must have at least one input")
+    verilog = engine_verilog(program.engine)
+    design = (rtl_design if level == "rtl" else netlist_design)(program.engine, verilog)
+    names = list(program.layouts) if taps else [program.output]
+    tapped = [program.layouts[name] for name in names]
+    counter_bytes = frames.COUNTER_BYTES * len(frames.COUNTERS)
+    per_input = counter_bytes + sum(8 * layout.words for layout in tapped)
+    answer = _Answer(_exchange(
+        design, _requests(program, codes, tapped), frames.IDENTITY_BYTES + len(codes) * per_input,
+        IDLE_PATIENCE + 8 * _steps(program), throttle or Throttle(), progress,
+    ))
+    _check_identity(program.engine, answer.take(frames.IDENTITY_BYTES))
+    counters: list[dict[str, int]] = []
+    tensors: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
+    for _ in codes:
+        counters.append(frames.parse_counters(answer.take(counter_bytes)))
+        for name, layout in zip(names, tapped, strict=True):
+            units = np.frombuffer(answer.take(8 * layout.words), dtype="<u2")
+            tensors[name].append(unpack_tensor(layout, units))
+    stacked = {name: np.stack(values) for name, values in tensors.items()}
+    return SimResult(stacked[program.output], stacked, tuple(counters), verilog_digest(verilog))

@@ -1,0 +1,45 @@
+# amaranth: UnusedElaboratable=no
+"""`build` puts the engine's own Verilog on the board and reports what nextpnr did."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from subbyte.boards.board import BoardError
+from subbyte.boards.build import build
+from subbyte.boards.registry import BOARDS, find_board
+from subbyte.hw.export import engine_verilog
+from subbyte.spec.engine import PRESETS
+
+
+def test_engine_of_another_family_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        BoardError, match=r"^Board icebreaker needs an engine for ice40, engine ecp5-25 is for ecp5$"
+    ):
+        build(find_board("icebreaker"), PRESETS["ecp5-25"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_default_engine_is_of_the_boards_family(board: object) -> None:
+    assert PRESETS[board.engine].family is board.family
+
+
+@pytest.mark.synth
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOARDS)
+def test_build(name: str, tmp_path: Path) -> None:
+    """Through the user's cache: the bitstreams are those of `subbyte build`."""
+    board = find_board(name)
+    engine = PRESETS[board.engine]
+    result = build(board, engine, tmp_path / "out")
+    text = (tmp_path / "out" / "engine.v").read_text()
+    assert text == engine_verilog(engine)
+    assert result["verilog_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert result["board"] == name and result["lanes"] == engine.lanes
+    assert set(result) >= {
+        "device", "macs_per_cycle", "luts", "ffs", "dsps", "rams", "spram", "fmax_mhz", "bitstream"
+    }
+    assert Path(result["bitstream"]).stat().st_size > 10_000
+    assert result["timing_met"], f"{result['fmax_mhz']:.1f} MHz, needs {result['clock_mhz']:g}"

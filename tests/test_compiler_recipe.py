@@ -1,0 +1,83 @@
+"""Recipes: names, files, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from subbyte.compiler.recipe import (
+    DEFAULT_RECIPE,
+    RECIPES,
+    Override,
+    Recipe,
+    RecipeError,
+    dump_recipe,
+    load_recipe,
+)
+
+
+def test_names() -> None:
+    assert DEFAULT_RECIPE == "w4-a4log" and {"w4-a4log", "w4-a4", "int8"} <= set(RECIPES)
+    assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
+
+
+def test_weight_bits() -> None:
+    recipe = Recipe("r", layers={"b": Override(weights=8)})
+    assert [recipe.weight_bits(name, i, 4) for i, name in enumerate("abcd")] == [8, 8, 4, 8]
+    assert Recipe("r", first=4).weight_bits("a", 0, 1) == 8, "a single layer is the last"
+    assert [Recipe("r", last=4, first=4).weight_bits("a", i, 3) for i in range(3)] == [4, 4, 4]
+
+
+def test_activation() -> None:
+    recipe = Recipe("r", layers={"b": Override(activations="lin8")})
+    assert (recipe.activation("a"), recipe.activation("b")) == ("log", "lin8")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [*RECIPES.values(), Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override(None, "lin4")})],
+)
+def test_dump_and_load(tmp_path: Path, recipe: Recipe) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(str(path)) == recipe
+
+
+def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("last = 4\n")
+    assert load_recipe(str(path)) == dataclasses.replace(RECIPES["w4-a4log"], name="mine", last=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wheights = 4", "has no field wheights; fields: name, weights"),
+        ("weights = 5", "weights must be one of 4, 8, not 5"),
+        ("weights = 4.0", "weights must be one of 4, 8, not 4.0"),
+        ("first = true", "first must be one of 4, 8, not True"),
+        ("activations = 'log8'", "activations must be one of lin4, lin8, log, fitted, not 'log8'"),
+        ("weight_method = 'max'", "weight_method must be one of"),
+        ("bias_correction = 1", "bias_correction must be true or false, not 1"),
+        ("layers = 3", "layers must be a table, not 3"),
+        ("layers.a = 3", "layer a must be a table, not 3"),
+        ("layers.a.bits = 3", "layer a has no field bits; fields: weights, activations"),
+        ("layers.a.weights = 3", "layer a weights must be one of 4, 8"),
+        ("= 3", "Recipe file"),
+    ],
+)
+def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(RecipeError, match=r"must be one of w4-a4log, w4-a4, int8 or a \.toml file, not 'w3'"):
+        load_recipe("w3")
+    with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):
+        load_recipe("/absent.toml")

@@ -1,0 +1,428 @@
+"""Schedules: the forms that each layer takes, and every refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import NetworkBuilder, random_codes
+
+from subbyte.compiler.decoding import coding
+from subbyte.compiler.schedule import ScheduleError, schedule
+from subbyte.golden.machine import Machine
+from subbyte.golden.reference import run
+from subbyte.spec.engine import PRESETS, EngineConfig, Lane
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
+from subbyte.spec.network import MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.program import Program
+from subbyte.spec.rounding import Rounding, TableRounding
+
+UP5K = PRESETS["up5k"]
+SHIFT = PRESETS["up5k-shift"]
+WIDE = dataclasses.replace(PRESETS["ecp5-25"], name="wide", r=2)
+HALF_OCTAVE = TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 63))
+
+
+def build(
+    rng: np.random.Generator, engine: EngineConfig, shape: tuple[int, int, int], form: TensorFormat | None = None
+) -> NetworkBuilder:
+    return NetworkBuilder(rng, engine, shape, form or linear(4))
+
+
+def checked(builder: NetworkBuilder, engine: EngineConfig, rng: np.random.Generator) -> Program:
+    """The program, after its machine gave the reference's codes in every tensor."""
+    network = builder.network()
+    program = schedule(network, engine)
+    codes = random_codes(rng, network, 2)
+    expected = run(network, codes, taps=True)
+    for name, values in Machine(program).run(codes, taps=True).items():
+        assert np.array_equal(values, expected[name]), f"tensor {name}"
+    return program
+
+
+def windows(program: Program) -> list[int]:
+    return [one.compute.windows + 1 for one in program.passes]
+
+
+# Forms
+
+
+def test_pool_fused(rng: np.random.Generator) -> None:
+    program = checked(build(rng, UP5K, (8, 8, 3)).conv(6, (3, 3), linear(4)).pool((2, 2), (2, 2)), UP5K, rng)
+    assert [one.layer for one in program.passes] == ["conv0+conv0_requantize+pool2"]
+    assert windows(program) == [4]
+
+
+def test_relu_is_part_of_the_group(rng: np.random.Generator) -> None:
+    program = checked(build(rng, UP5K, (5, 5, 3)).conv(6, (3, 3), linear(4), relu=True), UP5K, rng)
+    assert [one.layer for one in program.passes] == ["conv0+conv0_relu+conv0_requantize"]
+
+
+def test_pool_3x3_stride_3_on_14x14(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (14, 14, 2)).conv(4, (3, 3), linear(4), padding=(1, 1, 1, 1)).pool((3, 3), (3, 3))
+    program = checked(builder.dense(3, linear(8)), UP5K, rng)
+    assert windows(program) == [9, 1]
+
+
+def test_overlapping_pool_takes_the_cheaper_form(rng: np.random.Generator) -> None:
+    """A heavy convolution is not done four times over; a light one is, rather than read again."""
+    heavy = build(rng, UP5K, (10, 10, 16)).conv(16, (3, 3), linear(4)).pool((2, 2), (1, 1))
+    light = build(rng, UP5K, (10, 10, 16)).conv(16, (1, 1), linear(4)).pool((2, 2), (1, 1))
+    assert [one.layer for one in checked(heavy, UP5K, rng).passes] == ["conv0+conv0_requantize", "pool2"]
+    assert [one.layer for one in checked(light, UP5K, rng).passes] == ["conv0+conv0_requantize+pool2"]
+
+
+def test_pool_that_does_not_fit_the_tile_is_not_fused(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(WIDE, tile_words=32)
+    program = checked(build(rng, engine, (6, 6, 32)).conv(8, (3, 3), linear(4)).pool((2, 2), (2, 2)), engine, rng)
+    assert windows(program) == [1, 4]
+
+
+def test_padded_pool_by_itself(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (6, 7, 3)).conv(5, (1, 1), HALF_OCTAVE).pool((3, 2), (2, 1), (1, 0, 2, 1))
+    program = checked(builder, UP5K, rng)
+    assert program.layouts["conv0.codes"].border == (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("engine", [UP5K, SHIFT, WIDE], ids=lambda engine: engine.name)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_pool_of_the_input_keeps_codes(engine: EngineConfig, bits: int, rng: np.random.Generator) -> None:
+    checked(build(rng, engine, (5, 5, 3), linear(bits)).pool((2, 2), (1, 2)), engine, rng)
+
+
+def test_two_pools(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (9, 9, 3)).conv(4, (2, 2), linear(8)).pool((2, 2), (2, 2)).pool((2, 2), (2, 2))
+    assert [one.layer for one in checked(builder, UP5K, rng).passes] == ["conv0+conv0_requantize+pool2", "pool3"]
+
+
+def test_pool_of_a_tensor_with_two_readers_is_not_fused(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (6, 6, 3)).conv(4, (3, 3), linear(4))
+    codes = builder.last
+    builder.pool((2, 2), (2, 2))
+    builder.last = codes
+    program = checked(builder.conv(4, (3, 3), linear(4)), UP5K, rng)
+    assert windows(program) == [1, 4, 1]
+
+
+def test_raw_sums_too_large_for_a_pool_are_not_fused(rng: np.random.Generator) -> None:
+    """The complements of 8-bit weights and 8-bit codes pass 2**27 long before the results do."""
+    builder = build(rng, UP5K, (3, 3, 300), linear(8)).conv(4, (2, 2), linear(8), bits=8).pool((2, 2), (2, 2))
+    assert [one.layer for one in checked(builder, UP5K, rng).passes][-1] == "pool2"
+
+
+def test_column_blocks(rng: np.random.Generator) -> None:
+    """Weights beyond the buffer: even blocks, only the first waits, parameters and addresses move on."""
+    engine = dataclasses.replace(UP5K, ring_rows=32)
+    builder = build(rng, engine, (6, 6, 8)).conv(18, (3, 3), linear(8), bits=8).conv(40, (2, 2), linear(4))
+    program = checked(builder, engine, rng)
+    assert not program.pinned
+    assert [one.compute.groups + 1 for one in program.passes] == [1, 1, 1, 1, 1, 3, 3, 4]
+    assert [one.fill.wait for one in program.passes] == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert [one.drain.param for one in program.passes] == [0, 4, 8, 12, 16, 20, 32, 44]
+
+
+def test_tile_streams_one_group_at_a_time(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(UP5K, tile_words=16)
+    program = checked(build(rng, engine, (4, 4, 64)).conv(9, (3, 3), linear(4)), engine, rng)
+    assert [one.compute.groups for one in program.passes] == [0, 0, 0]
+    assert program.passes[0].compute.words + 1 > engine.tile_words
+
+
+def test_single_pixel_streams_tile_and_weights(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(WIDE, tile_words=16, ring_rows=16)
+    program = checked(build(rng, engine, (4, 4, 32)).dense(9, linear(8), bits=8), engine, rng)
+    assert len(program.passes) == 3
+    roomy = dataclasses.replace(engine, tile_words=32)
+    assert len(checked(build(rng, roomy, (4, 4, 32)).dense(9, linear(8), bits=8), roomy, rng).passes) == 1
+
+
+def test_asymmetric_padding_and_stride(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (7, 6, 3)).conv(4, (3, 3), linear(4), (2, 1), (2, 0, 1, 2))
+    program = checked(builder, UP5K, rng)
+    assert program.layouts["input"].border == (2, 0, 0, 2)
+
+
+def test_border_serves_all_readers(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (6, 6, 2))
+    source = builder.last
+    builder.conv(3, (5, 5), linear(4), padding=(2, 2, 2, 2))
+    builder.last = source
+    program = checked(builder.conv(3, (3, 3), linear(4), padding=(1, 0, 1, 3)), UP5K, rng)
+    assert program.layouts["input"].border == (2, 2, 2, 3)
+
+
+@pytest.mark.parametrize("engine", [UP5K, SHIFT, WIDE], ids=lambda engine: engine.name)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_linear_inputs_with_zero_point(engine: EngineConfig, bits: int, rng: np.random.Generator) -> None:
+    """The border holds a pad code other than zero; the bias takes the zero point off everywhere."""
+    top = (1 << bits) - 1
+    form = TensorFormat(Kind.LIN, bits, 1.0, (top + 1) // 2, (), top)
+    builder = build(rng, engine, (5, 5, 3), form).conv(5, (3, 3), linear(8, zero_point=100), padding=(1, 1, 1, 1))
+    checked(builder.conv(3, (2, 2), linear(8), bits=8, padding=(0, 1, 1, 0)), engine, rng)
+
+
+@pytest.mark.parametrize("operand_bits", [3, 4])
+@pytest.mark.parametrize("table", [log2_table(4, 5), log2_table(4, 3), (0, 1, 2, 3, 4, 6, 8, 9)], ids=str)
+def test_tables_on_shift_lanes(operand_bits: int, table: tuple[int, ...], rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(SHIFT, operand_bits=operand_bits)
+    form = TensorFormat(Kind.CODEBOOK, (len(table) - 1).bit_length(), 1.0, 0, table)
+    checked(build(rng, engine, (5, 5, 3)).conv(5, (3, 3), form).conv(5, (3, 3), form), engine, rng)
+
+
+@pytest.mark.parametrize("operand_bits", [4, 6, 8])
+@pytest.mark.parametrize("largest", [15, 63, 200])
+def test_tables_on_digit_lanes(operand_bits: int, largest: int, rng: np.random.Generator) -> None:
+    """Operands beyond the lane take two planes of radix 16."""
+    engine = dataclasses.replace(UP5K, operand_bits=operand_bits, lut_bits=10)
+    form = TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, largest))
+    program = checked(build(rng, engine, (5, 5, 3)).conv(5, (3, 3), form).conv(5, (3, 3), form), engine, rng)
+    planes = 1 + (largest >= 1 << operand_bits)
+    assert program.passes[1].fill.planes + 1 == planes
+    assert program.passes[1].compute.radix == planes - 1
+
+
+@pytest.mark.parametrize("rounding", TableRounding)
+def test_table_roundings(rounding: TableRounding, rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (5, 5, 3)).conv(5, (3, 3), HALF_OCTAVE, table_rounding=rounding, guard_bits=1)
+    checked(builder, UP5K, rng)
+
+
+def test_fewer_guard_bits_where_exact(rng: np.random.Generator) -> None:
+    """Four guard bits put the last threshold of 63 beyond a table of 256; one gives the same codes."""
+    builder = build(rng, UP5K, (5, 5, 3)).conv(5, (3, 3), HALF_OCTAVE, guard_bits=4)
+    checked(builder, UP5K, rng)
+
+
+def test_narrow_linear_codes_that_cannot_be_passed(rng: np.random.Generator) -> None:
+    """Six-bit codes need no clamp when the accumulator cannot reach beyond them."""
+    network = build(rng, UP5K, (4, 4, 2)).conv(3, (1, 1), linear(6)).network()
+    conv, requantize = network.layers
+    layers = conv, dataclasses.replace(requantize, shift=np.full(3, 25))
+    network = dataclasses.replace(network, layers=layers)
+    codes = random_codes(rng, network, 2)
+    assert np.array_equal(Machine(schedule(network, UP5K)).run(codes), run(network, codes))
+
+
+def test_tables_are_shared(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (9, 9, 3))
+    for _ in range(4):
+        builder.conv(4, (3, 3), linear(4))
+    program = checked(builder, UP5K, rng)
+    assert len(program.tables) == 1
+    assert len(program.luts) == 1
+
+
+def test_pinned_when_all_rows_fit(rng: np.random.Generator) -> None:
+    builder = build(rng, UP5K, (4, 4, 16)).conv(4, (4, 4), linear(4))
+    assert checked(builder, dataclasses.replace(UP5K, ring_rows=16), rng).pinned
+    assert not checked(builder.dense(4, linear(4)), dataclasses.replace(UP5K, ring_rows=16), rng).pinned
+
+
+def test_schedule_is_a_function(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (6, 6, 3)).conv(5, (3, 3), linear(4)).network()
+    first, second = schedule(network, UP5K), schedule(network, UP5K)
+    assert first.passes == second.passes
+    assert all(np.array_equal(a[2], b[2]) for a, b in zip(first.image(), second.image(), strict=True))
+
+
+@pytest.mark.parametrize("engine", [UP5K, dataclasses.replace(UP5K, operand_bits=8), SHIFT,
+                                    dataclasses.replace(SHIFT, operand_bits=3)], ids=lambda e: str(e.operand_bits))
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_planes_add_up_to_the_code(engine: EngineConfig, bits: int) -> None:
+    if engine.lane is Lane.SHIFT and engine.operand_bits == 3 and bits > 5:
+        pytest.skip("refused, see test_refusals")
+    result = coding(linear(bits), engine)
+    for code in range(1 << bits):
+        total = 0
+        for index, plane in enumerate(result.planes):
+            operand = plane[0][code & 15] | plane[1][code >> 4] if bits > 4 else plane[code & 1][code]
+            total += engine.operand_value(int(operand)) << 4 * index * result.radix
+        assert total == code
+
+
+# Refusals
+
+
+def refused(network: Network, engine: EngineConfig, message: str) -> None:
+    with pytest.raises(ScheduleError, match=message):
+        schedule(network, engine)
+
+
+def replaced(network: Network, index: int, **changes: Any) -> Network:
+    layers = list(network.layers)
+    layers[index] = dataclasses.replace(layers[index], **changes)
+    return dataclasses.replace(network, layers=tuple(layers))
+
+
+def test_refuses_tile(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(WIDE, tile_words=16)
+    refused(
+        build(rng, engine, (4, 4, 64)).conv(4, (3, 3), linear(4)).network(), engine,
+        r"^Layer conv0\+conv0_requantize: activation tile needs 36 words \(1 window positions x 36 words x 1 planes\), "
+        r"wide has 16: 20 too many for 4 pixels at a time$",
+    )
+
+
+def test_refuses_weight_buffer(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(UP5K, ring_rows=16)
+    refused(
+        build(rng, engine, (4, 4, 16)).conv(4, (3, 3), linear(4), bits=8).network(), engine,
+        r"^Layer conv0\+conv0_requantize: weight buffer needs 18 rows for one column group, up5k has 16: 2 too many$",
+    )
+
+
+def test_refuses_accumulator(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (8, 8, 200), linear(8)).dense(3, linear(8), bits=8).network()
+    wide = {name: dataclasses.replace(t, format=accumulator(32)) if t.format.kind is Kind.ACC else t
+            for name, t in network.tensors.items()}
+    refused(
+        dataclasses.replace(network, tensors=wide), UP5K,
+        r"^Layer dense0\+dense0_requantize: accumulator of channel \d must stay in -134217728\.\.134217727, it may "
+        r"reach -\d+\.\.\d+",
+    )
+
+
+def test_refuses_memories_all_at_once(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(UP5K, memory_words=256, param_entries=16, table_slots=2, lut_slots=1)
+    network = build(rng, engine, (12, 12, 9)).conv(18, (1, 1), HALF_OCTAVE).conv(9, (1, 1), linear(8)).conv(
+        3, (1, 1), linear(4)
+    ).network()
+    refused(
+        network, engine,
+        r"^Network: parameters need 36 channels, up5k has 16: 20 too many; Network: decode tables need 4 slots, up5k "
+        r"has 2: 2 too many; Network: requantizer tables need 2 slots, up5k has 1: 1 too many; Network: main memory "
+        r"need \d+ words, up5k has 256: \d+ too many$",
+    )
+
+
+def test_refuses_in_all_layers_at_once(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (6, 6, 3)).conv(4, (3, 3), linear(8)).conv(4, (3, 3), linear(8)).network()
+    for index in (1, 3):
+        network = replaced(network, index, rounding=Rounding.HALF_EVEN)
+    refused(
+        network, UP5K,
+        r"^Layer conv0_requantize: rounding must be half_up, not half_even; "
+        r"Layer conv2_requantize: rounding must be half_up, not half_even$",
+    )
+
+
+def test_refuses_relu_before_zero_point(rng: np.random.Generator) -> None:
+    refused(
+        build(rng, UP5K, (3, 3, 3)).conv(2, (1, 1), linear(8, zero_point=9), relu=True).network(), UP5K,
+        r"^Layer conv0_requantize: relu before zero point 9 must be implied by the clamp at code 0, zero point must "
+        r"be 0$",
+    )
+
+
+@pytest.mark.parametrize("form", [linear(6), linear(4, zero_point=3)])
+def test_refuses_clamp_inside_a_byte(form: TensorFormat, rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 30), linear(8)).conv(2, (3, 3), form).network()
+    refused(network, UP5K, r"^Layer conv0_requantize: \d-bit linear codes with zero point \d must be clamped at \d+")
+
+
+def test_refuses_thresholds(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(UP5K, lut_bits=6)
+    refused(
+        build(rng, engine, (3, 3, 3)).conv(2, (1, 1), HALF_OCTAVE).network(), engine,
+        r"^Layer conv0_requantize: thresholds up to 108 at 1 guard bits must be below 64, the size of the engine's "
+        r"requantizer table$",
+    )
+
+
+def test_refuses_shift_of_fewer_guard_bits(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 3)).conv(2, (1, 1), HALF_OCTAVE, guard_bits=4).network()
+    refused(
+        replaced(network, 1, shift=np.full(2, 51)), UP5K,
+        r"^Layer conv0_requantize: shift must be at most 49 with 2 guard bits, not 51$",
+    )
+
+
+def test_refuses_weights_of_another_set(rng: np.random.Generator) -> None:
+    network = build(rng, SHIFT, (3, 3, 3)).conv(2, (1, 1), linear(8)).network()
+    weight = np.full((2, 1, 1, 3), 7)
+    refused(
+        replaced(network, 0, weight=weight), UP5K,
+        r"^Layer conv0: weights must be in -9\.\.6 for the digit lanes of up5k, not 7\.\.7$",
+    )
+    schedule(replaced(network, 0, weight=weight - 1), UP5K)
+
+
+@pytest.mark.parametrize(("engine", "form", "message"), [
+    (dataclasses.replace(SHIFT, operand_bits=3), linear(8), r"lin codes of 8 bits with operands up to 255 need \d+ pl"),
+    (dataclasses.replace(SHIFT, operand_bits=3), linear(6), r"lin codes of 6 bits with operands up to 63 need 10 pl"),
+    (SHIFT, TensorFormat(Kind.CODEBOOK, 1, 1.0, 0, (0, 2000)), r"codebook codes of 1 bits with operands up to 2000 n"),
+    (UP5K, TensorFormat(Kind.CODEBOOK, 1, 1.0, 0, (0, 2000)), r"codebook codes of 1 bits with operands up to 2000 n"),
+])
+def test_refuses_operands(
+    engine: EngineConfig, form: TensorFormat, message: str, rng: np.random.Generator
+) -> None:
+    network = build(rng, engine, (3, 3, 3), form).conv(2, (1, 1), linear(8)).network()
+    refused(network, engine, r"^Layer conv0: input input: " + message)
+
+
+def test_refuses_operands_of_a_pool(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(SHIFT, operand_bits=3)
+    network = build(rng, engine, (3, 3, 3), linear(8)).pool((2, 2), (1, 1)).network()
+    refused(network, engine, r"^Layer pool0: input input: lin codes of 8 bits")
+
+
+def test_refuses_two_pad_codes(rng: np.random.Generator) -> None:
+    """A convolution pads with the zero point, a max pool with the least code."""
+    builder = build(rng, UP5K, (5, 5, 3), linear(8, zero_point=7))
+    source = builder.last
+    builder.conv(2, (3, 3), linear(8), padding=(1, 1, 1, 1))
+    builder.last = source
+    network = builder.pool((2, 2), (1, 1), (1, 1, 0, 0)).network()
+    refused(network, UP5K, r"^Tensor input: all readers must pad with the same code, not 0 for pool2, 7 for conv0\+")
+
+
+def test_refuses_wide_fields(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (17, 17, 1)).pool((17, 17), (1, 1)).network()
+    refused(network, UP5K, r"^Layer pool0: Field wx must be in 0\.\.15, not 16$")
+
+
+def acc_network(*layers: Relu | Requantize | MaxPool2d) -> Network:
+    """A convolution to accumulators `conv0.acc`, then the layers given."""
+    network = build(np.random.default_rng(1), UP5K, (4, 4, 2)).conv(2, (1, 1), linear(8)).network()
+    tensors = dict(network.tensors)
+    for layer in layers:
+        form = linear(8) if isinstance(layer, Requantize) else accumulator()
+        tensors[layer.output] = Tensor(layer.output, (4, 4, 2), form)
+    return dataclasses.replace(
+        network, tensors=tensors, layers=(network.layers[0], *layers), output=layers[-1].output
+    )
+
+
+def requantize(source: str, name: str) -> Requantize:
+    return Requantize(name, source, f"{name}.codes", np.full(2, 1 << 15), np.full(2, 20))
+
+
+def test_refuses_pool_of_accumulators() -> None:
+    pool = MaxPool2d("pool", "conv0.acc", "pool.acc", (1, 1), (1, 1))
+    refused(
+        acc_network(pool, requantize("pool.acc", "q")), UP5K,
+        r"^Layer pool: maxpool2d must not read accumulators; relu and requantize follow conv0$",
+    )
+
+
+def test_refuses_two_readers_of_accumulators() -> None:
+    refused(
+        acc_network(requantize("conv0.acc", "a"), requantize("conv0.acc", "b")), UP5K,
+        r"^Layer conv0: accumulators conv0\.acc must have one reader, they have 2$",
+    )
+
+
+def test_refuses_two_relus() -> None:
+    first, second = Relu("first", "conv0.acc", "x"), Relu("second", "x", "y")
+    refused(
+        acc_network(first, second, requantize("y", "q")), UP5K,
+        r"^Layer second: relu must not read accumulators; relu and requantize follow conv0$",
+    )
+
+
+def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 3)).conv(2, (1, 1), linear(8)).network()
+    with pytest.raises(ValueError, match=r"^Layer conv0: bias must have shape \(2,\), not \(3,\)"):
+        schedule(replaced(network, 0, bias=np.zeros(3, dtype=np.int64)), UP5K)

@@ -1,0 +1,221 @@
+"""The reference against loops in plain Python integers, and its checks of the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subbyte.golden import ops
+from subbyte.golden.reference import run
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
+from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.validate import validate
+from subbyte.spec.weights import WeightFormat, WeightSet
+
+WEIGHTS = WeightFormat(WeightSet.DIGIT4, 8)
+
+
+def windows(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any) -> tuple[int, int]:
+    height = (shape[0] + padding[0] + padding[2] - kernel[0]) // stride[0] + 1
+    return height, (shape[1] + padding[1] + padding[3] - kernel[1]) // stride[1] + 1
+
+
+def naive_conv(layer: Conv2d, fmt: TensorFormat, codes: np.ndarray) -> np.ndarray:
+    """The formula of `Conv2d`, one multiplication at a time, on one image (height, width, channels)."""
+    out, kernel_height, kernel_width, channels = layer.weight.shape
+    height, width = windows(codes.shape, (kernel_height, kernel_width), layer.stride, layer.padding)
+    operands = fmt.operands().tolist()
+    result = np.zeros((height, width, out), dtype=np.int64)
+    for y, x, o in np.ndindex(result.shape):
+        total = int(layer.bias[o])
+        for i, j, c in np.ndindex(kernel_height, kernel_width, channels):
+            row = y * layer.stride[0] - layer.padding[0] + i
+            column = x * layer.stride[1] - layer.padding[1] + j
+            inside = 0 <= row < codes.shape[0] and 0 <= column < codes.shape[1]
+            code = int(codes[row, column, c]) if inside else fmt.pad_code
+            total += int(layer.weight[o, i, j, c]) * operands[code]
+        result[y, x, o] = total
+    return result
+
+
+def naive_pool(layer: MaxPool2d, values: np.ndarray) -> np.ndarray:
+    height, width = windows(values.shape, layer.kernel, layer.stride, layer.padding)
+    result = np.zeros((height, width, values.shape[2]), dtype=np.int64)
+    for y, x, c in np.ndindex(result.shape):
+        top, left = y * layer.stride[0] - layer.padding[0], x * layer.stride[1] - layer.padding[1]
+        rows = range(max(top, 0), min(top + layer.kernel[0], values.shape[0]))
+        columns = range(max(left, 0), min(left + layer.kernel[1], values.shape[1]))
+        result[y, x, c] = max(int(values[r, k, c]) for r in rows for k in columns)
+    return result
+
+
+def network_of(layers: list[tuple[Layer, Tensor]], source: Tensor) -> Network:
+    tensors = {source.name: source} | {tensor.name: tensor for _, tensor in layers}
+    network = Network("test", tensors, tuple(layer for layer, _ in layers), source.name, layers[-1][1].name)
+    validate(network)
+    return network
+
+
+@st.composite
+def formats(draw: st.DrawFn) -> TensorFormat:
+    kind = draw(st.sampled_from(["lin4", "lin8", "log", "codebook"]))
+    pad_code = draw(st.integers(0, 15))
+    if kind == "lin4":
+        return TensorFormat(Kind.LIN, 4, 1.0, draw(st.integers(0, 15)), (), pad_code)
+    if kind == "lin8":
+        return TensorFormat(Kind.LIN, 8, 1.0, draw(st.integers(0, 255)), (), draw(st.integers(0, 255)))
+    table = log2_table(4, 7) if kind == "log" else half_octave_table(4, 63)
+    return TensorFormat(Kind.LOG if kind == "log" else Kind.CODEBOOK, 4, 1.0, 0, table, pad_code)
+
+
+small = st.integers(1, 3)
+paddings = st.tuples(*[st.integers(0, 2)] * 4)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    fmt=formats(), size=st.tuples(st.integers(3, 6), st.integers(3, 6), small), kernel=st.tuples(small, small),
+    out=small, stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_conv2d(
+    fmt: TensorFormat, size: tuple[int, int, int], kernel: tuple[int, int], out: int,
+    stride: tuple[int, int], padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(WEIGHTS.low, WEIGHTS.high + 1, (out, *kernel, size[2]))
+    layer = Conv2d("conv", "x", "a", weight, rng.integers(-500, 500, out), WEIGHTS, stride, padding)
+    codes = rng.integers(0, 1 << fmt.bits, (2, *size))
+    expected = [naive_conv(layer, fmt, image) for image in codes]
+    assert (ops.conv2d(layer, fmt, codes) == expected).all()
+    target = (*windows(size, kernel, stride, padding), out)
+    requantizer = Requantize("q", "a", "y", np.full(out, 1 << 15), np.full(out, 25))
+    network = network_of(
+        [(layer, Tensor("a", target, accumulator())), (requantizer, Tensor("y", target, linear(8, 1.0, 128)))],
+        Tensor("x", size, fmt),
+    )
+    assert (run(network, codes) == np.clip(((np.array(expected) + 512) >> 10) + 128, 0, 255)).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.tuples(st.integers(3, 6), st.integers(3, 6), small), kernel=st.tuples(small, small),
+    stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_maxpool2d(
+    size: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    """Also on accumulators below zero, where padding must not win."""
+    limited = tuple(min(edge, kernel[i % 2] - 1) for i, edge in enumerate(padding))
+    layer = MaxPool2d("pool", "x", "y", kernel, stride, limited)  # type: ignore[arg-type]
+    values = np.random.default_rng(seed).integers(-900, -1, (2, *size))
+    assert (ops.maxpool2d(layer, values) == [naive_pool(layer, image) for image in values]).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(fmt=formats(), size=st.tuples(small, small, small), seed=st.integers(0, 99))
+def test_dense(fmt: TensorFormat, size: tuple[int, int, int], seed: int) -> None:
+    """A dense layer is a convolution whose kernel is the whole input."""
+    rng = np.random.default_rng(seed)
+    weight, bias = rng.integers(-153, 103, (4, *size)), rng.integers(-500, 500, 4)
+    codes = rng.integers(0, 1 << fmt.bits, (3, *size))
+    layer = Dense("dense", "x", "a", weight, bias, WEIGHTS)
+    conv = Conv2d("conv", "x", "a", weight, bias, WEIGHTS)
+    assert (ops.dense(layer, fmt, codes) == [naive_conv(conv, fmt, image) for image in codes]).all()
+
+
+def test_conv2d_in_pieces(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    """A batch whose patches are too many for one piece gives the same."""
+    layer = Conv2d("conv", "x", "a", rng.integers(-9, 7, (3, 2, 2, 2)), np.arange(3), WEIGHTS)
+    codes = rng.integers(0, 16, (7, 4, 4, 2))
+    whole = ops.conv2d(layer, linear(4), codes)
+    monkeypatch.setattr(ops, "PATCH_VALUES", 2 * 9 * 8)
+    assert (ops.conv2d(layer, linear(4), codes) == whole).all()
+
+
+@pytest.fixture
+def chain() -> Network:
+    """conv, relu, pool on accumulators, requantize to a table, requantized dense."""
+    rng = np.random.default_rng(3)
+    table = TensorFormat(Kind.CODEBOOK, 4, 1.0, 0, half_octave_table(4, 63))
+    form = accumulator()
+    layers: list[tuple[Layer, Tensor]] = [
+        (
+            Conv2d("conv", "x", "a", rng.integers(-9, 7, (4, 3, 3, 2)), np.arange(4), WEIGHTS, padding=(1,) * 4),
+            Tensor("a", (6, 6, 4), form),
+        ),
+        (Relu("relu", "a", "b"), Tensor("b", (6, 6, 4), form)),
+        (MaxPool2d("pool", "b", "c", (2, 2), (2, 2)), Tensor("c", (3, 3, 4), form)),
+        (
+            Requantize("q1", "c", "d", np.arange(40000, 40004), np.full(4, 20)),
+            Tensor("d", (3, 3, 4), table),
+        ),
+        (
+            Dense("dense", "d", "e", rng.integers(-9, 7, (5, 3, 3, 4)), np.arange(5), WEIGHTS),
+            Tensor("e", (1, 1, 5), form),
+        ),
+        (Requantize("q2", "e", "y", np.full(5, 50000), np.full(5, 20)), Tensor("y", (1, 1, 5), linear(8, 1.0, 128))),
+    ]
+    return network_of(layers, Tensor("x", (6, 6, 2), linear(8)))
+
+
+def test_chain(chain: Network, rng: np.random.Generator) -> None:
+    """Layer after layer by hand."""
+    codes = rng.integers(0, 256, (5, 6, 6, 2))
+    conv, _, pool, first, dense, second = chain.layers
+    assert isinstance(conv, Conv2d) and isinstance(pool, MaxPool2d) and isinstance(dense, Dense)
+    assert isinstance(first, Requantize) and isinstance(second, Requantize)
+    for image, result in zip(codes, run(chain, codes), strict=True):
+        acc = naive_pool(pool, np.maximum(naive_conv(conv, linear(8), image), 0))
+        table = np.array(half_octave_table(4, 63))
+        scaled = (acc * first.multiplier) / (1 << 20)
+        nearest = np.array([[[(2 * v >= table[1:] + table[:-1]).sum() for v in p] for p in row] for row in scaled])
+        total = (dense.weight * table[nearest]).sum(axis=(1, 2, 3)) + dense.bias
+        assert result[0, 0].tolist() == np.clip(((total * 50000 + (1 << 19)) >> 20) + 128, 0, 255).tolist()
+
+
+def test_taps(chain: Network, rng: np.random.Generator) -> None:
+    codes = rng.integers(0, 256, (3, 6, 6, 2)).astype(np.uint8)
+    taps = run(chain, codes, taps=True)
+    assert {name: values.shape for name, values in taps.items()} == {
+        "x": (3, 6, 6, 2), "d": (3, 3, 3, 4), "y": (3, 1, 1, 5),
+    }
+    assert all(values.dtype == np.int64 for values in taps.values())
+    assert (taps["x"] == codes).all() and (taps["y"] == run(chain, codes)).all()
+
+
+def test_empty_batch(chain: Network) -> None:
+    assert run(chain, np.zeros((0, 6, 6, 2), dtype=np.int64)).shape == (0, 1, 1, 5)
+
+
+def test_accumulators_wrap() -> None:
+    """An accumulator beyond its format's bits wraps; a valid network never gets there, so it is not validated."""
+    layers: tuple[Layer, ...] = (
+        Dense("dense", "x", "a", np.array([[[[100]]]]), np.zeros(1, int), WEIGHTS),
+        Requantize("q", "a", "y", np.array([1 << 15]), np.array([17])),
+    )
+    tensors = [
+        Tensor("x", (1, 1, 1), linear(8)), Tensor("a", (1, 1, 1), accumulator(8)),
+        Tensor("y", (1, 1, 1), linear(8, 1.0, 128)),
+    ]
+    network = Network("wrapping", {t.name: t for t in tensors}, layers, "x", "y")
+    assert run(network, np.array([[[[2]]]])).item() == 128 + (200 - 256) // 4
+
+
+@pytest.mark.parametrize(
+    ("codes", "error", "message"),
+    [
+        (np.zeros((1, 6, 6, 2)), TypeError, r"^Codes of x must be integers, not float64$"),
+        (np.zeros((6, 6, 2), int), ValueError, r"^Codes of x must have shape \(n, 6, 6, 2\), not \(6, 6, 2\)$"),
+        (np.zeros((1, 6, 6, 3), int), ValueError, r"^Codes of x must have shape \(n, 6, 6, 2\), not \(1, 6, 6, 3\)$"),
+        (np.full((1, 6, 6, 2), 256), ValueError, r"^Codes of x must be in 0\.\.255, not 256\.\.256$"),
+        (np.full((1, 6, 6, 2), -1), ValueError, r"^Codes of x must be in 0\.\.255, not -1\.\.-1$"),
+    ],
+)
+def test_wrong_codes(chain: Network, codes: np.ndarray, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        run(chain, codes)

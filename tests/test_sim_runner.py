@@ -1,0 +1,85 @@
+"""Runner and byte bench on a small stand-in for the engine, written in Verilog by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from subbyte.sim import requirements
+from subbyte.sim.requirements import Requirement
+from subbyte.sim.runner import Design, SimulationError, run_bench
+from subbyte.sim.simulator import Simulator, chosen_simulator
+from subbyte.spec import frames
+from subbyte.spec.frames import Op, Space
+from subbyte.tools.errors import ToolError
+
+STUB = Path(__file__).parent / "data" / "stub_engine.v"
+BENCH = "subbyte.sim.benches.engine"
+UNITS = np.arange(900, dtype=np.uint16) * 71
+REQUESTS = (
+    frames.header(Op.IDENTIFY) + frames.write(Space.MAIN, 5, UNITS) + frames.header(Op.RUN) + frames.read(5, len(UNITS))
+)
+ANSWER = bytes.fromhex("53420100deadbeef640000010000020000030000") + UNITS.tobytes()
+
+
+def stub() -> Design:
+    """The stand-in."""
+    return Design({"stub_engine.v": STUB.read_text()}, "subbyte_engine")
+
+
+def exchange(work: Path, idle: list[float], expected: int = len(ANSWER)) -> bytes:
+    """Send REQUESTS; the answer."""
+    (work / "send").write_bytes(REQUESTS)
+    (work / "bench.json").write_text(json.dumps({
+        "send": str(work / "send"), "receive": str(work / "receive"), "expected": expected, "patience": 1000,
+        "idle": idle, "seed": 7,
+    }))
+    run_bench(stub(), BENCH, {"SUBBYTE_BENCH": str(work / "bench.json")}, work)
+    return (work / "receive").read_bytes()
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("idle", [[0, 0], [0.5, 0], [0, 0.5], [0.3, 0.3]], ids=str)
+def test_bytes_survive_idle_cycles(idle: list[float], tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    assert exchange(tmp_path, idle) == ANSWER
+    environment["PYTEST_CURRENT_TEST"] = os.environ["PYTEST_CURRENT_TEST"]
+    assert dict(os.environ) == environment
+
+
+@pytest.mark.cocotb
+def test_watchdog_tells_how_far_it_came(tmp_path: Path) -> None:
+    with pytest.raises(SimulationError, match=f"No byte moved for 1000 cycles: {len(REQUESTS)} bytes sent"):
+        exchange(tmp_path, [0, 0], len(ANSWER) + 1)
+
+
+@pytest.mark.cocotb
+def test_verilog_that_does_not_build(tmp_path: Path) -> None:
+    with pytest.raises(SimulationError, match=r"build: .*bad\.v:1:33: syntax error"):
+        run_bench(Design({"bad.v": "module subbyte_engine; nonsense endmodule"}, "subbyte_engine"), BENCH, {}, tmp_path)
+
+
+def test_key_depends_on_everything() -> None:
+    verilator, other = Simulator("verilator", "5.48", {}), Simulator("verilator", "5.50", {})
+    design = stub()
+    renamed = Design({"engine.v": STUB.read_text()}, "subbyte_engine")
+    keys = {design.key(verilator), design.key(other), renamed.key(verilator), Design({}, "top").key(verilator)}
+    assert len(keys) == 4
+    assert design.key(verilator) == stub().key(Simulator("verilator", "5.48", {"PATH": "elsewhere"}))
+
+
+def test_unknown_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIM", "questa")
+    with pytest.raises(ToolError, match="SIM must be verilator or icarus, not 'questa'"):
+        chosen_simulator()
+
+
+def test_missing_compiler_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = Requirement("libpython", "cocotb loads it", "libpython3.99", lambda: None)
+    monkeypatch.setattr(requirements, "REQUIREMENTS", (absent,))
+    with pytest.raises(ToolError, match=r"libpython is missing \(cocotb loads it\): apt install libpython3.99"):
+        chosen_simulator()

@@ -1,0 +1,168 @@
+"""Engine configurations: every check, the presets, files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subbyte.spec.engine import PRESETS, EngineConfig, EngineError, Family, Lane, load_engine
+from subbyte.spec.weights import WeightSet
+
+RANGES = {
+    "k": (4, 64), "m": (1, 8), "p": (1, 8), "r": (1, 8), "fill_nibbles": (4, 16), "memory_words": (256, 65536),
+    "ring_rows": (16, 4096), "tile_words": (16, 4096), "param_entries": (16, 4096), "table_slots": (2, 64),
+    "lut_slots": (1, 16),
+}
+
+
+def engine(**changes: Any) -> EngineConfig:
+    return EngineConfig(**{"name": "test", "family": Family.ECP5, "lane": Lane.DIGIT, "memory_words": 8192, **changes})
+
+
+@pytest.mark.parametrize("key", [*RANGES, "operand_bits", "acc_bits", "lut_bits"])
+@pytest.mark.parametrize("value", [8.0, "8", True, None])
+def test_init_wrong_type(key: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^Engine {key} must be an integer, not {value!r}$"):
+        engine(**{key: value})
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_init_wrong_value(key: str) -> None:
+    low, high = RANGES[key]
+    for value in (0, -low, low // 2, 3 * low, 2 * high):
+        message = rf"^Engine {key} must be a power of two in {low}\.\.{high}, not {value}$"
+        with pytest.raises(EngineError, match=message):
+            engine(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"family": "ice40"}, TypeError, r"^Engine family must be a Family, not 'ice40'$"),
+        ({"lane": "digit"}, TypeError, r"^Engine lane must be a Lane, not 'digit'$"),
+        ({"operand_bits": 5}, EngineError, r"^Engine operand_bits of a digit lane must be one of \(4, 6, 8\), not 5$"),
+        (
+            {"lane": Lane.SHIFT, "operand_bits": 8},
+            EngineError,
+            r"^Engine operand_bits of a shift lane must be one of \(3, 4\), not 8$",
+        ),
+        ({"acc_bits": 32}, EngineError, r"^Engine acc_bits must be 28, not 32$"),
+        ({"p": 2, "r": 4}, EngineError, r"^Engine r must divide p = 2, not 4$"),
+        ({"k": 8, "fill_nibbles": 16}, EngineError, r"^Engine fill_nibbles must be at most k = 8, not 16$"),
+        ({"lut_bits": 5}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 5$"),
+        ({"lut_bits": 11}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 11$"),
+        ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
+        (
+            {"family": Family.ICE40, "memory_words": 32768},
+            EngineError,
+            r"^Engine test needs 8 SPRAM, ice40 has 4$",
+        ),
+        ({"family": Family.ICE40, "ring_rows": 4096}, EngineError, r"^Engine test needs \d+ EBR, ice40 has 30$"),
+        ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 10 DSP, ice40 has 8$"),
+    ],
+)
+def test_init_wrong(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        engine(**changes)
+
+
+def test_engine_error_is_a_value_error() -> None:
+    assert issubclass(EngineError, ValueError)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(name: str) -> None:
+    preset = load_engine(name)
+    assert preset is PRESETS[name] and preset.name == name
+    assert preset.lanes == preset.k * preset.m * preset.p
+    assert EngineConfig.from_dict(preset.to_dict()) == preset
+    assert all(used <= available for _, used, available in preset.ledger())
+
+
+def test_derived_sizes() -> None:
+    config = engine(k=16, m=2, memory_words=1024)
+    assert config.row_words == 2
+    assert engine(k=4, m=1, fill_nibbles=4).row_words == 1
+    assert config.nibble_address_bits == 14
+    assert config.weight_set is WeightSet.DIGIT4
+    assert engine(lane=Lane.SHIFT, operand_bits=4).weight_set is WeightSet.LIN4
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_digit_operands(bits: int) -> None:
+    config = engine(operand_bits=bits)
+    assert config.largest_operand == (1 << bits) - 1
+    assert [config.operand_value(v) for v in range(1 << bits)] == list(range(1 << bits))
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+def test_shift_operands(bits: int) -> None:
+    config = engine(lane=Lane.SHIFT, operand_bits=bits)
+    half = 1 << (bits - 1)
+    assert [config.operand_value(v) for v in range(2 * half)] == [0] * half + [1 << e for e in range(half)]
+    assert config.largest_operand == 1 << (half - 1)
+
+
+def test_digest() -> None:
+    base = engine()
+    assert base.digest() == dataclasses.replace(base, name="other").digest()
+    assert base.digest() != dataclasses.replace(base, ring_rows=128).digest()
+    assert len(base.digest()) == 64
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"name": "a", "family": "ice40", "lane": "digit", "kk": 1, "bb": 2},
+            r"^Engine configuration has no field bb, kk; fields: acc_bits, family, ",
+        ),
+        ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
+        ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ecp5, not 'ice5'$"),
+        ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, not 3$"),
+    ],
+)
+def test_from_dict_wrong(values: dict[str, object], message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        EngineConfig.from_dict(values)
+
+
+def test_load_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('family = "ecp5"\nlane = "shift"\noperand_bits = 4\nk = 32\nmemory_words = 4096\n')
+    expected = EngineConfig("mine", Family.ECP5, Lane.SHIFT, operand_bits=4, k=32, memory_words=4096)
+    assert load_engine(str(path)) == expected
+    path.write_text('name = "other"\nfamily = "ice40"\nlane = "digit"\n')
+    assert load_engine(str(path)).name == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k = ", r"^Engine file .*mine\.toml: "),
+        ("k = 16", r"^Engine configuration lacks family, lane$"),
+        ('family = "ecp5"\nlane = "digit"\nk = 1.5', r"^Engine file .*: Engine k must be an integer, not 1\.5$"),
+    ],
+)
+def test_load_wrong_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(EngineError, match=message):
+        load_engine(str(path))
+
+
+def test_load_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(EngineError, match=r"^Engine file .*mine\.toml: "):
+        load_engine(str(path))
+
+
+def test_load_unknown(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"^Engine must be one of up5k, .* or a \.toml file, not 'up6k'$"):
+        load_engine("up6k")
+    with pytest.raises(EngineError, match=r"^Engine file .*absent\.toml: .*No such file"):
+        load_engine(str(tmp_path / "absent.toml"))

@@ -1,0 +1,255 @@
+"""Networks: `validate` finds every kind of problem, files keep everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear
+from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network_io import load_network, save_network
+from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
+from subbyte.spec.weights import WeightFormat, WeightSet
+
+DIGIT = WeightFormat(WeightSet.DIGIT4, 4)
+TABLE = TensorFormat(Kind.CODEBOOK, 4, 0.1, 0, half_octave_table(4, 63))
+ACC = accumulator()
+
+
+def small_network() -> Network:
+    """Every layer kind once or twice: conv, relu, requantize to a table, pool, dense, requantize to LIN."""
+    rng = np.random.default_rng(0)
+    tensors = [
+        Tensor("x", (5, 6, 2), linear(8, 1 / 3, 128)),
+        Tensor("a", (5, 3, 3), ACC),
+        Tensor("b", (5, 3, 3), ACC),
+        Tensor("c", (5, 3, 3), TABLE),
+        Tensor("d", (2, 2, 3), TABLE),
+        Tensor("e", (1, 1, 4), ACC),
+        Tensor("y", (1, 1, 4), linear(8, 0.7, 100)),
+    ]
+    layers = (
+        Conv2d(
+            "conv", "x", "a", rng.integers(-9, 7, (3, 3, 2, 2)), rng.integers(-99, 99, 3), DIGIT, (1, 2), (2, 0, 0, 0)
+        ),
+        Relu("relu", "a", "b"),
+        Requantize(
+            "q1", "b", "c", np.array([1 << 15, 40000, (1 << 16) - 1]), np.array([20, 21, 22]),
+            table_rounding=TableRounding.LOG_NEAREST, guard_bits=3,
+        ),
+        MaxPool2d("pool", "c", "d", (2, 2), (2, 1), (0, 0, 0, 0)),
+        Dense("dense", "d", "e", rng.integers(-9, 7, (4, 2, 2, 3)), np.zeros(4, dtype=np.int64), DIGIT),
+        Requantize("q2", "e", "y", np.full(4, 50000), np.full(4, 20), Rounding.HALF_EVEN),
+    )
+    return Network("small", {t.name: t for t in tensors}, layers, "x", "y")
+
+
+def changed(layer: str | None = None, tensor: str | None = None, **values: Any) -> Network:
+    """The small network with fields of one layer, one tensor or itself replaced."""
+    network = small_network()
+    if layer:
+        layers = [dataclasses.replace(x, **values) if x.name == layer else x for x in network.layers]
+        return dataclasses.replace(network, layers=tuple(layers))
+    if tensor:
+        tensors = network.tensors | {tensor: dataclasses.replace(network.tensors[tensor], **values)}
+        return dataclasses.replace(network, tensors=tensors)
+    return dataclasses.replace(network, **values)
+
+
+def test_valid() -> None:
+    validate(small_network())
+
+
+def test_producer() -> None:
+    network = small_network()
+    assert network.producer("x") is None
+    assert network.producer("c") is network.layers[2]
+
+
+WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (changed(tensor="a", name="z"), r"^Tensor a is named 'z' inside$"),
+        (changed(tensor="y", shape=(0, 1, 4)), r"^Tensor y: shape must be three positive sizes, not \(0, 1, 4\); "),
+        (changed(input="v"), r"^Network input v is not a tensor; Layer conv: input x is read before it is written$"),
+        (changed(output="v"), r"^Network output v is not a tensor; Network output v is never written$"),
+        (changed(output="a"), r"^Network output a must be a code tensor, not an accumulator$"),
+        (changed(layers=()), r"^Network output y is never written$"),
+        (changed("relu", name="conv"), r"^Layer name conv is used 2 times$"),
+        (changed("conv", input="v"), r"^Layer conv: tensor v does not exist; Layer conv: input v is read before"),
+        (changed("dense", input="y"), r"^Layer dense: input y is read before it is written; "),
+        (changed("relu", output="a"), r"^Layer relu: output a is written twice; "),
+        (changed("conv", weight=WEIGHT + 0.5), r"^Layer conv: weight must be an array of integers, not float64$"),
+        (changed("conv", weight=WEIGHT[0]), r"^Layer conv: weight must be \(out, kernel height, .* not of shape \("),
+        (
+            changed("conv", weight=WEIGHT[:, :, :, :1]),
+            r"^Layer conv: weight must have shape \(3, 3, 2, 2\), not \(3, 3, 2, 1\)$",
+        ),
+        (
+            changed("conv", weight=np.where(WEIGHT == WEIGHT.max(), 7, WEIGHT)),
+            r"^Layer conv: weight must be in -9\.\.6 for digit4 at 4 bits, not -9\.\.7$",
+        ),
+        (changed("conv", bias=[1, 2, 3]), r"^Layer conv: bias must be an array of integers, not list$"),
+        (changed("conv", bias=np.zeros(2, int)), r"^Layer conv: bias must have shape \(3,\), not \(2,\)$"),
+        (
+            changed("conv", bias=np.array([0, -(1 << 27), 0])),
+            r"^Layer conv: accumulator of channel 1 is bounded by -1342\d+\.\.-13\d+, beyond 28 bits$",
+        ),
+        (changed("conv", stride=(0, 1)), r"^Layer conv: kernel \(3, 2\) and stride \(0, 1\) must be at least 1$"),
+        (changed("conv", padding=(0, -1, 0, 0)), r"^Layer conv: padding must be at least 0, not \(0, -1, 0, 0\)$"),
+        (changed("conv", padding=(1, 0, 0, 0)), r"^Layer conv: output a must have shape \(4, 3, 3\), not \(5, 3, 3\)$"),
+        (changed("pool", kernel=(6, 1)), r"^Layer pool: kernel \(6, 1\) must fit the padded input \(5, 3\)$"),
+        (changed("pool", kernel=(3, 3)), r"^Layer pool: output d must have shape \(2, 1, 3\), not \(2, 2, 3\)$"),
+        (
+            changed("pool", kernel=(2, 1), stride=(2, 2), padding=(0, 1, 0, 0)),
+            r"^Layer pool: padding \(0, 1, 0, 0\) must be smaller than the kernel \(2, 1\)$",
+        ),
+        (changed(tensor="d", format=linear(4)), r"^Layer pool: output d must have the format of the input$"),
+        (changed(tensor="a", format=linear(8)), r"^Layer conv: output a must be an accumulator, not LIN; Layer relu: "),
+        (changed(tensor="d", format=ACC), r"Layer dense: input d must be a code tensor, not an accumulator$"),
+        (changed(tensor="e", shape=(1, 1, 5)), r"^Layer dense: output e must have shape \(1, 1, 4\), not \(1, 1, 5\)"),
+        (
+            changed("dense", weight=np.zeros((4, 12), int)),
+            r"^Layer dense: weight must have shape \(4, 2, 2, 3\), not \(4, 12\)$",
+        ),
+        (changed(tensor="b", shape=(5, 3, 4)), r"^Layer relu: output b must have shape \(5, 3, 3\), not \(5, 3, 4\)"),
+        (changed(tensor="b", format=accumulator(30)), r"^Layer relu: output b must have the format of the input$"),
+        (changed(tensor="b", format=TABLE), r"Layer q1: input b must be an accumulator, not CODEBOOK$"),
+        (changed(tensor="y", format=ACC), r"Layer q2: output y must be a code tensor, not an accumulator$"),
+        (changed(tensor="y", shape=(1, 4, 1)), r"^Layer q2: output y must have shape \(1, 1, 4\), not \(1, 4, 1\)$"),
+        (changed("q2", shift=np.full(4, 16)), r"^Layer q2: shift must be in 17\.\.48, not 16\.\.16$"),
+        (changed("q2", shift=np.full(4, 49)), r"^Layer q2: shift must be in 17\.\.48, not 49\.\.49$"),
+        (changed("q1", shift=np.full(3, 18)), r"^Layer q1: shift must be in 19\.\.50, not 18\.\.18$"),
+        (changed("q1", shift=np.full(3, 51)), r"^Layer q1: shift must be in 19\.\.50, not 51\.\.51$"),
+        (changed("q2", multiplier=np.full(4, 32767)), r"^Layer q2: multiplier must be in 32768\.\.65535, not 32767"),
+        (changed("q2", multiplier=np.full(4, 65536)), r"^Layer q2: multiplier must be in 32768\.\.65535, not 65536"),
+        (changed("q2", multiplier=np.full(4, 4e4)), r"^Layer q2: multiplier must be an array of integers, not float"),
+        (changed("q2", multiplier=np.full(3, 40000)), r"^Layer q2: multiplier must have shape \(4,\), not \(3,\)$"),
+        (changed("q1", guard_bits=7, shift=np.full(3, 24)), r"^Layer q1: guard_bits must be in 0\.\.6, not 7$"),
+        (
+            changed("q1", guard_bits=0, table_rounding=TableRounding.LIN_NEAREST),
+            r"^Layer q1: guard_bits must be in 1\.\.6, not 0$",
+        ),
+    ],
+)
+def test_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
+def test_all_problems_are_listed() -> None:
+    network = changed("q2", shift=np.full(4, 16), multiplier=np.full(4, 1))
+    network = dataclasses.replace(network, output="v")
+    with pytest.raises(ValueError) as error:
+        validate(network)
+    assert len(str(error.value).split("; ")) == 4
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    weights=st.lists(st.integers(-153, 102), min_size=1, max_size=3),
+    low=st.integers(-9, 0), high=st.integers(0, 9), seed=st.integers(0, 99),
+)
+def test_weighted_bounds_are_tight(weights: list[int], low: int, high: int, seed: int) -> None:
+    """The extremes over all operand vectors, by trying them at the ends of the range."""
+    grid = np.array(np.meshgrid(*[[low, high]] * len(weights))).reshape(len(weights), -1)
+    sums = np.array(weights) @ grid
+    bounds = weighted_bounds(np.array([weights]), low, high)
+    assert (bounds[0].tolist(), bounds[1].tolist()) == ([sums.min()], [sums.max()])
+
+
+def test_accumulator_bounds() -> None:
+    layer = small_network().layers[0]
+    assert isinstance(layer, Conv2d)
+    low, high = accumulator_bounds(small_network(), layer)
+    for channel in range(3):
+        weights = layer.weight[channel].ravel()
+        assert low[channel] == layer.bias[channel] + sum(min(w * -128, w * 127) for w in weights)
+        assert high[channel] == layer.bias[channel] + sum(max(w * -128, w * 127) for w in weights)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality of dataclasses with arrays, dtypes included."""
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    if dataclasses.is_dataclass(a):
+        return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    network = small_network()
+    save_network(network, tmp_path / "net")
+    loaded = load_network(tmp_path / "net")
+    assert same(network, loaded)
+    save_network(loaded, tmp_path / "again")
+    assert (tmp_path / "net").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_save_invalid(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^Network output v is not a tensor; "):
+        save_network(changed(output="v"), tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Save the small network with keys of its header replaced (None: removed)."""
+    save_network(small_network(), path)
+    with np.load(path) as file:
+        entries = {name: file[name] for name in file.files}
+    header = json.loads(str(entries["network"])) | changes
+    header = {key: value for key, value in header.items() if value is not None}
+    entries["network"] = np.array(json.dumps(header))
+    with open(path, "wb") as file:
+        np.savez(file, **entries)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1"])
+def test_other_version(tmp_path: Path, version: Any) -> None:
+    rewritten(tmp_path / "net", version=version)
+    with pytest.raises(ValueError, match=rf"^Network file .*net must have version 1, not {version!r}$"):
+        load_network(tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": None}, {"layers": [{"op": "lstm"}]}, {"layers": [{"op": "relu"}]}, {"tensors": [3]}]
+)
+def test_damaged(tmp_path: Path, changes: dict[str, Any]) -> None:
+    rewritten(tmp_path / "net", **changes)
+    with pytest.raises(ValueError, match=r"^Network file .*net is damaged: "):
+        load_network(tmp_path / "net")
+
+
+def test_loaded_network_is_validated(tmp_path: Path) -> None:
+    rewritten(tmp_path / "net", output="v")
+    with pytest.raises(ValueError, match=r"^Network output v is not a tensor; "):
+        load_network(tmp_path / "net")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"PK\x03\x04 broken"])
+def test_not_a_network(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "net").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^File .*net is not a network: "):
+        load_network(tmp_path / "net")
+
+
+def test_other_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", x=np.zeros(3))
+    with pytest.raises(ValueError, match=r"^File .*net\.npz is not a network: "):
+        load_network(tmp_path / "net.npz")
+    np.save(tmp_path / "net.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"^File .*net\.npy is not a network: "):
+        load_network(tmp_path / "net.npy")

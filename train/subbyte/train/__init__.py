@@ -1,0 +1,1 @@
+"""Training of the bundled network. Needs the extra `train`; nothing else in the repository imports it."""
