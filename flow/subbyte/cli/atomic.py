@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def write_files(texts: Mapping[Path, str]) -> None:
     """Write all of them; none is left when one cannot be written."""
-    staged: list[tuple[str, Path]] = []
+    staged = {path.with_name(f".{path.name}.new"): path for path in texts}
     try:
-        for path, text in texts.items():
+        for new, path in staged.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-            staged.append((name, path))
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-        while staged:
-            os.replace(*staged[-1])
-            staged.pop()
+            new.write_text(texts[path])
+        for new, path in staged.items():
+            new.replace(path)
     finally:
-        for name, _ in staged:
-            os.unlink(name)
+        for new in staged:
+            new.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from subbyte.boards.build import build
 from subbyte.boards.registry import find_board
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli import verilog_command
+from subbyte.cli.arguments import positive
 from subbyte.cli.console import Console
 from subbyte.cli.levels import Verdict, verify
 from subbyte.cli.outcome import Outcome, plain_table
@@ -39,7 +40,7 @@ SHADES = " .:-=+*#%@"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """-o, --limit."""
     parser.add_argument("-o", "--output", type=Path, default=Path("build", "demo"), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="digits to simulate (%(default)s)")
+    parser.add_argument("--limit", type=positive, default=20, metavar="N", help="digits to simulate (%(default)s)")
 
 
 def draw(pixels: NDArray[np.integer[Any]]) -> str:

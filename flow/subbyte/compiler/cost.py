@@ -6,7 +6,7 @@ pixels; the other units by when they deliver what a turn needs.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -85,9 +85,12 @@ class Estimate:
         return tuple(merged)
 
 
-def estimate(program: Program, latency: Latency | None = None) -> Estimate:
-    """Cycles of one run of `program`, weights loaded anew, input resident."""
-    model = _Model(program.engine, program.passes, latency or Latency())
+def estimate(program: Program, latency: Latency | None = None, resident: bool = False) -> Estimate:
+    """Cycles of one run of `program`, input resident.
+
+    `resident`: a run after the first, which finds the weights of a pinned program in the weight buffer.
+    """
+    model = _Model(program.engine, program.passes, latency or Latency(), resident and program.pinned)
     costs, begin = [], 0
     for index in range(len(program.passes)):
         end = round(model.run(index))
@@ -106,8 +109,9 @@ def _pieces(engine: EngineConfig, compute: Compute) -> int:
 class _Model:
     """Time of the array, and the units around it."""
 
-    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], latency: Latency) -> None:
+    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], latency: Latency, resident: bool) -> None:
         self.latency = latency
+        self._resident = resident
         self._engine = engine
         self._passes = passes
         self._pieces = [_pieces(engine, one.compute) for one in passes]
@@ -122,7 +126,7 @@ class _Model:
         self._now = 0.0
         self._shadow_free = 0.0
         self._written = 0.0
-        self._stalls: list[Counter[str]] = []
+        self._stalls: list[defaultdict[str, float]] = []
 
     def stalls(self, index: int) -> dict[str, int]:
         """Cycles that the array waited in a pass, by cause."""
@@ -131,8 +135,7 @@ class _Model:
     def run(self, index: int) -> float:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
-        self._stalls.append(Counter())
-        self._gather.advance()
+        self._stalls.append(defaultdict(float))
         self._now = self._written + latency.compute
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
@@ -159,14 +162,12 @@ class _Model:
                     begin = self._now
                     needs: dict[str, float] = {}
                     if group == 0:
-                        if not self._gather.ready[index]:
-                            self._gather.advance()
-                        needs["activations"] = self._gather.ready[index].popleft() + self.latency.tile + rows * planes
-                    if first and window == 0:
+                        needs["activations"] = self._gather.next_ready(index) + self.latency.tile + rows * planes
+                    if first and window == 0 and not self._resident:
                         needs["weights"] = self._load(row + words[piece + 1] * rows) + self.latency.pump + planes
                     if window == 0 and piece == pieces - 1:
                         needs["requantizer"] = self._shadow_free
-                    end: float = begin + count * rows * planes
+                    end = begin + count * rows * planes
                     cause = max(needs, key=needs.__getitem__, default=None)
                     if cause is not None and needs[cause] > end:
                         self._stalls[index][cause] += needs[cause] - end
@@ -179,12 +180,15 @@ class _Model:
                     self._now = end
             row += (compute.words + 1) * rows
             self._shadow_free = self._now + results
-        self._gather.advance()
+            written = self._now + self.latency.array + self.latency.drain
+            for block in range(self._engine.p // self._engine.r):
+                self._port.write(written + block * self._engine.m, self._engine.r)
+            self._gather.advance(self._now)
 
     def _load(self, rows: int) -> float:
         """When the first `rows` rows of the program are in the weight buffer."""
         if rows > self._rows:
             start = max(self._rows_at, self._rows_released.time(rows - self._engine.ring_rows))
-            self._rows_at = self._port.finish(start, (rows - self._rows) * self._engine.row_words)
+            self._rows_at = self._port.pump(start, (rows - self._rows) * self._engine.row_words)
             self._rows = rows
         return self._rows_at

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,9 +101,16 @@ class GatherModel:
         """The fill section of the next pass is there from `time` on."""
         self._gates.append(time)
 
-    def advance(self) -> None:
-        """Gather whatever the releases known so far make room for."""
-        while True:
+    def next_ready(self, index: int) -> float:
+        """When the next piece of pass `index` is in the tile."""
+        ready = self.ready[index]
+        if not ready:
+            self.advance(inf, lambda: bool(ready))
+        return ready.popleft()
+
+    def advance(self, until: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """Gather what begins before `until` and what the releases known so far make room for."""
+        while not enough():
             if not self._units:
                 if self._current + 1 >= len(self._gates):
                     return
@@ -112,10 +121,11 @@ class GatherModel:
             needed = unit.position - self._engine.tile_words
             if needed > self.released.position:
                 return
-            self._units.popleft()
             start = max(self._now, self.released.time(needed))
-            self._now = start + unit.cycles
-            self._port.take(start, self._now, unit.reads)
+            if start > until:
+                return
+            self._units.popleft()
+            self._now = self._port.gather(start, unit.cycles, unit.reads)
             if unit.commits:
                 self.ready[self._current].append(self._now)
 

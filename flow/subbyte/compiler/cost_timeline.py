@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class Releases:
     """How much of a ring has been given back over time, linear between the points that are added."""
@@ -27,27 +29,77 @@ class Releases:
         return start + (end - start) * (position - before) / (reached - before)
 
 
-class Port:
-    """Main memory as the weight pump sees it: intervals in which the gather unit takes a share of the cycles."""
+@dataclass(frozen=True)
+class _Write:
+    """The writer has main memory for `count` cycles; `joined`: and had it in the cycle before."""
 
-    def __init__(self) -> None:
-        self._busy: list[tuple[float, float, float]] = []
+    start: float
+    count: int
+    joined: bool
+
+    def delay(self, now: float, spacing: float) -> float:
+        """Mean wait of a unit, active since `now`, that wants memory every `spacing` cycles.
+
+        It comes at any phase with the same chance; after joined writes it is waiting already.
+        """
+        count = min(self.count, self.start + self.count - now)
+        if count <= 0 or self.joined:
+            return max(0.0, count)
+        return count - (spacing - 1) / 2 if count >= spacing else count * (count + 1) / (2 * spacing)
+
+
+class _Writes:
+    """The writes, as one of the other units meets them."""
+
+    def __init__(self, writes: list[_Write]) -> None:
+        self._writes = writes
         self._next = 0
 
-    def take(self, start: float, end: float, accesses: float) -> None:
-        """The gather unit makes `accesses` between `start` and `end`; intervals come in order."""
-        if end > start:
-            self._busy.append((start, end, min(1.0, accesses / (end - start))))
+    def delayed(self, start: float, end: float, spacing: float) -> float:
+        """The later end of an activity that wants memory every `spacing` cycles. Starts must not decrease."""
+        while self._next < len(self._writes) and self._writes[self._next].start < end:
+            end += self._writes[self._next].delay(start, spacing)
+            self._next += 1
+        return end
 
-    def finish(self, start: float, accesses: float) -> float:
-        """When `accesses` more of the pump are done that may begin at `start`; starts must not decrease."""
-        now, left = start, accesses
+
+class Port:
+    """Main memory: the writer first, then the gather unit, the weight pump takes what is left."""
+
+    def __init__(self) -> None:
+        self._reads: list[tuple[float, float, float]] = []
+        self._next = 0
+        self._gather_since = 0.0
+        self._writes: list[_Write] = []
+        self._before_gather = _Writes(self._writes)
+        self._before_pump = _Writes(self._writes)
+
+    def write(self, start: float, count: int) -> None:
+        """The writer takes `count` cycles from `start` on; starts must not decrease."""
+        last = self._writes[-1] if self._writes else None
+        joined = last is not None and start <= last.start + last.count
+        self._writes.append(_Write(start, count, joined))
+
+    def gather(self, start: float, cycles: float, accesses: float) -> float:
+        """When the gather unit is done with `accesses` spread over `cycles`; starts must not decrease."""
+        if not self._reads or start > self._reads[-1][1]:
+            self._gather_since = start
+        # Writes that were not known when the stretch before this one was made count now.
+        end = self._before_gather.delayed(self._gather_since, start + cycles, cycles / accesses)
+        self._reads.append((start, end, accesses / (end - start)))
+        return end
+
+    def pump(self, start: float, accesses: float) -> float:
+        """When the pump is done with `accesses` that may begin at `start`; starts must not decrease."""
+        return self._before_pump.delayed(start, self._beside_gather(start, accesses), 1.0)
+
+    def _beside_gather(self, now: float, left: float) -> float:
         while left > 0:
-            while self._next < len(self._busy) and self._busy[self._next][1] <= now:
+            while self._next < len(self._reads) and self._reads[self._next][1] <= now:
                 self._next += 1
-            if self._next == len(self._busy):
+            if self._next == len(self._reads):
                 return now + left
-            begin, end, share = self._busy[self._next]
+            begin, end, share = self._reads[self._next]
             if begin > now:
                 free, rate = begin - now, 1.0
             else:

@@ -70,7 +70,7 @@ def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, in
     for resource, needed, unit, available in resources:
         if needed > available:
             yield (
-                f"Network: {resource} need {needed} {unit}, {engine.name} has {available}: "
+                f"Network: {resource}: {needed} {unit} needed, {engine.name} has {available}: "
                 f"{needed - available} too many"
             )
 

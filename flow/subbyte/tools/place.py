@@ -34,7 +34,7 @@ class Placed:
 
 def place_route(
     netlist: Path, build_dir: Path, device: str, package: str, *,
-    seed: int = 1, freq_mhz: float | None = None, constraints: str | None = None,
+    seed: int = 1, freq_mhz: float | None = None, constraints: str | None = None, seconds: float | None = None,
 ) -> Placed:
     """Place and route a JSON netlist.
 
@@ -50,6 +50,8 @@ def place_route(
         Clock to optimize for. Missing it is not an error, the report tells what was reached.
     constraints : str or None
         Text of the PCF or LPF. None leaves all pins free, which is for measuring only.
+    seconds : float or None
+        Stop it after this time: nextpnr's router may go on for ever, with another seed it ends.
 
     ToolError when it fails; a design that is too large is told by the resource that runs out.
     """
@@ -78,7 +80,7 @@ def place_route(
     key = digest("place", local.read_bytes(), constraints or "", version(tool), *arguments)
     if not restore(key, build_dir):
         try:
-            run_tool(tool, arguments, build_dir)
+            run_tool(tool, arguments, build_dir, seconds)
         except ToolError as error:
             raise ToolError(shortage(build_dir / f"{tool}.log", device) or str(error)) from None
         store(key, build_dir, outputs)

@@ -11,22 +11,28 @@ from subbyte.tools.errors import ToolError
 from subbyte.tools.find import find_tool
 
 
-def run_tool(tool: str, arguments: Sequence[str], build_dir: Path) -> Path:
+def run_tool(tool: str, arguments: Sequence[str], build_dir: Path, seconds: float | None = None) -> Path:
     """Run a tool in `build_dir` and return its log, `<tool>.log` in there.
 
     Arguments must name files relative to `build_dir`: YoWASP tools do not see absolute /tmp. ToolError
-    tells the tool's own first error and where the log is.
+    tells the tool's own first error and where the log is, or that it took more than `seconds`.
     """
-    return run_logged(tool, [str(find_tool(tool)), *arguments], build_dir, environment())
+    return run_logged(tool, [str(find_tool(tool)), *arguments], build_dir, environment(), seconds)
 
 
-def run_logged(name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str]) -> Path:
-    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails."""
+def run_logged(
+    name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str], seconds: float | None = None
+) -> Path:
+    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails or takes too long."""
     log = build_dir / f"{name}.log"
     with log.open("wb") as file:
-        status = subprocess.run(
-            command, cwd=build_dir, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
-        ).returncode
+        try:
+            status = subprocess.run(
+                command, cwd=build_dir, env=dict(env), stdin=subprocess.DEVNULL, stdout=file,
+                stderr=subprocess.STDOUT, timeout=seconds,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{name} was stopped after {seconds:g} seconds (log: {log})") from None
     if status:
         raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
     return log

@@ -131,6 +131,11 @@ class EngineConfig:
         return WeightSet.DIGIT4 if self.lane is Lane.DIGIT else WeightSet.LIN4
 
     @property
+    def max_planes(self) -> int:
+        """Operand planes that a code may have: 8 bits one by one on shift lanes, two halves on digit lanes."""
+        return 8 if self.lane is Lane.SHIFT else 2
+
+    @property
     def row_words(self) -> int:
         """Main-memory words of one weight row (K*M four-bit codes, padded to whole words)."""
         return -(-self.k * self.m * 4 // WORD_BITS)

@@ -22,14 +22,14 @@ PASS_WORDS = 6
 # name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
 HEADER_FIELDS = {"weight_word": 20, "rows": 24, "pinned": 1}
 FILL_FIELDS = (
-    {"address": 20, "segment": 14, "byte": 1, "planes": 3, "slot": 6, "ky": 6, "wx": 4, "wy": 4, "valid": 1, "wait": 1},
-    {"px": 10, "py": 10, "step_ky": 20, "step_wx": 20},
+    {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1},
+    {"px": 8, "py": 8, "step_ky": 20, "step_wx": 20},
     {"step_wy": 20, "step_px": 20, "step_py": 20},
 )
-COMPUTE_FIELDS = ({"words": 10, "rows": 1, "planes": 3, "radix": 1, "windows": 8, "groups": 10, "pixel_groups": 18},)
+COMPUTE_FIELDS = ({"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16},)
 DRAIN_FIELDS = (
-    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 18},
-    {"groups": 10, "px": 10, "step_px": 20, "step_py": 20},
+    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
+    {"groups": 10, "px": 8, "step_px": 20, "step_py": 20},
 )
 PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
 

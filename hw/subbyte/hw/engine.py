@@ -62,10 +62,11 @@ class Engine(wiring.Component):
         ]
 
         # Control.
+        host_word = command.main.address >> 2
         m.d.comb += [
             pump.start.eq(sequencer.load_weights),
             pump.header.eq(sequencer.header),
-            pump.stale.eq(command.main.enable),
+            pump.stale.eq(command.main.enable & (host_word == 0)),
             pump.released.eq(steps.row_released),
             gather.reset.eq(sequencer.reset),
             gather.start.eq(sequencer.start_fill),
@@ -131,7 +132,6 @@ class Engine(wiring.Component):
         """One access to main memory per cycle: writer, host, then the readers in their order."""
         c = self._config
         m.submodules.memory = cells = main_memory(c)
-        host_word = command.main.address >> 2
         m.d.comb += [
             cells.address.eq(readers[-1].address),
             cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
@@ -146,7 +146,7 @@ class Engine(wiring.Component):
                 m.d.comb += cells.address.eq(reader.address)
         with m.If(command.main.enable):
             m.d.comb += [
-                cells.address.eq(host_word),
+                cells.address.eq(command.main.address >> 2),
                 cells.write.eq(C(0xF, WORD_NIBBLES) << (command.main.address[:2] << 2)),
             ]
         with m.Elif(command.read_enable):

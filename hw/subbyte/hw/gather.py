@@ -39,7 +39,7 @@ class Gather(wiring.Component):
             "reset": In(1),
             "start": In(1),
             "idle": Out(1),
-            "fill": In(fill_layout()),
+            "fill": In(fill_layout(config)),
             "memory": Out(ReadPort(config)),
             "tables": In(UnitWrite()),
             "filled": Out(range(2 * config.tile_words)),

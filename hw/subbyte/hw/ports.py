@@ -41,29 +41,47 @@ class UnitWrite(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out(20), "data": Out(16)})
 
 
+def _narrow(config):
+    """Bits that this engine needs of the fields whose encoding is wider."""
+    address = config.nibble_address_bits
+    groups = (config.param_entries // config.m - 1).bit_length()
+    steps = ("address", "step_ky", "step_wx", "step_wy", "step_px", "step_py")
+    return {
+        **dict.fromkeys(steps, address),
+        "planes": (config.max_planes - 1).bit_length(),
+        "slot": (config.table_slots - 1).bit_length(),
+        "groups": groups,
+        "param": (config.param_entries - 1).bit_length(),
+        "lut_slot": (config.lut_slots - 1).bit_length(),
+    }
+
+
+def _section(config, words):
+    narrow = _narrow(config)
+    return data.StructLayout({
+        name: min(bits, narrow.get(name, bits)) for fields in words for name, bits in fields.items()
+    })
+
+
 def word_view(fields, word):
     """`word`, a descriptor word, seen as its fields from bit 0 upwards."""
     layout = data.StructLayout(fields)
     return layout(word[: layout.size])
 
 
-def _section(words):
-    return data.StructLayout({name: bits for fields in words for name, bits in fields.items()})
-
-
-def fill_layout():
+def fill_layout(config):
     """All fields of a fill section."""
-    return _section(FILL_FIELDS)
+    return _section(config, FILL_FIELDS)
 
 
-def compute_layout():
+def compute_layout(config):
     """All fields of a compute section."""
-    return _section(COMPUTE_FIELDS)
+    return _section(config, COMPUTE_FIELDS)
 
 
-def drain_layout():
+def drain_layout(config):
     """All fields of a drain section."""
-    return _section(DRAIN_FIELDS)
+    return _section(config, DRAIN_FIELDS)
 
 
 def header_layout():

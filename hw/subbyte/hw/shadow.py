@@ -49,16 +49,19 @@ class Shadow(wiring.Component):
             m.d.sync += left.eq(depth)
         with m.Elif(self.valid):
             m.d.sync += left.eq(left - 1)
+        # The registers hold complements: an iCE40 carry chain has no inverters, a difference would cost
+        # one more cell per bit.
         for lane in range(c.r):
             chain = [Signal(signed(c.acc_bits), name=f"shadow{lane}_{i}") for i in range(depth)]
-            m.d.comb += self.results.word_select(lane, c.acc_bits).eq(chain[0])
+            m.d.comb += self.results.word_select(lane, c.acc_bits).eq(~chain[0])
             for i, held in enumerate(chain):
                 pixel = (i // c.m) * c.r + lane
                 acc = self.acc.word_select(pixel * c.m + i % c.m, c.acc_bits).as_signed()
-                keep = Signal(name=f"keep{lane}_{i}")
-                m.d.comb += keep.eq(~self.done.window_first & (acc <= held))
-                with m.If(capture & ~keep):
-                    m.d.sync += held.eq(acc)
+                # acc + ~held = acc - held - 1 is negative when acc <= held.
+                margin = Signal(signed(c.acc_bits + 1), name=f"margin{lane}_{i}")
+                m.d.comb += margin.eq(acc + held)
+                with m.If(capture & (self.done.window_first | ~margin[-1])):
+                    m.d.sync += held.eq(~acc)
                 with m.Elif(self.valid):
                     m.d.sync += held.eq(chain[min(i + 1, depth - 1)])
         return m

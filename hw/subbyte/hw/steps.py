@@ -46,7 +46,7 @@ class StepController(wiring.Component):
             "reset": In(1),
             "start": In(1),
             "idle": Out(1),
-            "compute": In(compute_layout()),
+            "compute": In(compute_layout(config)),
             "row": Out(rows),
             "row_available": In(rows),
             "row_released": Out(rows),

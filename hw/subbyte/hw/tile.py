@@ -5,7 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.ports import NO_COLLISION
-from subbyte.spec.engine import Family, Lane
+from subbyte.spec.engine import Family
 
 __all__ = ["AssembledTile", "MaskedTile", "activation_tile"]
 
@@ -79,7 +79,7 @@ class AssembledTile(MaskedTile):
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        planes = 8 if c.lane is Lane.SHIFT else 2
+        planes = c.max_planes
         words = Array(Signal(c.k * c.operand_bits, name=f"plane{i}") for i in range(planes))
         for plane in range(planes):
             for lane in range(c.k):

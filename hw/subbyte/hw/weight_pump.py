@@ -19,7 +19,7 @@ class WeightPump(wiring.Component):
     -------
     start : In(1), a run begins; loads all rows anew unless they are pinned and still there
     header : In(header_layout), valid from `start` on
-    stale : In(1), pulse: memory was written, pinned rows must be loaded again
+    stale : In(1), pulse: the header was written, pinned rows must be loaded again
     memory : Out(ReadPort)
     row : In(range(ring_rows)), row to read
     weights : Out(4*K*M), of `row`, one cycle later

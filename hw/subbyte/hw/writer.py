@@ -30,7 +30,7 @@ class Writer(wiring.Component):
         super().__init__({
             "start": In(1),
             "idle": Out(1),
-            "drain": In(drain_layout()),
+            "drain": In(drain_layout(config)),
             "valid": In(1),
             "codes": In(8 * config.r),
             "column_last": In(1),

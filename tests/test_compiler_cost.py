@@ -1,0 +1,158 @@
+"""The cost model: limits that can be counted by hand, what binds a pass, and cycles measured on the Verilog."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import NetworkBuilder, random_codes, random_engine, random_network
+
+from subbyte.compiler.cost import Estimate, estimate
+from subbyte.compiler.cost_gather import window_work
+from subbyte.compiler.cost_timeline import Port, Releases
+from subbyte.compiler.schedule import schedule
+from subbyte.sim.levels import simulate
+from subbyte.spec.engine import PRESETS
+from subbyte.spec.formats import linear
+from subbyte.spec.network import Network
+from subbyte.spec.program import Program
+
+UP5K = PRESETS["up5k"]
+TOLERANCE = 0.03
+SATURATED_TOLERANCE = 0.06
+"""Where the writer takes nearly every cycle of main memory (ecp5-25, one step per result), the model lets the
+pump fetch more of the next layer's weights than it can."""
+
+
+def steps(program: Program) -> int:
+    """Array steps of a run: the least that it can take."""
+    total = 0
+    for unit in (one.compute for one in program.passes):
+        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.pixel_groups)
+        total += int(np.prod([count + 1 for count in counts]))
+    return total
+
+
+def example(rng: np.random.Generator, engine_name: str, kind: str) -> Network:
+    engine = PRESETS[engine_name]
+    codes = linear(4)
+    if kind == "weights":
+        builder = NetworkBuilder(rng, engine, (1, 1, 200), codes).dense(64, codes, bits=8).dense(64, codes)
+    elif kind == "requantizer":
+        builder = NetworkBuilder(rng, engine, (8, 8, 16), codes).conv(32, (1, 1), codes).conv(64, (1, 1), codes)
+    else:
+        source = codes if engine_name == "up5k-shift" else linear(8)
+        builder = NetworkBuilder(rng, engine, (12, 12, 3), source).conv(16, (3, 3), codes, padding=(1, 1, 1, 1))
+        builder.pool((2, 2), (2, 2)).conv(32, (3, 3), codes, padding=(1, 1, 1, 1))
+    return builder.dense(10, linear(8, zero_point=128)).network()
+
+
+def cost(rng: np.random.Generator, kind: str) -> Estimate:
+    return estimate(schedule(example(rng, "up5k", kind), UP5K))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 1 << 32))
+def test_random_programs(seed: int) -> None:
+    """Never fewer cycles than array steps or weight words; parts add up; the same twice."""
+    rng = np.random.default_rng(seed)
+    engine = random_engine(rng)
+    program = schedule(random_network(rng, engine), engine)
+    result = estimate(program)
+    assert result == estimate(program)
+    assert result.cycles >= max(steps(program), program.weights.size)
+    assert len(result.passes) == len(program.passes)
+    assert 0 <= result.cycles - sum(one.cycles for one in result.passes) < 10
+    assert sum(one.cycles for one in result.layers) == sum(one.cycles for one in result.passes)
+    assert len(result.layers) == len({one.layer for one in program.passes})
+    for one, section in zip(result.passes, program.passes, strict=True):
+        assert one.layer == section.layer
+        assert min(one.stalls.values()) >= 0 and sum(one.stalls.values()) <= one.cycles
+
+
+def test_bound_by_weights(rng: np.random.Generator) -> None:
+    assert cost(rng, "weights").passes[0].bound_by == "weights"
+
+
+def test_bound_by_requantizer(rng: np.random.Generator) -> None:
+    assert cost(rng, "requantizer").passes[1].bound_by == "requantizer"
+
+
+def test_bound_by_activations_and_compute(rng: np.random.Generator) -> None:
+    """The first layer reads bytes, two a cycle and plane; the second has eight column groups to hide behind."""
+    first, second, _ = cost(rng, "convolutions").passes
+    assert first.bound_by == "activations"
+    assert second.bound_by == "compute"
+
+
+def test_blocks_of_a_layer_are_added_up(rng: np.random.Generator) -> None:
+    engine = dataclasses.replace(UP5K, ring_rows=16)
+    program = schedule(NetworkBuilder(rng, engine, (6, 6, 16), linear(4)).conv(16, (3, 3), linear(4)).network(), engine)
+    result = estimate(program)
+    (layer,) = result.layers
+    assert len(result.passes) == 4
+    assert layer.stalls["weights"] == sum(one.stalls["weights"] for one in result.passes)
+
+
+def test_window_work_by_hand(rng: np.random.Generator) -> None:
+    """3 x 3 kernel, 3 channels of nibbles, 9 codes a row from addresses 0, 3, 6 ...; F = 4, K = 16."""
+    program = schedule(NetworkBuilder(rng, UP5K, (4, 4, 3), linear(4)).conv(4, (3, 3), linear(4)).network(), UP5K)
+    cycles, reads = window_work(UP5K, program.passes[0].fill)
+    assert cycles.shape == reads.shape == (4, 1)
+    # Pixel 0: codes 0..8 of rows at 0, 12, 24: chunks 0-3 4-7 8, and the K-word ends at code 16 = row 1, code 7.
+    assert cycles[0, 0] == 3 + 4 + 3
+    assert reads[0, 0] == 1 + 2 + 2 - (24 // 16 == (24 + 8) // 16)
+
+
+def test_releases_interpolate() -> None:
+    releases = Releases()
+    releases.add(10, 100, 200)
+    releases.add(20, 300, 310)
+    assert [releases.time(position) for position in (-5, 0, 5, 10, 15, 20)] == [0, 0, 150, 200, 305, 310]
+
+
+def test_port_shares_cycles() -> None:
+    """Of the pump's accesses ten are done before the gather unit comes, the others at half speed beside it."""
+    port = Port()
+    assert port.gather(10, 100, 50) == 110
+    assert port.pump(0, 20) == 30
+    assert port.pump(30, 60) == 130
+
+
+def test_writer_delays_the_others() -> None:
+    """The pump by all cycles of the writer, the gather unit from the one on in which it would have read."""
+    port = Port()
+    port.write(5, 4)
+    port.write(200, 8)
+    assert port.gather(0, 100, 25) == 100 + 4 - 1.5
+    assert port.gather(150, 100, 50) == 250 + 8 - 0.5
+    assert port.pump(260, 20) == 280
+
+
+def test_joined_writes_delay_by_all_their_cycles() -> None:
+    """The gather unit is already waiting when the second run begins, also when that is learnt late."""
+    port = Port()
+    assert port.gather(0, 20, 5) == 20
+    port.write(4, 8)
+    port.write(12, 8)
+    assert port.gather(20, 20, 5) == 40 + (8 - 1.5) + 8
+
+
+def test_writer_delays_the_pump() -> None:
+    port = Port()
+    port.write(5, 4)
+    assert port.pump(7, 10) == 19
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("kind", ["weights", "requantizer", "convolutions"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_cycles_of_the_verilog(name: str, kind: str, rng: np.random.Generator) -> None:
+    network = example(rng, name, kind)
+    program = schedule(network, PRESETS[name])
+    measured = simulate(program, random_codes(rng, network, 1), taps=False).counters[0]["cycles"]
+    tolerance = SATURATED_TOLERANCE if (name, kind) == ("ecp5-25", "requantizer") else TOLERANCE
+    assert abs(estimate(program).cycles - measured) <= tolerance * measured
