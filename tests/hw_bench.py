@@ -71,6 +71,22 @@ async def measured_latency(ctx: Any, drive: Callable[[Any], None], output: Any, 
     return changes[0]
 
 
+def set_section(ctx: Any, port: Any, section: Any) -> None:
+    """Fields of a section of a pass into a port that holds some of them, perhaps with fewer bits."""
+    layout = port.shape()
+    for name, field in layout:
+        ctx.set(port[name], getattr(section, name) & ((1 << field.width) - 1))
+
+
+async def announce(ctx: Any, arrival: Any, word: int) -> None:
+    """One cycle in which a section's first word passes by."""
+    ctx.set(arrival.here, 1)
+    ctx.set(arrival.word, word)
+    await ctx.tick()
+    ctx.set(arrival.here, 0)
+    ctx.set(arrival.word, ~word & ((1 << WORD_BITS) - 1))
+
+
 class ThrottledMemory:
     """Partner of a `ReadPort`: grants a share of the requests; `data` is noise except in the cycle after a grant.
 

@@ -52,6 +52,9 @@ class Engine(wiring.Component):
         m.submodules.writer = writer = Writer(c)
         connect(m, flipped(self.i), command.i)
         connect(m, flipped(self.o), command.o)
+        connect(m, sequencer.first_header, pump.header)
+        connect(m, sequencer.first_fill, gather.first)
+        connect(m, sequencer.first_drain, writer.first)
         connect(m, command.tables, gather.tables)
         connect(m, command.params, requantizer.params)
         connect(m, command.luts, requantizer.tables)
@@ -64,8 +67,6 @@ class Engine(wiring.Component):
         # Control.
         host_word = command.main.address >> 2
         m.d.comb += [
-            pump.start.eq(sequencer.load_weights),
-            pump.header.eq(sequencer.header),
             pump.stale.eq(command.main.enable & (host_word == 0)),
             pump.released.eq(steps.row_released),
             gather.reset.eq(sequencer.reset),

@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from subbyte.hw.decode import Decoder
-from subbyte.hw.ports import ReadPort, UnitWrite, fill_layout
+from subbyte.hw.ports import ReadPort, UnitWrite, WordArrival, fill_layout
 from subbyte.hw.segments import SegmentWalker
 from subbyte.hw.tile import activation_tile
+from subbyte.hw.tile_position import TilePosition
 from subbyte.spec.engine import WORD_NIBBLES
 
 __all__ = ["Gather"]
@@ -23,7 +24,8 @@ class Gather(wiring.Component):
     Members
     -------
     reset : In(1), pulse: a run begins, the tile is empty
-    start : In(1), pulse: `fill` holds a new section; only while `idle`
+    first : In(WordArrival), word 0 of a section, before `start`
+    start : In(1), pulse: `fill` holds the new section; only while `idle`
     idle : Out(1)
     fill : In(fill_layout)
     memory : Out(ReadPort)
@@ -37,6 +39,7 @@ class Gather(wiring.Component):
         self._config = config
         super().__init__({
             "reset": In(1),
+            "first": In(WordArrival()),
             "start": In(1),
             "idle": Out(1),
             "fill": In(fill_layout(config)),
@@ -56,131 +59,105 @@ class Gather(wiring.Component):
 
         # Issue: how many codes move this cycle, and to which lanes.
         m.submodules.walker = walker = SegmentWalker(c)
+        connect(m, flipped(self.first), walker.first)
         m.d.comb += [walker.fill.eq(fill), walker.start.eq(self.start)]
         lane = Signal(range(c.k))
-        plane = Signal(3)
-        base = Signal(range(2 * c.tile_words))
-        group = Signal.like(base)
-        bank = Signal(range(c.p))
-        need = Signal(init=1)
-
+        plane = Signal.like(fill.planes)
         offset = walker.address[:f_bits]
         in_chunk = Signal(range(c.fill_nibbles + 1))
         room = Signal(range(c.k + 1))
         most = Signal.like(in_chunk)
         count = Signal.like(in_chunk)
+        nibbles = Signal.like(in_chunk)
         ends = Signal()
+        lane_next = Signal(range(2 * c.k))
+        close = Signal()
         m.d.comb += [
             in_chunk.eq(Mux(fill.byte, (c.fill_nibbles - offset) >> 1, c.fill_nibbles - offset)),
             room.eq(c.k - lane),
             most.eq(Mux(room < in_chunk, room, in_chunk)),
             ends.eq(walker.left <= most),
             count.eq(Mux(ends, walker.left, most)),
+            nibbles.eq(Mux(fill.byte, count << 1, count)),
+            lane_next.eq(lane + count),
+            close.eq(lane_next[-1] | (ends & walker.window_ends)),
         ]
-        nibbles = Signal(range(c.fill_nibbles + 1))
-        m.d.comb += nibbles.eq(Mux(fill.byte, count << 1, count))
-
-        used = Signal.like(base)
+        m.submodules.reserve = reserve = TilePosition(c)
         blocked = Signal()
+        used = Signal.like(reserve.word)
         advance = Signal()
-        last_plane = Signal()
+        last_plane = plane == fill.planes
+        first_plane = plane == 0
         m.d.comb += [
-            used.eq(base - self.released + fill.planes),
+            used.eq(reserve.word - self.released + fill.planes),
             blocked.eq(used[-1]),
-            self.memory.request.eq(walker.valid & ~blocked & need),
+            self.memory.request.eq(walker.valid & ~blocked & first_plane),
             self.memory.address.eq(walker.address >> 4),
-            advance.eq(walker.valid & ~blocked & (self.memory.grant | ~need)),
-            last_plane.eq(plane == fill.planes),
+            advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
             walker.advance.eq(advance & last_plane),
             walker.codes.eq(count),
             walker.nibbles.eq(nibbles),
             walker.ends.eq(ends),
         ]
-        lane_next = Signal(range(2 * c.k))
-        close = Signal()
-        m.d.comb += [
-            lane_next.eq(lane + count),
-            close.eq(lane_next[-1] | (ends & walker.window_ends)),
-        ]
-        word_position = walker.address[: (WORD_NIBBLES - 1).bit_length()]
         with m.If(advance):
-            m.d.sync += [plane.eq(plane + 1), need.eq(0)]
+            m.d.sync += plane.eq(plane + 1)
             with m.If(last_plane):
-                closed = Signal.like(base)
-                m.d.comb += closed.eq(Mux(close, base + fill.planes + 1, base))
-                m.d.sync += [
-                    plane.eq(0),
-                    need.eq(ends | (word_position + nibbles >= WORD_NIBBLES)),
-                    lane.eq(Mux(close, 0, lane_next)),
-                    base.eq(closed),
-                ]
-                if c.p > 1:
-                    with m.If(ends & walker.pixel_ends):
-                        with m.If((bank == c.p - 1) | walker.last_pixel):
-                            m.d.sync += [bank.eq(0), group.eq(closed)]
-                        with m.Else():
-                            m.d.sync += [bank.eq(bank + 1), base.eq(group)]
+                m.d.sync += [plane.eq(0), lane.eq(Mux(close, 0, lane_next))]
 
-        # Memory and hold: the word is kept for the chunks and planes that follow.
-        hold = Signal(4 * WORD_NIBBLES)
-        chunk = Signal(range(WORD_NIBBLES // c.fill_nibbles))
+        # The stages behind: memory -> chunk -> rotate -> decode -> tile.
         issue = {
             "valid": advance,
-            "new": need,
-            "chunk": walker.address[f_bits : len(word_position)],
+            "new": first_plane,
+            "chunk": walker.address[f_bits : (WORD_NIBBLES - 1).bit_length()],
             "rotate": (offset - Mux(fill.byte, lane << 1, lane))[:f_bits],
             "lane": lane,
             "count": count,
-            "word": (base + plane)[: len(base) - 1],
             "plane": plane,
-            "bank": bank,
-            "close": close,
-            "commit": close & last_plane & ((bank == c.p - 1) | walker.last_pixel),
+            "close": close & last_plane,
+            "word_ends": close,
+            "pixel_ends": ends & walker.pixel_ends & last_plane,
+            "last_pixel": walker.last_pixel,
         }
-        def delayed(stage, names, stage_name):
-            registers = {}
-            for name in names:
-                value = stage[name]
-                registers[name] = Signal(len(Value.cast(value)), name=f"{stage_name}_{name}")
-                m.d.sync += registers[name].eq(value)
-            return registers
-
-        later = ["valid", "lane", "count", "word", "plane", "bank", "close", "commit"]
-        fetch = delayed(issue, issue, "fetch")
+        fetch = self._delayed(m, "fetch", issue)
+        chunk = Signal(4 * c.fill_nibbles)
         with m.If(fetch["valid"] & fetch["new"]):
-            m.d.sync += hold.eq(self.memory.data)
-        rotate = delayed(fetch, [*later, "chunk", "rotate"], "rotate")
+            m.d.sync += chunk.eq(self.memory.data.word_select(fetch.pop("chunk"), len(chunk)))
+        rotate = self._delayed(m, "rotate", fetch)
 
         m.submodules.decoder = decoder = Decoder(c)
         connect(m, flipped(self.tables), decoder.load)
-        width = 4 * c.fill_nibbles
-        source = Signal(width)
-        m.d.comb += [chunk.eq(rotate["chunk"]), source.eq(hold.word_select(chunk, width))]
-        with m.Switch(rotate["rotate"]):
+        with m.Switch(rotate.pop("rotate")):
             for amount in range(c.fill_nibbles):
                 with m.Case(amount):
-                    m.d.comb += decoder.nibbles.eq(source.rotate_right(4 * amount))
+                    m.d.comb += decoder.nibbles.eq(chunk.rotate_right(4 * amount))
         m.d.comb += [decoder.byte.eq(fill.byte), decoder.slot.eq(fill.slot + rotate["plane"])]
 
         # Decode: the operands reach every lane with lane % F, a mask chooses `count` of them.
-        store = delayed(rotate, later, "store")
+        mask = Signal(2 * c.k)
+        m.d.comb += mask.eq(((1 << rotate.pop("count")) - 1) << rotate.pop("lane"))
+        store = self._delayed(m, "store", {**rotate, "mask": mask[: c.k]})
         m.submodules.tile = tile = activation_tile(c)
-        mask = Signal(c.k)
-        below = Signal(2 * c.k)
+        m.submodules.position = position = TilePosition(c)
         m.d.comb += [
-            below.eq(((1 << store["count"]) - 1) << store["lane"]),
-            mask.eq(below),
             tile.enable.eq(store["valid"]),
-            tile.bank.eq(store["bank"]),
-            tile.word.eq(store["word"]),
+            tile.bank.eq(position.bank),
+            tile.word.eq(position.word + store["plane"]),
             tile.plane.eq(store["plane"]),
-            tile.mask.eq(mask),
+            tile.mask.eq(store["mask"]),
             tile.data.eq(decoder.operands.replicate(c.k // c.fill_nibbles)),
-            tile.close.eq(store["close"]),
-            tile.commit.eq(store["commit"]),
+            tile.close.eq(store["word_ends"]),
+            tile.commit.eq(store["close"] & (store["last_pixel"] | (position.bank == c.p - 1))),
             tile.read_word.eq(self.read_word),
             self.operands.eq(tile.operands),
         ]
+        for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, store)):
+            m.d.comb += [
+                user.reset.eq(self.reset),
+                user.planes.eq(fill.planes),
+                user.close.eq(stage["valid"] & stage["close"]),
+                user.pixel_ends.eq(stage["pixel_ends"]),
+                user.last_pixel.eq(stage["last_pixel"]),
+            ]
         with m.If(tile.committed):
             m.d.sync += self.filled.eq(self.filled + fill.planes + 1)
         settled = Signal()
@@ -190,7 +167,12 @@ class Gather(wiring.Component):
         )
 
         with m.If(self.reset):
-            m.d.sync += [base.eq(0), group.eq(0), self.filled.eq(0)]
-        with m.If(self.start):
-            m.d.sync += [lane.eq(0), plane.eq(0), bank.eq(0), need.eq(1)]
+            m.d.sync += self.filled.eq(0)
         return m
+
+    @staticmethod
+    def _delayed(m, name, stage):
+        """Registers behind the values of a stage."""
+        registers = {key: Signal(len(Value.cast(value)), name=f"{name}_{key}") for key, value in stage.items()}
+        m.d.sync += [registers[key].eq(value) for key, value in stage.items()]
+        return registers

@@ -8,12 +8,11 @@ from subbyte.spec.program import (
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
     FILL_FIELDS,
-    HEADER_FIELDS,
     PARAM_FIELDS,
 )
 
 __all__ = [
-    "NO_COLLISION", "ReadPort", "UnitWrite", "compute_layout", "drain_layout", "fill_layout", "header_layout", "param_layout",
+    "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout", "param_layout",
     "word_view",
 ]
 
@@ -56,11 +55,20 @@ def _narrow(config):
     }
 
 
-def _section(config, words):
+def _section(config, words, passing=()):
+    """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives."""
     narrow = _narrow(config)
     return data.StructLayout({
-        name: min(bits, narrow.get(name, bits)) for fields in words for name, bits in fields.items()
+        name: min(bits, narrow.get(name, bits))
+        for fields in words for name, bits in fields.items() if name not in passing
     })
+
+
+class WordArrival(wiring.Signature):
+    """The first word of a section on its way from main memory: `word` is valid while `here`."""
+
+    def __init__(self):
+        super().__init__({"here": Out(1), "word": Out(WORD_BITS)})
 
 
 def word_view(fields, word):
@@ -70,23 +78,18 @@ def word_view(fields, word):
 
 
 def fill_layout(config):
-    """All fields of a fill section."""
-    return _section(config, FILL_FIELDS)
+    """Fields of a fill section but for those that only start it."""
+    return _section(config, FILL_FIELDS, ("address", "valid"))
 
 
 def compute_layout(config):
-    """All fields of a compute section."""
+    """Fields of a compute section."""
     return _section(config, COMPUTE_FIELDS)
 
 
 def drain_layout(config):
-    """All fields of a drain section."""
-    return _section(config, DRAIN_FIELDS)
-
-
-def header_layout():
-    """Fields of word 0."""
-    return data.StructLayout(HEADER_FIELDS)
+    """Fields of a drain section but for those that only start it."""
+    return _section(config, DRAIN_FIELDS, ("address", "pixels"))
 
 
 def param_layout():

@@ -4,7 +4,8 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.ports import fill_layout
+from subbyte.hw.ports import WordArrival, fill_layout, word_view
+from subbyte.spec.program import FILL_FIELDS
 
 __all__ = ["SegmentWalker"]
 
@@ -14,7 +15,8 @@ class SegmentWalker(wiring.Component):
 
     Members
     -------
-    start : In(1), pulse: `fill` holds a new section
+    first : In(WordArrival), word 0 of a section, before `start`
+    start : In(1), pulse: `fill` holds the new section
     fill : In(fill_layout)
     active : Out(1), segments are left
     valid : Out(1), `address` and `left` are those of the current segment
@@ -29,6 +31,7 @@ class SegmentWalker(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
+            "first": In(WordArrival()),
             "start": In(1),
             "fill": In(fill_layout(config)),
             "active": Out(1),
@@ -84,6 +87,8 @@ class SegmentWalker(wiring.Component):
                 with m.If(inner_last):
                     m.d.sync += counters[name].eq(Mux(last[name], 0, counters[name] + 1))
                 inner_last = inner_last & last[name]
+        with m.If(self.first.here):
+            m.d.sync += following.eq(word_view(FILL_FIELDS[0], self.first.word).address)
         with m.If(self.start):
-            m.d.sync += [following.eq(fill.address), more.eq(1)]
+            m.d.sync += more.eq(1)
         return m

@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.ports import (
     ReadPort,
+    WordArrival,
     compute_layout,
     drain_layout,
     fill_layout,
-    header_layout,
     word_view,
 )
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS
@@ -26,9 +26,9 @@ class Sequencer(wiring.Component):
     run : In(1), pulse: start
     busy : Out(1), from `run` until the last result is written
     memory : Out(ReadPort)
-    header : Out(header_layout), fill, compute, drain : Out sections, static while their units work
+    first_header, first_fill, first_drain : Out(WordArrival), header and first words of sections as they come
+    fill, compute, drain : Out sections, static while their units work
     reset : Out(1), pulse at the start of a run
-    load_weights : Out(1), pulse: `header` is valid
     start_fill, start_compute, start_drain : Out(1), pulses
     fill_idle, drain_idle : In(1)
     zero : Out(1), always 0, unknown to the synthesizer (bit 63 of the header word, see `registered_tree`)
@@ -40,12 +40,13 @@ class Sequencer(wiring.Component):
             "run": In(1),
             "busy": Out(1),
             "memory": Out(ReadPort(config)),
-            "header": Out(header_layout()),
+            "first_header": Out(WordArrival()),
+            "first_fill": Out(WordArrival()),
+            "first_drain": Out(WordArrival()),
             "fill": Out(fill_layout(config)),
             "compute": Out(compute_layout(config)),
             "drain": Out(drain_layout(config)),
             "reset": Out(1),
-            "load_weights": Out(1),
             "start_fill": Out(1),
             "start_compute": Out(1),
             "start_drain": Out(1),
@@ -114,11 +115,15 @@ class Sequencer(wiring.Component):
             for i, fields in enumerate(layouts):
                 view = word_view(fields, self.memory.data)
                 with m.If(arrived[f"{unit}{i}"]):
-                    m.d.sync += [section[name].eq(view[name]) for name in fields]
+                    kept = [name for name in fields if name in section.shape().members]
+                    m.d.sync += [section[name].eq(view[name]) for name in kept]
+        for port, name in (
+            (self.first_header, "header"), (self.first_fill, "fill0"), (self.first_drain, "drain0"),
+        ):
+            m.d.comb += [port.here.eq(arrived[name]), port.word.eq(self.memory.data)]
         with m.If(arrived["header"]):
-            m.d.sync += [self.header.as_value().eq(self.memory.data), self.zero.eq(self.memory.data[-1])]
+            m.d.sync += self.zero.eq(self.memory.data[-1])
         m.d.sync += [
-            self.load_weights.eq(arrived["header"]),
             self.start_compute.eq(arrived[f"compute{len(COMPUTE_FIELDS) - 1}"]),
             self.start_drain.eq(arrived[f"drain{len(DRAIN_FIELDS) - 1}"]),
         ]

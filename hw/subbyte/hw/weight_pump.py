@@ -4,8 +4,9 @@ from amaranth import *
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.ports import NO_COLLISION, ReadPort, header_layout
+from subbyte.hw.ports import NO_COLLISION, ReadPort, WordArrival, word_view
 from subbyte.spec.engine import WORD_BITS
+from subbyte.spec.program import HEADER_FIELDS
 
 __all__ = ["WeightPump"]
 
@@ -17,8 +18,7 @@ class WeightPump(wiring.Component):
 
     Members
     -------
-    start : In(1), a run begins; loads all rows anew unless they are pinned and still there
-    header : In(header_layout), valid from `start` on
+    header : In(WordArrival), a run begins; loads all rows anew unless they are pinned and still there
     stale : In(1), pulse: the header was written, pinned rows must be loaded again
     memory : Out(ReadPort)
     row : In(range(ring_rows)), row to read
@@ -29,8 +29,7 @@ class WeightPump(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
-            "start": In(1),
-            "header": In(header_layout()),
+            "header": In(WordArrival()),
             "stale": In(1),
             "memory": Out(ReadPort(config)),
             "row": In(range(config.ring_rows)),
@@ -83,12 +82,13 @@ class WeightPump(wiring.Component):
 
         with m.If(self.stale):
             m.d.sync += loaded.eq(0)
-        with m.If(self.start & ~(self.header.pinned & loaded)):
+        header = word_view(HEADER_FIELDS, self.header.word)
+        with m.If(self.header.here & ~(header.pinned & loaded)):
             m.d.sync += [
                 issued.eq(0),
                 self.available.eq(0),
-                left.eq(self.header.rows),
-                word.eq(self.header.weight_word),
+                left.eq(header.rows),
+                word.eq(header.weight_word),
                 loaded.eq(1),
             ]
         return m

@@ -4,8 +4,9 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.ports import drain_layout
+from subbyte.hw.ports import WordArrival, drain_layout, word_view
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
+from subbyte.spec.program import DRAIN_FIELDS
 
 __all__ = ["Writer"]
 
@@ -15,7 +16,8 @@ class Writer(wiring.Component):
 
     Members
     -------
-    start : In(1), pulse: `drain` holds a new section; only while `idle`, P + 2 cycles before the first code
+    first : In(WordArrival), word 0 of a section, before `start`
+    start : In(1), pulse: `drain` holds the new section; only while `idle`, P + 2 cycles before the first code
     idle : Out(1), all results of the section are written
     drain : In(drain_layout)
     valid, codes, column_last : In, from the requantizer
@@ -28,6 +30,7 @@ class Writer(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
+            "first": In(WordArrival()),
             "start": In(1),
             "idle": Out(1),
             "drain": In(drain_layout(config)),
@@ -68,10 +71,10 @@ class Writer(wiring.Component):
         m.d.comb += [self.enable.eq(full), chunk.eq(chunks[0])]
         if c.r > 1:
             with m.If(full):
-                m.d.sync += [pending.eq(c.r - 1), *(w.eq(x) for w, x in zip(waiting, chunks[1:]))]
+                m.d.sync += [pending.eq(c.r - 1), *(w.eq(x) for w, x in zip(waiting, chunks[1:], strict=True))]
             with m.Elif(pending != 0):
                 m.d.comb += [self.enable.eq(1), chunk.eq(waiting[0])]
-                m.d.sync += [pending.eq(pending - 1), *(a.eq(b) for a, b in zip(waiting, waiting[1:]))]
+                m.d.sync += [pending.eq(pending - 1), *(a.eq(b) for a, b in zip(waiting, waiting[1:], strict=False))]
 
         store = Signal()
         place = self._places(m, self.enable, store)
@@ -85,57 +88,49 @@ class Writer(wiring.Component):
         return m
 
     def _places(self, m, write, store):
-        """Nibble address of the chunk written now; `store` tells whether its pixel exists."""
+        """Nibble address of the chunk written now; `store` tells whether its pixel exists.
+
+        A ring of P addresses turns with every write: the pixels of a group come in the same order for
+        each column group. After the last column group a pixel's place is taken by a later pixel.
+        """
         c = self._config
         drain = self.drain
         bits = c.nibble_address_bits
-        walk = Signal(bits)
+        first = word_view(DRAIN_FIELDS[0], self.first.word)
+        walk = Signal(bits)  # address of the next pixel to enter the ring
         column = Signal.like(drain.px)
+        ring = [Signal(bits, name=f"place{p}") for p in range(c.p)]
         priming = Signal(range(c.p + 1))
-        pixels = Array(Signal(bits, name=f"pixel{p}") for p in range(c.p))
         pixel = Signal(range(c.p))
         group = Signal.like(drain.groups)
-        group_offset = Signal(bits)
-        left = Signal(len(drain.pixels) + 1)
+        left = Signal(len(first.pixels))  # pixels after the first of this group
         active = Signal()
-
         group_last = group == drain.groups
-        take = Signal()  # the next pixel's address replaces that of `slot`
-        slot = Signal(range(c.p))
-        m.d.comb += [
-            self.idle.eq(~active),
-            take.eq((priming != 0) | (write & group_last)),
-            slot.eq(Mux(priming != 0, c.p - priming, pixel)),
-            store.eq(pixel < left),
-        ]
-        with m.If(take):
-            m.d.sync += [
-                pixels[slot].eq(walk),
-                column.eq(Mux(column == drain.px, 0, column + 1)),
-                walk.eq(walk + Mux(column == drain.px, drain.step_py, drain.step_px)),
-            ]
+        enter = (priming != 0) | group_last
+        column_last = column == drain.px
+        m.d.comb += [self.idle.eq(~active), store.eq(pixel <= left)]
+        with m.If((priming != 0) | write):
+            m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:], strict=False)]
+            with m.If(enter):
+                m.d.sync += [
+                    ring[-1].eq(walk),
+                    walk.eq(walk + Mux(column_last, drain.step_py, drain.step_px)),
+                    column.eq(Mux(column_last, 0, column + 1)),
+                ]
+            with m.Else():
+                m.d.sync += ring[-1].eq(ring[0] + Mux(drain.byte, 2 * c.m, c.m))
         with m.If(priming != 0):
             m.d.sync += priming.eq(priming - 1)
         with m.If(write):
             m.d.sync += pixel.eq(pixel + 1)
             with m.If(pixel == c.p - 1):
-                m.d.sync += [pixel.eq(0), group.eq(group + 1)]
-                m.d.sync += group_offset.eq(group_offset + Mux(drain.byte, 2 * c.m, c.m))
+                m.d.sync += [pixel.eq(0), group.eq(Mux(group_last, 0, group + 1))]
                 with m.If(group_last):
-                    m.d.sync += [group.eq(0), group_offset.eq(0), left.eq(left - c.p)]
-                    with m.If(left <= c.p):
+                    m.d.sync += left.eq(left - c.p)
+                    with m.If(left < c.p):
                         m.d.sync += active.eq(0)
+        with m.If(self.first.here):
+            m.d.sync += [walk.eq(first.address), left.eq(first.pixels)]
         with m.If(self.start):
-            m.d.sync += [
-                active.eq(1),
-                walk.eq(drain.address),
-                column.eq(0),
-                priming.eq(c.p),
-                pixel.eq(0),
-                group.eq(0),
-                group_offset.eq(0),
-                left.eq(drain.pixels + 1),
-            ]
-        place = Signal(bits)
-        m.d.comb += place.eq(pixels[pixel] + group_offset)
-        return place
+            m.d.sync += [active.eq(1), column.eq(0), priming.eq(c.p), pixel.eq(0), group.eq(0)]
+        return ring[0]
