@@ -70,7 +70,7 @@ def run(model: Compiled, codes: NDArray[np.int64], progress: Callable[[float], N
     levels = {"machine": Machine(model.program).run(codes, taps=True), "rtl": got.taps}
     differences = ((name, first_difference(model.program, expected, taps)) for name, taps in levels.items())
     difference = next((f"{name}: {found}" for name, found in differences if found is not None), None)
-    cycles, predicted = got.counters[-1]["cycles"], estimate(model.program, resident=True).cycles
+    cycles, predicted = got.counters[-1]["cycles"], estimate(model.program).cycles
     return {
         "inputs": len(codes), "equal": difference is None, "difference": difference,
         "cold": got.counters[0]["cycles"], "cycles": cycles, "predicted": predicted, "ratio": predicted / cycles,

@@ -72,10 +72,13 @@ async def measured_latency(ctx: Any, drive: Callable[[Any], None], output: Any, 
 
 
 def set_section(ctx: Any, port: Any, section: Any) -> None:
-    """Fields of a section of a pass into a port that holds some of them, perhaps with fewer bits."""
-    layout = port.shape()
-    for name, field in layout:
-        ctx.set(port[name], getattr(section, name) & ((1 << field.width) - 1))
+    """Fields of a section of a pass into a port that holds some of them; addresses and steps lose their upper bits."""
+    for name, field in port.shape():
+        value = getattr(section, name)
+        if name == "address" or name.startswith("step_"):
+            value &= (1 << field.width) - 1
+        assert value < 1 << field.width, f"{name} = {value} is beyond this engine"
+        ctx.set(port[name], value)
 
 
 async def announce(ctx: Any, arrival: Any, word: int) -> None:

@@ -234,12 +234,11 @@ def test_requantizer(p: int, r: int, rng: np.random.Generator) -> None:
     """R lanes, one channel per cycle from the parameter memory; flags come with their codes."""
     config = small_config(p=p, r=r, m=4)
     dut = Requantizer(config)
-    params = [Job(0, *(int(v) for v in (rng.integers(1 << 15, 1 << 16), rng.integers(0, 32), rng.integers(-TOP, TOP))))
-              for _ in range(config.param_entries)]
-    vectors = [
-        (int(rng.integers(0, config.param_entries)), rng.integers(-TOP, TOP, r).tolist(), *rng.integers(0, 2, 2).tolist())
-        for _ in range(600)
-    ]
+    lows, highs = (1 << 15, 0, -TOP), (1 << 16, 32, TOP)
+    params = [Job(0, *rng.integers(lows, highs).tolist()) for _ in range(config.param_entries)]
+    vectors = []  # channel, accumulators, valid, last
+    for channel in rng.integers(0, config.param_entries, 600).tolist():
+        vectors.append((channel, rng.integers(-TOP, TOP, r).tolist(), *rng.integers(0, 2, 2).tolist()))
 
     def drive(ctx: Any, vector: Any) -> None:
         param, accs, valid, last = vector

@@ -74,7 +74,7 @@ def bursts(config: EngineConfig, section: Section, rng: np.random.Generator) -> 
 @pytest.mark.parametrize(("p", "r", "m"), SHAPES)
 def test_writer(p: int, r: int, m: int, gaps: bool, rng: np.random.Generator) -> None:
     """Sections one after the other; `dense`: the codes of all groups follow each other without a pause."""
-    config = small_config(p=p, r=r, m=m, memory_words=2048)
+    config = small_config(p=p, r=r, m=m, memory_words=2048, param_entries=64)
     dut = Writer(config)
     sections, address = [], 64
     for i in range(8):

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from subbyte.compiler.cost_gather import GatherModel
 from subbyte.compiler.cost_timeline import Port, Releases
-from subbyte.spec.engine import EngineConfig
+from subbyte.spec.engine import EngineConfig, Lane
 from subbyte.spec.program import Compute, Pass, Program
 
 NOTABLE_STALL = 0.1
@@ -26,24 +26,30 @@ RING_PARTS = 4
 class Latency:
     """Cycles between events; all that the model does not count.
 
-    start : RUN to the first fill section
-    fill : gather unit idle (or the results that it waits for written) to its next request
+    start : RUN to the moment from which the first pass goes like one after `written`
+    written : last code written to the first step of the next pass, and to the first request of one that waits
+    ahead : last code written to the first request of the pass after the next, if it does not wait
+    fill : gather unit idle to the first request of the next pass
     tile : last code requested to its step
+    load : RUN to the first request of the weight pump
     pump : last word of a weight row requested to its step
-    compute : writer idle to the first step of the next pass
-    array : step to shadow
-    drain : shadow to the first code written
-    finish : last code written to the end of the run
+    array : step to its sum at the shadow's output, besides the levels of the adder tree
+    drain : last of M results at the shadow's output to their writing
     """
 
-    start: int = 4
-    fill: int = 6
+    start: int = 6
+    written: int = 3
+    ahead: int = 10
+    fill: int = 11
     tile: int = 4
-    pump: int = 3
-    compute: int = 6
-    array: int = 7
-    drain: int = 11
-    finish: int = 3
+    load: int = 3
+    pump: int = 1
+    array: int = 2
+    drain: int = 9
+
+    def sum(self, engine: EngineConfig) -> int:
+        """Step to the shadow's output."""
+        return self.array + (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,19 @@ class Estimate:
         return tuple(merged)
 
 
-def estimate(program: Program, latency: Latency | None = None, resident: bool = False) -> Estimate:
+def estimate(program: Program, latency: Latency | None = None, cold: bool = False) -> Estimate:
     """Cycles of one run of `program`, input resident.
 
-    `resident`: a run after the first, which finds the weights of a pinned program in the weight buffer.
+    `cold`: the first run, which loads the weights of a pinned program; later ones find them in the weight buffer.
     """
-    model = _Model(program.engine, program.passes, latency or Latency(), resident and program.pinned)
+    resident = program.pinned and not cold
+    model = _Model(program.engine, program.passes, latency or Latency(), resident)
     costs, begin = [], 0
     for index in range(len(program.passes)):
         end = round(model.run(index))
         costs.append(Cost(program.passes[index].layer, end - begin, model.stalls(index)))
         begin = end
-    return Estimate(tuple(costs), begin + model.latency.finish)
+    return Estimate(tuple(costs), begin)
 
 
 def _pieces(engine: EngineConfig, compute: Compute) -> int:
@@ -116,16 +123,16 @@ class _Model:
         self._passes = passes
         self._pieces = [_pieces(engine, one.compute) for one in passes]
         self._port = Port()
-        self._gather = GatherModel(engine, passes, self._pieces, self._port)
-        self._gather.open(latency.start + latency.fill)
+        self._gather = GatherModel(engine, passes, self._pieces, self._port, latency.fill)
+        self._gather.open(latency.start + latency.written)
         self._rows_released = Releases()
         self._rows = 0  # loaded
-        self._rows_at = float(latency.start)
+        self._rows_at = float(latency.load)
         self._first_row = 0  # of the current pass
         self._tile = 0  # words released
         self._now = 0.0
         self._shadow_free = 0.0
-        self._written = 0.0
+        self._written = float(latency.start)
         self._stalls: list[defaultdict[str, float]] = []
 
     def stalls(self, index: int) -> dict[str, int]:
@@ -136,17 +143,15 @@ class _Model:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
-        self._now = self._written + latency.compute
+        self._now = self._written + latency.written
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
-            self._gather.open(self._now + latency.fill)
+            self._gather.open(self._written + latency.ahead)
         for pixel_group in range(one.compute.pixel_groups + 1):
             self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
-        results = self._engine.m * self._engine.p // self._engine.r
-        self._written = self._now + latency.array + latency.drain + results
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
-            self._gather.open(max(self._written, self._gather.finished) + latency.fill)
+            self._gather.open(self._written + latency.written)
         return self._written
 
     def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
@@ -180,9 +185,11 @@ class _Model:
                     self._now = end
             row += (compute.words + 1) * rows
             self._shadow_free = self._now + results
-            written = self._now + self.latency.array + self.latency.drain
             for block in range(self._engine.p // self._engine.r):
-                self._port.write(written + block * self._engine.m, self._engine.r)
+                last = (block + 1) * self._engine.m - 1
+                place = self._now + self.latency.sum(self._engine) + last + self.latency.drain
+                self._port.write(place, self._engine.r)
+                self._written = place + self._engine.r
             self._gather.advance(self._now)
 
     def _load(self, rows: int) -> float:

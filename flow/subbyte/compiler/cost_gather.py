@@ -15,30 +15,22 @@ from subbyte.compiler.cost_timeline import Port, Releases
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.program import Fill, Pass
 
-SHORTEST_SEGMENT = 2
-"""Cycles: the address of the next segment is known no earlier."""
-
 
 def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(cycles, memory words read) of every pixel and window position, each int64 (pixels, windows).
+    """(cycles, accesses to memory) of every pixel and window position, each int64 (pixels, windows).
 
-    A cycle moves codes of one aligned chunk of F nibbles to one K-word; a word of memory is read once
-    for a segment.
+    An access brings codes of one aligned chunk of F nibbles for one K-word; each plane of them takes a cycle.
     """
     origins = _window_origins(fill)
     position = np.arange(fill.segment) * (1 + fill.byte)
-    cycles = np.zeros(origins.shape, dtype=np.int64)
     reads = np.zeros(origins.shape, dtype=np.int64)
     residues = np.arange(WORD_NIBBLES)[:, None]
     for ky in range(fill.ky + 1):
         lane_word = (ky * fill.segment + np.arange(fill.segment)) // engine.k
         chunk = (residues + position) // engine.fill_nibbles
         pieces = 1 + ((np.diff(chunk) != 0) | (np.diff(lane_word) != 0)).sum(axis=1)
-        words = 1 + (residues[:, 0] + position[-1]) // WORD_NIBBLES
-        offset = (origins + ky * fill.step_ky) % WORD_NIBBLES
-        cycles += np.maximum(pieces * (fill.planes + 1), SHORTEST_SEGMENT)[offset]
-        reads += words[offset]
-    return cycles, reads
+        reads += pieces[(origins + ky * fill.step_ky) % WORD_NIBBLES]
+    return reads * (fill.planes + 1), reads
 
 
 def _window_origins(fill: Fill) -> NDArray[np.int64]:
@@ -77,13 +69,17 @@ class GatherModel:
     Parameters
     ----------
     pieces : parts into which each window of a pass is cut
+    gap : cycles from the last request of a pass to the first one of the next
     """
 
-    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], pieces: list[int], port: Port) -> None:
+    def __init__(
+        self, engine: EngineConfig, passes: tuple[Pass, ...], pieces: list[int], port: Port, gap: int
+    ) -> None:
         self._engine = engine
         self._passes = passes
         self._pieces = pieces
         self._port = port
+        self._gap = gap
         self._gates: list[float] = []
         self._current = -1
         self._units: deque[_Unit] = deque()
@@ -91,11 +87,6 @@ class GatherModel:
         self._now = 0.0
         self.released = Releases()
         self.ready: list[deque[float]] = [deque() for _ in passes]
-
-    @property
-    def finished(self) -> float:
-        """When what has been gathered so far was done."""
-        return self._now
 
     def open(self, time: float) -> None:
         """The fill section of the next pass is there from `time` on."""
@@ -115,7 +106,8 @@ class GatherModel:
                 if self._current + 1 >= len(self._gates):
                     return
                 self._current += 1
-                self._now = max(self._now, self._gates[self._current])
+                gap = self._gap if self._current else 0
+                self._now = max(self._now + gap, self._gates[self._current])
                 self._units = deque(self._split(self._passes[self._current], self._pieces[self._current]))
             unit = self._units[0]
             needed = unit.position - self._engine.tile_words

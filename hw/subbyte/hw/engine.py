@@ -113,21 +113,20 @@ class Engine(wiring.Component):
         """Parameter entry of the channel that the shadow shows: M per block, the same M for the blocks of a group."""
         c = self._config
         drain = sequencer.drain
-        first = Signal(range(c.param_entries))  # of the group
-        column = Signal(range(c.m))
+        channel = Signal(range(c.param_entries))
         block = Signal(range(c.p // c.r))
         group = Signal.like(drain.groups)
         with m.If(shadow.valid):
-            m.d.sync += column.eq(column + 1)
+            m.d.sync += channel.eq(channel + 1)
             with m.If(shadow.column_last):
-                m.d.sync += [column.eq(0), block.eq(block + 1)]
+                m.d.sync += [block.eq(block + 1), channel.eq(channel - (c.m - 1))]
                 with m.If(block == c.p // c.r - 1):
-                    m.d.sync += [block.eq(0), first.eq(first + c.m), group.eq(group + 1)]
+                    m.d.sync += [block.eq(0), group.eq(group + 1), channel.eq(channel + 1)]
                     with m.If(group == drain.groups):
-                        m.d.sync += [first.eq(drain.param), group.eq(0)]
+                        m.d.sync += [group.eq(0), channel.eq(drain.param)]
         with m.If(sequencer.start_drain):
-            m.d.sync += [first.eq(drain.param), group.eq(0)]
-        return first + column
+            m.d.sync += [channel.eq(drain.param), group.eq(0)]
+        return channel
 
     def _arbitrate(self, m, command, writer, readers):
         """One access to main memory per cycle: writer, host, then the readers in their order."""

@@ -10,7 +10,7 @@ __all__ = ["DspMultiplier", "Multiplier", "multiplier"]
 
 
 class Multiplier(wiring.Component):
-    """product = (x * factor) >> 16, floor. Generic twin; latency 2 cycles, fully pipelined.
+    """product = (x * factor) >> 16, floor. Generic twin; latency `LATENCY` cycles, fully pipelined.
 
     Members
     -------
@@ -19,7 +19,7 @@ class Multiplier(wiring.Component):
     product : Out(signed(28))
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     x: In(signed(28))
     factor: In(16)
@@ -28,11 +28,15 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # Registered products keep their reset: without it Yosys may drop one of them (field.md 4.5).
+        x = Signal.like(self.x)
+        factor = Signal.like(self.factor)
         low = Signal(32)
         high = Signal(signed(28))
         m.d.sync += [
-            low.eq(self.x[:16] * self.factor),
-            high.eq(self.x[16:].as_signed() * self.factor),
+            x.eq(self.x),
+            factor.eq(self.factor),
+            low.eq(x[:16] * factor),
+            high.eq(x[16:].as_signed() * factor),
             self.product.eq(high + low[16:]),
         ]
         return m
@@ -46,7 +50,7 @@ class DspMultiplier(Multiplier):
         low = Signal(32)
         high = Signal(32)
         common = dict(
-            p_B_SIGNED=0, p_PIPELINE_16x16_MULT_REG2=1,
+            p_B_SIGNED=0, p_A_REG=1, p_B_REG=1, p_PIPELINE_16x16_MULT_REG2=1,
             i_CLK=ClockSignal(), i_CE=1, i_B=self.factor,
             i_AHOLD=0, i_BHOLD=0, i_CHOLD=0, i_DHOLD=0, i_IRSTTOP=0, i_IRSTBOT=0, i_ORSTTOP=0, i_ORSTBOT=0,
             i_OLOADTOP=0, i_OLOADBOT=0, i_ADDSUBTOP=0, i_ADDSUBBOT=0, i_OHOLDTOP=0, i_OHOLDBOT=0,

@@ -10,11 +10,6 @@ from subbyte.spec.engine import PARAM_BITS, Family
 
 __all__ = ["Requantizer", "RequantizerLane"]
 
-T_BITS = 12
-"""t is clamped to 12 signed bits: all of a 10-bit table's addresses, all of an 8-bit code's distances."""
-
-COARSE_BITS = 19
-"""A value beyond 19 bits is beyond T_BITS after any fine shift (0..7), so it may be clamped before."""
 
 
 class RequantizerLane(wiring.Component):
@@ -31,7 +26,7 @@ class RequantizerLane(wiring.Component):
     code : Out(8)
     """
 
-    LATENCY = 5 + Multiplier.LATENCY
+    LATENCY = 4 + Multiplier.LATENCY
 
     def __init__(self, config):
         self._config = config
@@ -48,40 +43,44 @@ class RequantizerLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self._config
+        # t may be clamped to the addresses of a table and to the distances of 8-bit codes; a value of
+        # more than 7 bits above that is beyond it after any fine shift (0..7) and may be clamped before.
+        t_bits = max(10, c.lut_bits) + 1
+        coarse_bits = t_bits + 7
         m.submodules.multiplier = mul = multiplier(c.family)
-        x = Signal(signed(c.acc_bits))
-        factor = Signal(16)
-        m.d.sync += [x.eq(self.acc + self.param.bias.as_signed()), factor.eq(Cat(self.param.fraction, C(1, 1)))]
-        m.d.comb += [mul.x.eq(x), mul.factor.eq(factor)]
+        m.d.comb += [
+            mul.x.eq(self.acc + self.param.bias.as_signed()),
+            mul.factor.eq(Cat(self.param.fraction, C(1, 1))),
+        ]
         shift = self.param.shift
-        for stage in range(1 + Multiplier.LATENCY):
+        for stage in range(Multiplier.LATENCY):
             register = Signal(5, name=f"shift{stage}")
             m.d.sync += register.eq(shift)
             shift = register
 
         coarse = Signal(signed(c.acc_bits))
-        narrow = Signal(signed(COARSE_BITS))
+        narrow = Signal(signed(coarse_bits))
         fine = Signal(3)
         with m.Switch(shift[3:]):
             for eighths in range(4):
                 with m.Case(eighths):
                     m.d.comb += coarse.eq(mul.product >> (8 * eighths))
-        upper = coarse[COARSE_BITS - 1 :]
+        upper = coarse[coarse_bits - 1 :]
         fits = ~upper.any() | upper.all()
-        limit = Cat((~coarse[-1]).replicate(COARSE_BITS - 1), coarse[-1])
-        m.d.sync += [narrow.eq(Mux(fits, coarse[:COARSE_BITS], limit).as_signed()), fine.eq(shift)]
+        limit = Cat((~coarse[-1]).replicate(coarse_bits - 1), coarse[-1])
+        m.d.sync += [narrow.eq(Mux(fits, coarse[:coarse_bits], limit).as_signed()), fine.eq(shift)]
 
-        t = Signal(signed(T_BITS))
-        shifted = Signal(signed(COARSE_BITS))
+        t = Signal(signed(t_bits))
+        shifted = Signal(signed(coarse_bits))
         m.d.comb += shifted.eq(narrow >> fine)
-        t_upper = shifted[T_BITS - 1 :]
+        t_upper = shifted[t_bits - 1 :]
         t_fits = ~t_upper.any() | t_upper.all()
-        t_limit = Cat((~shifted[-1]).replicate(T_BITS - 1), shifted[-1])
-        m.d.sync += t.eq(Mux(t_fits, shifted[:T_BITS], t_limit).as_signed())
+        t_limit = Cat((~shifted[-1]).replicate(t_bits - 1), shifted[-1])
+        m.d.sync += t.eq(Mux(t_fits, shifted[:t_bits], t_limit).as_signed())
 
         # Linear: ((t + 1) >> 1) + zero_point in one adder. Table: t itself is the address.
-        rounded = Signal(signed(T_BITS + 1))
-        value = Signal(signed(T_BITS + 1))
+        rounded = Signal(signed(t_bits + 1))
+        value = Signal(signed(t_bits + 1))
         result = Signal(max(8, c.lut_bits))
         top = (1 << c.lut_bits) - 1
         m.d.comb += [

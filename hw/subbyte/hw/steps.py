@@ -79,9 +79,8 @@ class StepController(wiring.Component):
             m.d.comb += ends[name].eq(inner)
 
         row = self.row
-        group_row, pass_row = Signal.like(row), Signal.like(row)
+        group_row = Signal.like(row)
         word = Signal(range(2 * self._config.tile_words))
-        pixel_word = Signal.like(word)
         cooling = Signal(range(self.drain_cycles + 1))
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         go = Signal()
@@ -118,8 +117,8 @@ class StepController(wiring.Component):
                 with m.If(inner_ends):
                     m.d.sync += counters[name].eq(Mux(last[name], 0, counters[name] + 1))
                 inner_ends = ends[name]
-            self._advance_row(m, last, ends, row, group_row, pass_row)
-            self._advance_word(m, last, ends, word, pixel_word)
+            self._advance_row(m, last, ends, row, group_row)
+            self._advance_word(m, last, ends, word)
             with m.If(ends["windows"]):
                 m.d.sync += cooling.eq(self.drain_cycles)
             with m.If(ends["pixel_groups"]):
@@ -129,13 +128,16 @@ class StepController(wiring.Component):
             m.d.sync += active.eq(1)
         with m.If(self.reset):
             m.d.sync += [
-                row.eq(0), group_row.eq(0), pass_row.eq(0), self.row_released.eq(0),
-                word.eq(0), pixel_word.eq(0), self.word_released.eq(0),
+                row.eq(0), group_row.eq(0), self.row_released.eq(0),
+                word.eq(0), self.word_released.eq(0),
             ]
         return m
 
-    def _advance_row(self, m, last, ends, row, group_row, pass_row):
-        """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more."""
+    def _advance_row(self, m, last, ends, row, group_row):
+        """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more.
+
+        Until the last pixel group frees rows, the first row of the pass is the first one held.
+        """
         following = Signal.like(row)
         m.d.comb += following.eq(row + 1)
         with m.If(ends["planes"]):
@@ -148,20 +150,20 @@ class StepController(wiring.Component):
             with m.Elif(~last["groups"]):
                 m.d.sync += group_row.eq(following)
             with m.Elif(~last["pixel_groups"]):
-                m.d.sync += [row.eq(pass_row), group_row.eq(pass_row)]
+                m.d.sync += [row.eq(self.row_released), group_row.eq(self.row_released)]
             with m.Else():
-                m.d.sync += [group_row.eq(following), pass_row.eq(following)]
+                m.d.sync += group_row.eq(following)
 
-    def _advance_word(self, m, last, ends, word, pixel_word):
-        """Next tile word: rewinds for column groups; freed in the last of them."""
+    def _advance_word(self, m, last, ends, word):
+        """Next tile word: rewinds for column groups; freed in the last of them.
+
+        Until the last column group frees words, the first word of the pixels is the first one held.
+        """
         following = Signal.like(word)
         m.d.comb += following.eq(word + self.compute.planes + 1)
         with m.If(ends["rows"]):
             m.d.sync += word.eq(following)
             with m.If(last["groups"]):
                 m.d.sync += self.word_released.eq(following)
-        with m.If(ends["windows"]):
-            with m.If(last["groups"]):
-                m.d.sync += pixel_word.eq(following)
-            with m.Else():
-                m.d.sync += word.eq(pixel_word)
+        with m.If(ends["windows"] & ~last["groups"]):
+            m.d.sync += word.eq(self.word_released)

@@ -1,0 +1,207 @@
+# amaranth: UnusedElaboratable=no
+"""Gather unit: random fill sections, read back from the tile and compared with the packing of docs/engine.md."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+from hw_bench import ThrottledMemory, announce, random_words, set_section, simulate, small_config, unpack
+from numpy.typing import NDArray
+
+from subbyte.hw.gather import Gather
+from subbyte.hw.tile import AssembledTile, MaskedTile, activation_tile
+from subbyte.spec.engine import EngineConfig, Family, Lane
+from subbyte.spec.program import FILL_FIELDS, Fill, pack_fields
+
+LOOPS = ("ky", "wx", "wy", "px", "py")
+"""Innermost first."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fill section and the strides its steps were made of."""
+
+    fill: Fill
+    strides: dict[str, int]
+
+    @staticmethod
+    def of(fields: dict[str, int], counts: dict[str, int], strides: dict[str, int]) -> Plan:
+        """A step goes forward by the loop's stride and back over all loops inside."""
+        steps, back = {}, 0
+        for name in LOOPS:
+            steps[f"step_{name}"] = (strides[name] - back) % (1 << 20)
+            back += (counts[name] - 1) * strides[name]
+        return Plan(Fill(**fields, **{name: counts[name] - 1 for name in LOOPS}, **steps, wait=0), strides)
+
+
+def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
+    """Small loops with any strides; segments from one code to several words."""
+    byte = int(rng.integers(0, 2))
+    planes = int(rng.integers(1, min(3, config.max_planes) + 1))
+    counts = {name: int(rng.integers(1, most + 1)) for name, most in zip(LOOPS, (3, 2, 2, 4, 2), strict=True)}
+    strides = {name: int(rng.integers(0, 200)) << byte for name in LOOPS}
+    longest = int(rng.choice([1, 3, 2 * config.k + 3]))
+    segment = int(rng.integers(1, longest + 1))
+    address = int(rng.integers(0, 8 * config.memory_words)) << byte
+    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    return Plan.of(
+        {"address": address, "segment": segment, "byte": byte, "planes": planes - 1, "slot": slot}, counts, strides
+    )
+
+
+def streaming_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
+    """A 2 x 2 pool over a 3 x 3 convolution with stride 1, rows dense: what a compiler makes."""
+    channels, width = 5, 9
+    row, words = channels * width, {"segment": 3 * channels, "byte": 0, "planes": 0}
+    strides = {"ky": row, "wx": channels, "wy": row, "px": 2 * channels, "py": 2 * row}
+    counts = {"ky": 3, "wx": 2, "wy": 2, "px": 3, "py": 2}
+    address = 16 * int(rng.integers(0, 64))
+    return Plan.of({"address": address, "slot": int(rng.integers(0, config.table_slots)), **words}, counts, strides)
+
+
+Word = list[list[int | None]]
+"""Operands of the lanes of every bank; None where undefined."""
+
+
+def expected_words(config: EngineConfig, plan: Plan, words: list[int], tables: NDArray[np.int64]) -> list[Word]:
+    """Tile words in order of their pointers, from the definition with strides instead of steps."""
+    fill = plan.fill
+    nibbles = np.array([unpack(word, 4, 16) for word in words]).reshape(-1)
+    size = fill.byte + 1
+
+    def operand(place: int, plane: int) -> int:
+        table = tables[fill.slot + plane]
+        if fill.byte:
+            return int(table[0][nibbles[place % len(nibbles)]] | table[1][nibbles[(place + 1) % len(nibbles)]])
+        return int(table[0][nibbles[place % len(nibbles)]])
+
+    pixels: list[list[list[int | None]]] = []  # tile words of each pixel
+    for py, px in itertools.product(range(fill.py + 1), range(fill.px + 1)):
+        pixel: list[list[int | None]] = []
+        for wy, wx in itertools.product(range(fill.wy + 1), range(fill.wx + 1)):
+            places = []
+            for ky in range(fill.ky + 1):
+                indices = {"ky": ky, "wx": wx, "wy": wy, "px": px, "py": py}
+                start = fill.address + sum(plan.strides[name] * index for name, index in indices.items())
+                places += [start + size * code for code in range(fill.segment)]
+            for first in range(0, len(places), config.k):
+                part = places[first : first + config.k]
+                for plane in range(fill.planes + 1):
+                    row: list[int | None] = [operand(place, plane) for place in part]
+                    pixel.append(row + [None] * (config.k - len(part)))
+        pixels.append(pixel)
+    result: list[Word] = []
+    nothing: list[list[int | None]] = [[None] * config.k] * len(pixels[0])
+    for first in range(0, len(pixels), config.p):
+        banks = [pixels[i] if i < len(pixels) else nothing for i in range(first, first + config.p)]
+        result += [list(lanes) for lanes in zip(*banks, strict=True)]
+    return result
+
+
+def random_tables(rng: np.random.Generator, config: EngineConfig) -> NDArray[np.int64]:
+    """(slots, 2, 16) operands; nibble and byte sections read the same random ones."""
+    return rng.integers(0, 1 << config.operand_bits, (config.table_slots, 2, 16))
+
+
+async def load_tables(ctx: Any, dut: Any, tables: NDArray[np.int64]) -> None:
+    ctx.set(dut.tables.enable, 1)
+    for address, operand in enumerate(tables.reshape(-1).tolist()):
+        ctx.set(dut.tables.address, address)
+        ctx.set(dut.tables.data, operand)
+        await ctx.tick()
+    ctx.set(dut.tables.enable, 0)
+
+
+def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, share: float, reads: float) -> None:
+    """Run the sections one after the other, the first of each half after a reset; read words at a random pace.
+
+    `share`, `reads`: probability in each cycle of a grant, and of reading a word that is there.
+    """
+    dut = Gather(config)
+    words = random_words(rng, config.memory_words)
+    tables = random_tables(rng, config)
+    for plan in plans:  # nibble codes have the same operands at both parities
+        if not plan.fill.byte:
+            slots = slice(plan.fill.slot, plan.fill.slot + plan.fill.planes + 1)
+            tables[slots, 1] = tables[slots, 0]
+    memory = ThrottledMemory(rng, dut.memory, words, share)
+    pointers = 2 * config.tile_words
+
+    async def bench(ctx: Any) -> None:
+        await load_tables(ctx, dut, tables)
+        for i, plan in enumerate(plans):
+            if i % (len(plans) // 2) == 0:
+                ctx.set(dut.reset, 1)
+                await ctx.tick()
+                ctx.set(dut.reset, 0)
+                pointer = 0
+                ctx.set(dut.released, 0)
+            assert ctx.get(dut.idle)
+            await announce(ctx, dut.first, pack_fields(FILL_FIELDS[0], vars(plan.fill)))
+            set_section(ctx, dut.fill, plan.fill)
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            expected = expected_words(config, plan, words, tables)
+            asked: int | None = None  # index of the word whose operands come now
+            seen = 0
+            asked_next = 0
+            for _ in range(20000):
+                ctx.set(dut.released, (pointer + seen) % pointers)
+                filled = seen + (ctx.get(dut.filled) - pointer - seen) % pointers
+                assert filled <= min(len(expected), seen + config.tile_words)
+                reading = asked_next < filled and rng.random() < reads
+                elsewhere = int(rng.integers(0, config.tile_words))
+                ctx.set(dut.read_word, (pointer + asked_next) % config.tile_words if reading else elsewhere)
+                if asked is not None:
+                    compare(ctx.get(dut.operands), config, expected[asked], (plan.fill, asked))
+                    seen = asked + 1
+                asked = asked_next if reading else None
+                asked_next += reading
+                if seen == len(expected) and ctx.get(dut.idle):
+                    break
+                memory.before(ctx)
+                await ctx.tick()
+                memory.after(ctx)
+            else:
+                raise TimeoutError(f"{plan.fill}: {seen} of {len(expected)} words")
+            pointer = (pointer + len(expected)) % pointers
+            ctx.set(dut.released, pointer)
+
+    simulate(dut, bench)
+
+
+def compare(operands: int, config: EngineConfig, expected: Word, where: object) -> None:
+    lanes = unpack(operands, config.operand_bits, config.p * config.k)
+    for bank, row in enumerate(expected):
+        found = lanes[bank * config.k : (bank + 1) * config.k]
+        assert [None if e is None else f for f, e in zip(found, row, strict=True)] == row, where
+
+
+@pytest.mark.parametrize("family", list(Family), ids=["masked", "assembled"])
+@pytest.mark.parametrize(("k", "f", "p"), [(8, 4, 1), (8, 8, 2), (16, 4, 2), (16, 8, 1), (16, 16, 1), (4, 4, 4)])
+def test_random_sections(family: Family, k: int, f: int, p: int, rng: np.random.Generator) -> None:
+    """Throttled memory and a slow reader, so that the tile fills up. With P > 1 it holds the longest pixel."""
+    config = small_config(family=family, k=k, fill_nibbles=f, p=p, m=1, tile_words=32 * p)
+    plans = [random_plan(rng, config) for _ in range(6)]
+    plans += [streaming_plan(rng, config) for _ in range(2)]
+    check(config, plans, rng, share=0.6, reads=0.3)
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_full_rate(lane: Lane, rng: np.random.Generator) -> None:
+    """Memory and reader never wait; several planes; a tile smaller than a section."""
+    config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=16)
+    check(config, [random_plan(rng, config) for _ in range(8)], rng, share=1.0, reads=1.0)
+
+
+@pytest.mark.parametrize(("family", "kind"), [(Family.ICE40, MaskedTile), (Family.ECP5, AssembledTile)])
+def test_tile_of_family(family: Family, kind: type) -> None:
+    tile = activation_tile(small_config(family=family))
+    Fragment.get(tile, None)  # so that Amaranth does not count it as forgotten
+    assert type(tile) is kind

@@ -1,0 +1,134 @@
+# amaranth: UnusedElaboratable=no
+"""Weight pump: rows in the ring are those of main memory, in order; pinned rows stay until the header changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hw_bench import ThrottledMemory, announce, random_words, simulate, small_config
+
+from subbyte.hw.weight_pump import WeightPump
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.program import HEADER_FIELDS, pack_fields
+
+SHAPES = [pytest.param(k, m, id=f"K{k}M{m}") for k, m in ((8, 1), (8, 2), (16, 4), (16, 1))]
+"""Rows of half a word, one word and four."""
+
+
+class Bench:
+    """The pump between a throttled memory and a reader that frees rows in its own time."""
+
+    def __init__(self, rng: np.random.Generator, config: EngineConfig, share: float) -> None:
+        self.rng = rng
+        self.config = config
+        self.dut = WeightPump(config)
+        self.words = random_words(rng, config.memory_words)
+        self.memory = ThrottledMemory(rng, self.dut.memory, self.words, share)
+
+    def row(self, weight_word: int, row: int) -> int:
+        """Codes of a row as they lie in main memory."""
+        c = self.config
+        first = weight_word + row * c.row_words
+        value = sum(self.words[first + i] << (64 * i) for i in range(c.row_words))
+        return value & ((1 << (4 * c.k * c.m)) - 1)
+
+    async def cycle(self, ctx: Any) -> None:
+        self.memory.before(ctx)
+        await ctx.tick()
+        self.memory.after(ctx)
+
+    async def start(self, ctx: Any, weight_word: int, rows: int, pinned: bool) -> None:
+        """A run begins: the header passes by. The reader is back at row 0 as the step controller is."""
+        ctx.set(self.dut.released, 0)
+        ctx.set(self.dut.row, 0)
+        self.memory.grants.clear()
+        header = {"weight_word": weight_word, "rows": rows, "pinned": int(pinned)}
+        await announce(ctx, self.dut.header, pack_fields(HEADER_FIELDS, header))
+
+    async def read(self, ctx: Any, weight_word: int, rows: int) -> None:
+        """Read all rows in order, each when it is available, free them later, at random."""
+        dut, rng = self.dut, self.rng
+        pointers = 2 * self.config.ring_rows
+        available = released = position = 0
+        asked: int | None = None
+        for _ in range(20000):
+            if released < position and rng.random() < 0.4:
+                released += int(rng.integers(1, position - released + 1))
+                ctx.set(dut.released, released % pointers)
+            available += (ctx.get(dut.available) - available) % pointers
+            assert available <= min(rows, released + self.config.ring_rows)
+            if asked is not None:
+                assert ctx.get(dut.weights) == self.row(weight_word, asked), asked
+            asked = position if position < available and rng.random() < 0.7 else None
+            ctx.set(dut.row, (position if asked is not None else int(rng.integers(0, 1 << 16))) % self.config.ring_rows)
+            if asked is not None:
+                position += 1
+            await self.cycle(ctx)
+            if position == rows and asked is None:
+                return
+        raise TimeoutError(f"{position} of {rows} rows")
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize(("k", "m"), SHAPES)
+def test_ring_wraps(k: int, m: int, share: float, rng: np.random.Generator) -> None:
+    """Many more rows than the ring holds; three runs with different weights."""
+    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16, memory_words=1024), share)
+
+    async def runs(ctx: Any) -> None:
+        for weight_word, rows in ((7, 150), (300, 1), (411, 77)):
+            await bench.start(ctx, weight_word, rows, pinned=False)
+            await bench.read(ctx, weight_word, rows)
+            row_words = bench.config.row_words
+            assert bench.memory.grants == list(range(weight_word, weight_word + rows * row_words))
+
+    simulate(bench.dut, runs)
+
+
+@pytest.mark.parametrize("rows", [5, 16], ids=["some", "full"])
+@pytest.mark.parametrize(("k", "m"), SHAPES)
+def test_pinned(k: int, m: int, rows: int, rng: np.random.Generator) -> None:
+    """Loaded in the first run only, until the header was written; a program that is not pinned loads always."""
+    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16), 0.6)
+    count = rows * bench.config.row_words
+
+    async def runs(ctx: Any) -> None:
+        async def run(weight_word: int, pinned: bool, loads: bool) -> None:
+            await bench.start(ctx, weight_word, rows, pinned)
+            await bench.read(ctx, weight_word, rows)
+            assert bench.memory.grants == (list(range(weight_word, weight_word + count)) if loads else [])
+
+        async def stale() -> None:
+            ctx.set(bench.dut.stale, 1)
+            await bench.cycle(ctx)
+            ctx.set(bench.dut.stale, 0)
+
+        await run(3, pinned=True, loads=True)
+        await run(3, pinned=True, loads=False)
+        await run(3, pinned=True, loads=False)
+        await stale()
+        await run(90, pinned=True, loads=True)
+        await run(90, pinned=True, loads=False)
+        await stale()
+        await run(40, pinned=False, loads=True)
+        await run(40, pinned=False, loads=True)
+
+    simulate(bench.dut, runs)
+
+
+def test_ring_fills_and_waits(rng: np.random.Generator) -> None:
+    """Without a reader exactly ring_rows rows are loaded; each row freed lets one more in."""
+    bench = Bench(rng, small_config(k=16, m=4, ring_rows=16, memory_words=1024), 1.0)
+
+    async def run(ctx: Any) -> None:
+        await bench.start(ctx, 5, 40, pinned=False)
+        for released in (0, 1, 2, 5):
+            ctx.set(bench.dut.released, released)
+            for _ in range(100):
+                await bench.cycle(ctx)
+            assert ctx.get(bench.dut.available) == 16 + released
+            assert len(bench.memory.grants) == 4 * (16 + released)
+
+    simulate(bench.dut, run)
