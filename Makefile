@@ -27,8 +27,10 @@ endef
 
 help:
 	@echo "make demo    the bundled network from model to bitstream"
-	@echo "make test    lint and all tests"
-	@echo "make venv | lint | bench | boards | clean"
+	@echo "make test    lint and all tests but the slow ones"
+	@echo "make boards  bitstreams of both boards, and the slow tests, which are about them"
+	@echo "make bench   the measurements of the README"
+	@echo "make venv | lint | clean"
 
 check:
 	@$(CHECK)
@@ -45,6 +47,13 @@ $(VENV)/.stamp-dev: pyproject.toml
 	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.stamp $@
 
+# The tools compile their WebAssembly on first use and keep it; two at once could overwrite what a third one has mapped.
+$(VENV)/.stamp-tools: $(VENV)/.stamp-dev
+	@echo "preparing Yosys and nextpnr: a minute or two, once" >&2
+	@for tool in "yosys -V" "nextpnr-ice40 --version" "nextpnr-ecp5 --version"; do $(RUN)yowasp-$$tool || exit 1; done
+	@for tool in icepack ecppack; do $(RUN)yowasp-$$tool --help >/dev/null 2>&1 </dev/null || true; done
+	@touch $@
+
 venv: $(VENV)/.stamp
 
 dev: $(VENV)/.stamp-dev
@@ -56,15 +65,16 @@ lint: dev
 	$(RUN)ruff check .
 	$(RUN)mypy
 
-test: lint
-	$(RUN)pytest -n auto
+test: lint $(VENV)/.stamp-tools
+	$(RUN)pytest -n auto --dist worksteal -m "not slow" --durations 10
 
 bench: venv
 	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(RUN)python $$script; done
 
-boards: venv
+boards: dev
 	$(RUN)subbyte build --engine up5k --board icebreaker
 	$(RUN)subbyte build --engine ecp5-25 --board ulx3s-25f
+	$(RUN)pytest -m slow
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ def measure(network: str, recipe: str, engine: str, limit: int) -> dict[str, obj
     with CONSOLE.step(f"{network} {recipe} {engine}") as progress:
         row |= run(model, model.codes(model.samples)[:limit], progress)
     row["failed"] = not row["equal"] or abs(float(row["ratio"]) - 1) > TOLERANCE
+    CONSOLE.note(f"  equal {row['equal']}, {row['cycles']} cycles, {row['predicted']} predicted")
     return row | {"note": row["difference"]}
 
 

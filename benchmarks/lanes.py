@@ -139,6 +139,7 @@ def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> di
     # iCE40: a register without logic takes a cell. ECP5: it takes none of the counted ones.
     extra = shape.outputs if family is Family.ICE40 else 0
     lc = full.luts - (bare.luts - extra)
+    CONSOLE.note(f"  {lc} LC, {lc / (k * m):.1f} a lane")
     return row | {
         "lc": lc, "lc_per_lane": lc / (k * m), "dsps": full.dsps, "fmax_mhz": min(full.fmax_mhz.values())
     }

@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--seed N`, as often as wanted: run every test that draws random numbers with these seeds."""
     parser.addoption("--seed", type=int, action="append", help="seed of the rng fixture (default 1), repeatable")
+    parser.addoption("--write-docs", action="store_true", help="put the real output of commands into docs/commands.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -3,20 +3,11 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Elaboratable
-from amaranth.sim import Simulator
+from hw_bench import simulate
 
 from subbyte.boards.uart import UartReceiver, UartTransmitter
 
 DIVISOR = 20
-
-
-def simulate(dut: Elaboratable, *benches: object) -> None:
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    for bench in benches:
-        simulator.add_testbench(bench)
-    simulator.run()
 
 
 @pytest.mark.parametrize("part", [UartReceiver, UartTransmitter])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from subbyte.bundled import digits_data, digits_model
@@ -15,6 +16,7 @@ from subbyte.compiler import compiled as compiled_module
 from subbyte.compiler.accuracy import measure
 from subbyte.compiler.compile import KEPT_SAMPLES, compile_model
 from subbyte.compiler.compiled import Compiled, OutputError, load_compiled, save_compiled
+from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import DataError, Samples, load_samples
 from subbyte.compiler.evaluate import evaluate, run_reference
 from subbyte.compiler.feed import InputTransform
@@ -59,6 +61,31 @@ def test_published_keys(compiled: Compiled) -> None:
     assert [layer["act_format"] for layer in summary["layers"]] == ["log4", "log4", "lin8"]
     assert summary["cycles_est"] > 0 and summary["weight_bytes"] > 0 and summary["act_bytes"] > 0
     assert set(summary["accuracy"]) == {"float_value", "value", "n"} and summary["accuracy"]["n"] == 100
+
+
+def test_cycles_are_those_of_the_whole_program(tmp_path: Path) -> None:
+    """A pool that nothing precedes is no linear layer, but it costs cycles."""
+    rng = np.random.default_rng(3)
+    weight = onnx.numpy_helper.from_array(rng.normal(size=(4, 1, 3, 3)).astype(np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("MaxPool", ["x"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        onnx.helper.make_node("Conv", ["p", "w"], ["y"], "conv", kernel_shape=[3, 3]),
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *shape])
+        for name, shape in (("x", (1, 8, 8)), ("y", (4, 2, 2)))
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8),
+        tmp_path / "pool.onnx",
+    )
+    summary = compile_model(
+        tmp_path / "pool.onnx", UP5K, RECIPES["w4-a4"], digits_data(), PIXELS, 0, tmp_path / "out"
+    )
+    assert [layer["name"] for layer in summary["layers"]] == ["conv"]
+    assert summary["cycles_est"] == estimate(load_compiled(tmp_path / "out").program).cycles
+    assert summary["cycles_est"] > sum(layer["cycles_est"] for layer in summary["layers"])
 
 
 def test_directory(folder: Path, compiled: Compiled) -> None:

@@ -124,13 +124,6 @@ def test_conversation(share: float, rng: np.random.Generator) -> None:
     assert outcome.runs == runs
 
 
-def test_identity_ends_in_zero_bytes(rng: np.random.Generator) -> None:
-    """All eight bytes come, whatever the digest is."""
-    sent = frames.header(Op.IDENTIFY) * 3
-    outcome = converse(sent, 3 * frames.IDENTITY_BYTES, [0], 0, 0, rng, 1.0)
-    assert len(outcome.answers) == 3 * frames.IDENTITY_BYTES
-
-
 @pytest.mark.parametrize("busy_cycles", [1, 2, 50])
 def test_answer_to_run_waits(busy_cycles: int, rng: np.random.Generator) -> None:
     """Counters are read when the run is over: `busy` follows `run` in the next cycle."""

@@ -50,18 +50,19 @@ def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
     address = int(rng.integers(0, 8 * config.memory_words)) << byte
     slot = int(rng.integers(0, config.table_slots - planes + 1))
     return Plan.of(
-        {"address": address, "segment": segment, "byte": byte, "planes": planes - 1, "slot": slot}, counts, strides
+        {"address": address, "segment": segment - 1, "byte": byte, "planes": planes - 1, "slot": slot}, counts, strides
     )
 
 
-def streaming_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
+def streaming_plan(rng: np.random.Generator, config: EngineConfig, planes: int = 1) -> Plan:
     """A 2 x 2 pool over a 3 x 3 convolution with stride 1, rows dense: what a compiler makes."""
     channels, width = 5, 9
-    row, words = channels * width, {"segment": 3 * channels, "byte": 0, "planes": 0}
+    row, words = channels * width, {"segment": 3 * channels - 1, "byte": 0, "planes": planes - 1}
     strides = {"ky": row, "wx": channels, "wy": row, "px": 2 * channels, "py": 2 * row}
     counts = {"ky": 3, "wx": 2, "wy": 2, "px": 3, "py": 2}
     address = 16 * int(rng.integers(0, 64))
-    return Plan.of({"address": address, "slot": int(rng.integers(0, config.table_slots)), **words}, counts, strides)
+    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    return Plan.of({"address": address, "slot": slot, **words}, counts, strides)
 
 
 Word = list[list[int | None]]
@@ -88,7 +89,7 @@ def expected_words(config: EngineConfig, plan: Plan, words: list[int], tables: N
             for ky in range(fill.ky + 1):
                 indices = {"ky": ky, "wx": wx, "wy": wy, "px": px, "py": py}
                 start = fill.address + sum(plan.strides[name] * index for name, index in indices.items())
-                places += [start + size * code for code in range(fill.segment)]
+                places += [start + size * code for code in range(fill.segment + 1)]
             for first in range(0, len(places), config.k):
                 part = places[first : first + config.k]
                 for plane in range(fill.planes + 1):
@@ -193,11 +194,14 @@ def test_random_sections(family: Family, k: int, f: int, p: int, rng: np.random.
     check(config, plans, rng, share=0.6, reads=0.3)
 
 
+@pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (1.0, 0.15)], ids=["full-rate", "slow-reader"])
 @pytest.mark.parametrize("lane", list(Lane))
-def test_full_rate(lane: Lane, rng: np.random.Generator) -> None:
-    """Memory and reader never wait; several planes; a tile smaller than a section."""
+def test_small_tile(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
+    """A tile smaller than a section, filled as far as it goes; words of up to three planes do not divide it evenly."""
     config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=16)
-    check(config, [random_plan(rng, config) for _ in range(8)], rng, share=1.0, reads=1.0)
+    plans = [random_plan(rng, config) for _ in range(4)]
+    plans += [streaming_plan(rng, config, planes) for planes in (1, min(3, config.max_planes))]
+    check(config, plans, rng, share, reads)
 
 
 @pytest.mark.parametrize(("family", "kind"), [(Family.ICE40, MaskedTile), (Family.ECP5, AssembledTile)])

@@ -82,7 +82,7 @@ def test_every_pair_in_every_lane(lane: Lane, operand_bits: int, rng: np.random.
     check(config, 4, [(row[:, 0].tolist(), row[:, 1].tolist()) for row in orders])
 
 
-@pytest.mark.parametrize("k", [4, 16, 64])
+@pytest.mark.parametrize("k", [4, 16, 32])
 @pytest.mark.parametrize(("lane", "operand_bits"), KINDS)
 def test_all_lanes(lane: Lane, operand_bits: int, k: int, rng: np.random.Generator) -> None:
     """All lanes alike at both ends and all ones, for every code; then random lanes."""

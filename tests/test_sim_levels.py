@@ -52,7 +52,6 @@ def test_rtl_equals_reference(recipe: str, tmp_path: Path) -> None:
     assert result.verilog_sha256 == verilog_digest(engine_verilog(compiled.engine))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["up5k-shift", "ecp5-25"])
 def test_other_engines(engine: str, tmp_path: Path) -> None:
     check(compiled_digits(engine, "w4-a4log", tmp_path), "rtl", 4)
@@ -85,7 +84,6 @@ def test_another_engine_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.synth
-@pytest.mark.slow
 def test_netlist_equals_reference(tmp_path: Path) -> None:
     check(compiled_digits("up5k", "w4-a4log", tmp_path), "netlist", 2)
 

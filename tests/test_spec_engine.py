@@ -51,6 +51,7 @@ def test_init_wrong_value(key: str) -> None:
         ),
         ({"acc_bits": 32}, EngineError, r"^Engine acc_bits must be 28, not 32$"),
         ({"p": 2, "r": 4}, EngineError, r"^Engine r must divide p = 2, not 4$"),
+        ({"p": 4, "r": 4, "m": 2}, EngineError, r"^Engine r must be at most m = 2, not 4$"),
         ({"k": 8, "fill_nibbles": 16}, EngineError, r"^Engine fill_nibbles must be at most k = 8, not 16$"),
         ({"lut_bits": 5}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 5$"),
         ({"lut_bits": 11}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 11$"),

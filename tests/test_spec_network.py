@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,17 @@ def test_not_a_network(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net").write_bytes(content)
     with pytest.raises(ValueError, match=r"^File .*net is not a network: "):
         load_network(tmp_path / "net")
+
+
+def test_truncated_file_is_closed(tmp_path: Path) -> None:
+    """A file left open is a ResourceWarning, which fails the test."""
+    save_network(small_network(), tmp_path / "net")
+    content = (tmp_path / "net").read_bytes()
+    for part in (1, 2, 3):
+        (tmp_path / "net").write_bytes(content[: len(content) * part // 4])
+        with pytest.raises(ValueError, match=r"^File .*net is not a network: "):
+            load_network(tmp_path / "net")
+    gc.collect()
 
 
 def test_other_arrays(tmp_path: Path) -> None:

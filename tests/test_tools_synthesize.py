@@ -18,6 +18,19 @@ module counter(input clk, input rst, output reg [7:0] q);
 endmodule
 """
 
+REPROCESSED = """
+module inner(input clk, input signed [27:0] a, input [15:0] b, output [31:0] o);
+    SB_MAC16 #(.A_REG(32'd1), .TOPOUTPUT_SELECT(32'd3), .BOTOUTPUT_SELECT(32'd3))
+        mac(.CLK(clk), .CE(1'd1), .A(a[15:0]), .B(b), .O(o));
+endmodule
+module outer(input clk, input [27:0] a, input [15:0] b, output reg [31:0] q);
+    wire [31:0] o;
+    inner inner(.clk(clk), .a(a), .b(b), .o(o));
+    always @(posedge clk) q <= o + q;
+endmodule
+"""
+"""Part of a signed wire on a multiplier: Yosys marks it, and at the end goes back to the source of `outer`."""
+
 
 @pytest.fixture(autouse=True)
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -60,6 +73,12 @@ def test_error_is_one_line_and_names_the_log(tmp_path: Path) -> None:
 def test_dsp_inference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^synth_ice40 must not be given -dsp"):
         synth_ice40(COUNTER, "counter", tmp_path, options=("-dsp",))
+
+
+def test_flattened_multiplier(tmp_path: Path) -> None:
+    netlist = synth_ice40(REPROCESSED, "outer", tmp_path)
+    assert netlist.cells["SB_MAC16"] == 1 and netlist.ffs == 32
+    assert "Executing CHECK pass" in netlist.log.read_text()
 
 
 def test_wrong_top_name(tmp_path: Path) -> None:

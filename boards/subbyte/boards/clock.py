@@ -25,7 +25,7 @@ class BoardClock(Elaboratable):
         self._board = board
 
     def elaborate(self, platform: Platform) -> Module:
-        """PLL, lock, reset counter, reset synchronizer, clock constraint."""
+        """PLL, lock, reset counter, reset synchronizer. nextpnr derives the clock's constraint from the PLL."""
         m = Module()
         clock, locked = Signal(), Signal()
         reference_hz = platform.default_clk_frequency
@@ -46,7 +46,6 @@ class BoardClock(Elaboratable):
                 p_CLKOP_DIV=e.clkop_div, p_CLKOP_ENABLE="ENABLED", p_CLKOP_CPHASE=e.clkop_div - 1,
                 i_CLKI=oscillator.i, i_CLKFB=clock, i_RST=0, i_STDBY=0, o_CLKOP=clock, o_LOCK=locked,
             )
-        platform.add_clock_constraint(clock, self._board.clock_hz)
 
         m.domains.start = ClockDomain(local=True)
         m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]

@@ -76,7 +76,8 @@ def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
     return board.platform().prepare(
         BoardTop(board, verilog), "top",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
-        nextpnr_opts=f"--seed {seed} --report report.json --timing-allow-fail",
+        # router1 goes on for ever on an iCE40 that is nearly full.
+        nextpnr_opts=f"--seed {seed} --router router2 --report report.json --timing-allow-fail",
     )
 
 

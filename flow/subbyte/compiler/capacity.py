@@ -15,8 +15,8 @@ def capacity_problems(operation: Operation) -> Iterator[str]:
     if operation.tile_words > engine.tile_words and not streams_tile(operation):
         yield (
             f"Layer {operation.name}: activation tile needs {operation.tile_words} words ({operation.windows} window "
-            f"positions x {operation.words} words x {operation.planes} planes), {engine.name} has {engine.tile_words}: "
-            f"{operation.tile_words - engine.tile_words} too many for {engine.p} pixels at a time"
+            f"positions x {operation.words} words + 1, x {operation.planes} planes), {engine.name} has "
+            f"{engine.tile_words}: {operation.tile_words - engine.tile_words} too many for {engine.p} pixels at a time"
         )
     group_rows = operation.words * operation.rows
     if group_rows > engine.ring_rows and not streams_weights(operation):

@@ -186,8 +186,8 @@ class _Model:
             row += (compute.words + 1) * rows
             self._shadow_free = self._now + results
             for block in range(self._engine.p // self._engine.r):
-                last = (block + 1) * self._engine.m - 1
-                place = self._now + self.latency.sum(self._engine) + last + self.latency.drain
+                column = (block + 1) * self._engine.m - 1
+                place = self._now + self.latency.sum(self._engine) + column + self.latency.drain
                 self._port.write(place, self._engine.r)
                 self._written = place + self._engine.r
             self._gather.advance(self._now)

@@ -22,11 +22,11 @@ def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], ND
     An access brings codes of one aligned chunk of F nibbles for one K-word; each plane of them takes a cycle.
     """
     origins = _window_origins(fill)
-    position = np.arange(fill.segment) * (1 + fill.byte)
+    position = np.arange(fill.segment + 1) * (1 + fill.byte)
     reads = np.zeros(origins.shape, dtype=np.int64)
     residues = np.arange(WORD_NIBBLES)[:, None]
     for ky in range(fill.ky + 1):
-        lane_word = (ky * fill.segment + np.arange(fill.segment)) // engine.k
+        lane_word = (ky * (fill.segment + 1) + np.arange(fill.segment + 1)) // engine.k
         chunk = (residues + position) // engine.fill_nibbles
         pieces = 1 + ((np.diff(chunk) != 0) | (np.diff(lane_word) != 0)).sum(axis=1)
         reads += pieces[(origins + ky * fill.step_ky) % WORD_NIBBLES]

@@ -107,8 +107,8 @@ class Operation:
 
     @property
     def tile_words(self) -> int:
-        """Words of the activation tile that a group of pixels takes."""
-        return self.windows * self.words * self.planes
+        """Words of the activation tile that a group of pixels takes, and one K-word that stays free ahead."""
+        return (self.windows * self.words + 1) * self.planes
 
     @property
     def border(self) -> tuple[int, int, int, int]:

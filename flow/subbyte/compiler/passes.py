@@ -72,7 +72,7 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
         back += (turns - 1) * distance
     return Fill(
         address=source.origin - operation.padding[0] * row - operation.padding[1] * pixel,
-        segment=operation.segment,
+        segment=operation.segment - 1,
         byte=int(source.nibbles == 2),
         planes=operation.planes - 1,
         slot=slots.decode,

@@ -51,7 +51,7 @@ def place_route(
     constraints : str or None
         Text of the PCF or LPF. None leaves all pins free, which is for measuring only.
     seconds : float or None
-        Stop it after this time: nextpnr's router may go on for ever, with another seed it ends.
+        Stop it after this time. (router1 may go on for ever on a full iCE40, hence router2.)
 
     ToolError when it fails; a design that is too large is told by the resource that runs out.
     """
@@ -68,7 +68,7 @@ def place_route(
     if netlist.resolve() != local.resolve():
         shutil.copyfile(netlist, local)
     arguments += [
-        f"--{device}", "--package", package, "--json", local.name, "--seed", str(seed),
+        f"--{device}", "--package", package, "--json", local.name, "--seed", str(seed), "--router", "router2",
         "--report", "report.json", "--write", "routed.json", "--timing-allow-fail",
     ]
     if freq_mhz is not None:

@@ -11,7 +11,8 @@ from subbyte.tools.cache import digest, restore, store
 from subbyte.tools.find import version
 from subbyte.tools.run import run_tool
 
-_OUTPUTS = ("netlist.json", "netlist.v", "stat.json", "yosys.log")
+_LOG = "synth.log"
+_OUTPUTS = ("netlist.json", "netlist.v", "stat.json", _LOG)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ def _synthesize(command: str, verilog_text: str, top: str, build_dir: Path, opti
     (build_dir / "design.v").write_text(verilog_text)
     script = "\n".join([
         "read_verilog design.v",
+        # Else the last `hierarchy -check` may make the top again from its source, because a variant of SB_MAC16
+        # "has become available", and then misses the submodules that were flattened into it.
+        "setattr -unset reprocess_after",
         " ".join([command, *options, "-top", top]),
         # Information about source scopes; it only slows nextpnr down.
         "delete t:$scopeinfo",
@@ -65,11 +69,12 @@ def _synthesize(command: str, verilog_text: str, top: str, build_dir: Path, opti
     (build_dir / "synth.ys").write_text(script)
     key = digest("synthesize", verilog_text, script, version("yosys"))
     if not restore(key, build_dir):
-        run_tool("yosys", ["-s", "synth.ys"], build_dir)
+        # A log of its own: standard output ends where ABC runs. Errors are also on standard error.
+        run_tool("yosys", ["-q", "-l", _LOG, "-s", "synth.ys"], build_dir)
         store(key, build_dir, _OUTPUTS)
     return Netlist(
         build_dir / "netlist.json", build_dir / "netlist.v", cell_counts(build_dir / "stat.json"),
-        build_dir / "yosys.log",
+        build_dir / _LOG,
     )
 
 

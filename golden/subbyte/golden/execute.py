@@ -94,7 +94,7 @@ def _addresses(fill: Fields) -> NDArray[np.int64]:
     for axis, name in enumerate(reversed(loops)):
         address = address + fill[f"step_{name}"] * (outer * fill[name] + index[axis])
         outer = outer * counts[axis] + index[axis]
-    codes = np.arange(fill["segment"]) * (1 + fill["byte"])
+    codes = np.arange(fill["segment"] + 1) * (1 + fill["byte"])
     every = address.reshape(counts[0] * counts[1], counts[2] * counts[3], counts[4], 1) % STEP_MODULUS + codes
     return every.reshape(*every.shape[:2], -1)
 

@@ -106,6 +106,8 @@ class EngineConfig:
             raise EngineError(f"Engine acc_bits must be 28, not {self.acc_bits!r}")
         if self.p % self.r:
             raise EngineError(f"Engine r must divide p = {self.p}, not {self.r}")
+        if self.r > self.m:
+            raise EngineError(f"Engine r must be at most m = {self.m}, not {self.r}")
         if self.fill_nibbles > self.k:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
@@ -161,7 +163,7 @@ class EngineConfig:
         """(resource, used, available) of the memories and multipliers, from this configuration alone.
 
         iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. ECP5-25F: 56 DP16KD, 28 MULT18.
-        LUTs are measured, not estimated: see docs/cost.
+        LUTs are measured, not estimated: see the README.
         """
         if self.family is Family.ICE40:
             def blocks(width: int, depth: int) -> int:

@@ -61,7 +61,7 @@ class Fill:
 
     `address` is the nibble address of the first segment; after a segment one step is added to it, that
     of the innermost loop (ky, wx, wy, px, py) that continues; steps are modulo 2**20 and include the
-    way back of the loops inside. Counts are stored minus one, except `segment`, the codes of a segment.
+    way back of the loops inside. Counts are stored minus one, that of the codes of a `segment` too.
     `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
     only when all earlier passes have written their results.
     """

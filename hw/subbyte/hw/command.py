@@ -69,7 +69,8 @@ class CommandUnit(wiring.Component):
                 port.data.eq(Cat(low, self.i.payload)),
             ]
         unit = self.read_data.word_select(address[:2], 16)
-        identity = C(int.from_bytes(MAGIC + bytes([PROTOCOL_VERSION, 0]) + bytes.fromhex(self._config.digest())[:4], "little"))
+        answer = MAGIC + bytes([PROTOCOL_VERSION, 0]) + bytes.fromhex(self._config.digest())[:4]
+        identity = C(int.from_bytes(answer, "little"))
         m.d.comb += self.read_address.eq(address)
 
         def next_unit(after="header"):

@@ -58,7 +58,7 @@ class Decoder(wiring.Component):
             ]
             single.append(reader.data)
         half = c.fill_nibbles // 2
-        double = [low | high for low, high in zip(single[0::2], single[1::2])]
+        double = [low | high for low, high in zip(single[0::2], single[1::2], strict=True)]
         for j in range(c.fill_nibbles):
             chosen = Mux(self.byte, double[j % half], single[j])
             m.d.comb += self.operands.word_select(j, c.operand_bits).eq(chosen)

@@ -18,7 +18,7 @@ def digit_product(operand, code, *, low):
     single = Cat(operand, C(0, 1))
     double = Cat(C(0, 1), operand)
     bits = []
-    for one, two in zip(single, double):
+    for one, two in zip(single, double, strict=True):
         by_two = two if low else ~two
         bits.append(Mux(code[1], Mux(code[0], ~one, by_two), code[0] & one))
     return Cat(*bits)

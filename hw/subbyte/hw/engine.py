@@ -14,7 +14,7 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.steps import Stall, StepController
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
+from subbyte.spec.engine import WORD_NIBBLES
 from subbyte.spec.frames import COUNTER_BYTES, COUNTERS
 
 __all__ = ["Engine"]
@@ -129,7 +129,10 @@ class Engine(wiring.Component):
         return channel
 
     def _arbitrate(self, m, command, writer, readers):
-        """One access to main memory per cycle: writer, host, then the readers in their order."""
+        """One access to main memory per cycle: writer, then the readers in their order.
+
+        The host has the memory to itself: its commands are taken between runs, when no unit asks.
+        """
         c = self._config
         m.submodules.memory = cells = main_memory(c)
         m.d.comb += [
@@ -137,7 +140,7 @@ class Engine(wiring.Component):
             cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
             command.read_data.eq(cells.read_data),
         ]
-        taken = writer.enable | command.main.enable | command.read_enable
+        taken = writer.enable
         for reader in readers:
             m.d.comb += [reader.grant.eq(reader.request & ~taken), reader.data.eq(cells.read_data)]
             taken = taken | reader.request
@@ -153,7 +156,7 @@ class Engine(wiring.Component):
             m.d.comb += cells.address.eq(command.read_address >> 2)
         with m.Elif(writer.enable):
             m.d.comb += [cells.address.eq(writer.address), cells.write.eq(writer.mask)]
-        m.d.comb += cells.enable.eq(taken)
+        m.d.comb += cells.enable.eq(taken | command.main.enable | command.read_enable)
 
     def _count(self, m, command, sequencer, steps):
         """Cycles of a run, and of them those in which the array waited, by cause."""
@@ -161,7 +164,7 @@ class Engine(wiring.Component):
         causes = [sequencer.busy, steps.stall == Stall.WEIGHTS, steps.stall == Stall.ACTIVATIONS,
                   steps.stall == Stall.REQUANTIZER]
         counters = [Signal(width, name=name) for name in COUNTERS]
-        for counter, cause in zip(counters, causes):
+        for counter, cause in zip(counters, causes, strict=True):
             with m.If(sequencer.reset):
                 m.d.sync += counter.eq(0)
             with m.Elif(cause):

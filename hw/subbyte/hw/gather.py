@@ -11,7 +11,15 @@ from subbyte.hw.tile import activation_tile
 from subbyte.hw.tile_position import TilePosition
 from subbyte.spec.engine import WORD_NIBBLES
 
-__all__ = ["Gather"]
+__all__ = ["Gather", "less_equal"]
+
+
+def less_equal(a, b):
+    """a <= b for short unsigned values of one width, in plain logic: a carry chain would be slower."""
+    result = C(1, 1)
+    for low, high in zip(a, b, strict=True):
+        result = (~low & high) | (~(low ^ high) & result)
+    return result
 
 
 class Gather(wiring.Component):
@@ -41,7 +49,7 @@ class Gather(wiring.Component):
             "reset": In(1),
             "first": In(WordArrival()),
             "start": In(1),
-            "idle": Out(1),
+            "idle": Out(1, init=1),
             "fill": In(fill_layout(config)),
             "memory": Out(ReadPort(config)),
             "tables": In(UnitWrite()),
@@ -64,22 +72,22 @@ class Gather(wiring.Component):
         lane = Signal(range(c.k))
         plane = Signal.like(fill.planes)
         offset = walker.address[:f_bits]
-        in_chunk = Signal(range(c.fill_nibbles + 1))
-        room = Signal(range(c.k + 1))
-        most = Signal.like(in_chunk)
-        count = Signal.like(in_chunk)
-        nibbles = Signal.like(in_chunk)
+        # Counts are one less than they say (`spare`: what the chunk and the word have room for), which
+        # makes complements of differences, and short comparisons without carry chains.
+        in_chunk = Signal(f_bits)
+        spare = Signal(f_bits)
+        count = Signal(f_bits)
+        nibbles = Signal(range(c.fill_nibbles + 1))
         ends = Signal()
         lane_next = Signal(range(2 * c.k))
         close = Signal()
         m.d.comb += [
-            in_chunk.eq(Mux(fill.byte, (c.fill_nibbles - offset) >> 1, c.fill_nibbles - offset)),
-            room.eq(c.k - lane),
-            most.eq(Mux(room < in_chunk, room, in_chunk)),
-            ends.eq(walker.left <= most),
-            count.eq(Mux(ends, walker.left, most)),
-            nibbles.eq(Mux(fill.byte, count << 1, count)),
-            lane_next.eq(lane + count),
+            in_chunk.eq(Mux(fill.byte, ~offset >> 1, ~offset)),
+            spare.eq(Mux(lane[f_bits:].all() & less_equal(~lane[:f_bits], in_chunk), ~lane[:f_bits], in_chunk)),
+            ends.eq(~walker.left[f_bits:].any() & less_equal(walker.left[:f_bits], spare)),
+            count.eq(Mux(ends, walker.left, spare)),
+            nibbles.eq(Mux(fill.byte, Cat(C(0, 1), count) + 2, count + 1)),
+            lane_next.eq(lane + count + 1),
             close.eq(lane_next[-1] | (ends & walker.window_ends)),
         ]
         m.submodules.reserve = reserve = TilePosition(c)
@@ -89,8 +97,7 @@ class Gather(wiring.Component):
         last_plane = plane == fill.planes
         first_plane = plane == 0
         m.d.comb += [
-            used.eq(reserve.word - self.released + fill.planes),
-            blocked.eq(used[-1]),
+            used.eq(reserve.word - self.released + (fill.planes << 1) + 1),
             self.memory.request.eq(walker.valid & ~blocked & first_plane),
             self.memory.address.eq(walker.address >> 4),
             advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
@@ -99,6 +106,9 @@ class Gather(wiring.Component):
             walker.nibbles.eq(nibbles),
             walker.ends.eq(ends),
         ]
+        # One cycle late, so that the tile does not sit in the path to main memory: one more word than the
+        # one being filled must be free.
+        m.d.sync += blocked.eq(used[-1])
         with m.If(advance):
             m.d.sync += plane.eq(plane + 1)
             with m.If(last_plane):
@@ -134,7 +144,7 @@ class Gather(wiring.Component):
 
         # Decode: the operands reach every lane with lane % F, a mask chooses `count` of them.
         mask = Signal(2 * c.k)
-        m.d.comb += mask.eq(((1 << rotate.pop("count")) - 1) << rotate.pop("lane"))
+        m.d.comb += mask.eq(((2 << rotate.pop("count")) - 1) << rotate.pop("lane"))
         store = self._delayed(m, "store", {**rotate, "mask": mask[: c.k]})
         m.submodules.tile = tile = activation_tile(c)
         m.submodules.position = position = TilePosition(c)
@@ -160,10 +170,9 @@ class Gather(wiring.Component):
             ]
         with m.If(tile.committed):
             m.d.sync += self.filled.eq(self.filled + fill.planes + 1)
-        settled = Signal()
-        m.d.sync += settled.eq(store["valid"])
-        m.d.comb += self.idle.eq(
-            ~(walker.active | fetch["valid"] | rotate["valid"] | store["valid"] | settled)
+        # A register, because the sequencer's requests come before ours in main memory's arbiter.
+        m.d.sync += self.idle.eq(
+            ~(self.start | walker.active | fetch["valid"] | rotate["valid"] | store["valid"])
         )
 
         with m.If(self.reset):

@@ -12,8 +12,8 @@ from subbyte.spec.program import (
 )
 
 __all__ = [
-    "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout", "param_layout",
-    "word_view",
+    "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout",
+    "param_layout", "word_view",
 ]
 
 

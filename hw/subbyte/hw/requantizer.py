@@ -141,7 +141,8 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        m.submodules.params = params = memory.Memory(shape=PARAM_BITS, depth=c.param_entries, init=[], attrs=NO_COLLISION)
+        params = memory.Memory(shape=PARAM_BITS, depth=c.param_entries, init=[], attrs=NO_COLLISION)
+        m.submodules.params = params
         writer, reader = params.write_port(granularity=16), params.read_port()
         m.d.comb += [
             writer.addr.eq(self.params.address[2:]),

@@ -21,8 +21,8 @@ class SegmentWalker(wiring.Component):
     active : Out(1), segments are left
     valid : Out(1), `address` and `left` are those of the current segment
     address : Out, nibble address of the next code
-    left : Out, codes left in the segment, this one included
-    advance : In(1), move by `codes` codes, `nibbles` nibbles
+    left : Out, codes left in the segment after the one at `address`
+    advance : In(1), move by `codes` + 1 codes, `nibbles` nibbles
     ends : In(1), with advance: it is the end of the segment
     window_ends, pixel_ends, last_pixel : Out(1), the current segment is the last of its window
         position, of its pixel; belongs to the last pixel
@@ -39,7 +39,7 @@ class SegmentWalker(wiring.Component):
             "address": Out(config.nibble_address_bits),
             "left": Out(fill_layout(config)["segment"].width),
             "advance": In(1),
-            "codes": In(range(config.fill_nibbles + 1)),
+            "codes": In(range(config.fill_nibbles)),
             "nibbles": In(range(config.fill_nibbles + 1)),
             "ends": In(1),
             "window_ends": Out(1),
@@ -66,7 +66,10 @@ class SegmentWalker(wiring.Component):
         load = Signal()
         m.d.comb += [self.active.eq(more | self.valid), load.eq(more & (~self.valid | (self.advance & self.ends)))]
         with m.If(self.advance):
-            m.d.sync += [self.address.eq(self.address + self.nibbles), self.left.eq(self.left - self.codes)]
+            m.d.sync += [
+                self.address.eq(self.address + self.nibbles),
+                self.left.eq(self.left + Cat(~self.codes, C(-1, len(self.left) - len(self.codes)))),
+            ]
             with m.If(self.ends):
                 m.d.sync += self.valid.eq(0)
         with m.If(load):

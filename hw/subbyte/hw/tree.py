@@ -20,7 +20,7 @@ def registered_tree(m, terms, zero):
     while len(terms) > 1:
         shape = terms[0].shape()
         level = []
-        for left, right in zip(terms[0::2], terms[1::2]):
+        for left, right in zip(terms[0::2], terms[1::2], strict=True):
             total = Signal(Shape(shape.width + 1, shape.signed))
             if shape.signed:
                 m.d.sync += total.eq(left + right)

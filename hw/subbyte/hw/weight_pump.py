@@ -41,7 +41,8 @@ class WeightPump(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        m.submodules.ring = ring = memory.Memory(shape=WORD_BITS * c.row_words, depth=c.ring_rows, init=[], attrs=NO_COLLISION)
+        ring = memory.Memory(shape=WORD_BITS * c.row_words, depth=c.ring_rows, init=[], attrs=NO_COLLISION)
+        m.submodules.ring = ring
         writer = ring.write_port(granularity=WORD_BITS)
         reader = ring.read_port()
 

