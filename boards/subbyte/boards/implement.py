@@ -14,7 +14,7 @@ from subbyte.boards.top import BoardTop
 from subbyte.spec.engine import Family
 from subbyte.tools.cache import cache_root, digest, restore, store
 from subbyte.tools.environment import environment
-from subbyte.tools.errors import ToolError
+from subbyte.tools.errors import ToolError, ToolTimeout
 from subbyte.tools.find import version
 from subbyte.tools.place import shortage
 from subbyte.tools.report import Report, parse_report
@@ -25,6 +25,10 @@ _TOOLS = {
     Family.ICE40: ("yosys", "nextpnr-ice40", "icepack"),
     Family.ECP5: ("yosys", "nextpnr-ecp5", "ecppack"),
 }
+
+
+SEED_SECONDS = 1800
+"""Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,20 @@ def _fastest(board: Board, verilog: str, folder: Path) -> Path:
     runs: list[tuple[float, Path]] = []
     for seed in board.seeds:
         build_dir = _plan(board, verilog, seed).extract(folder / f"seed{seed}")
+        env = environment(*_TOOLS[board.family])
         try:
-            run_logged("build", ["sh", "build_top.sh"], build_dir, environment(*_TOOLS[board.family]))
+            run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS)
+        except ToolTimeout as error:
+            stopped = error
+            continue
         except ToolError as error:
             raise _explained(error, board, build_dir) from None
         fmax_mhz = min(parse_report(build_dir / "report.json").fmax_mhz.values())
         runs.append((fmax_mhz, build_dir))
         if fmax_mhz * 1e6 >= board.clock_hz:
             break
+    if not runs:
+        raise _explained(stopped, board, build_dir)
     return max(runs)[1]
 
 

@@ -3,3 +3,7 @@
 
 class ToolError(Exception):
     """One line for the user: which tool, what is wrong, what to do."""
+
+
+class ToolTimeout(ToolError):
+    """A tool that took longer than it was given."""

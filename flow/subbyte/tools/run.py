@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from subbyte.tools.environment import environment
-from subbyte.tools.errors import ToolError
+from subbyte.tools.errors import ToolError, ToolTimeout
 from subbyte.tools.find import find_tool
 
 
@@ -32,7 +32,7 @@ def run_logged(
                 stderr=subprocess.STDOUT, timeout=seconds,
             ).returncode
         except subprocess.TimeoutExpired:
-            raise ToolError(f"{name} was stopped after {seconds:g} seconds (log: {log})") from None
+            raise ToolTimeout(f"{name} was stopped after {seconds:g} seconds (log: {log})") from None
     if status:
         raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
     return log

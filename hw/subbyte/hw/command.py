@@ -68,7 +68,7 @@ class CommandUnit(wiring.Component):
                 port.address.eq(address),
                 port.data.eq(Cat(low, self.i.payload)),
             ]
-        unit = self.read_data.word_select(address[:2], 16)
+        unit = Signal(16)
         answer = MAGIC + bytes([PROTOCOL_VERSION, 0]) + bytes.fromhex(self._config.digest())[:4]
         identity = C(int.from_bytes(answer, "little"))
         m.d.comb += self.read_address.eq(address)
@@ -115,6 +115,9 @@ class CommandUnit(wiring.Component):
                         next_unit()
             with m.State("fetch"):
                 m.d.comb += self.read_enable.eq(1)
+                m.next = "take"
+            with m.State("take"):
+                m.d.sync += unit.eq(self.read_data.word_select(address[:2], 16))
                 m.next = "read"
             with m.State("read"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(unit.word_select(odd, 8))]

@@ -71,6 +71,7 @@ class Engine(wiring.Component):
             pump.released.eq(steps.row_released),
             gather.reset.eq(sequencer.reset),
             gather.start.eq(sequencer.start_fill),
+            gather.hold.eq(sequencer.hold_fill),
             gather.fill.eq(sequencer.fill),
             gather.released.eq(steps.word_released),
             sequencer.fill_idle.eq(gather.idle),
@@ -105,7 +106,7 @@ class Engine(wiring.Component):
             writer.codes.eq(requantizer.codes),
             writer.column_last.eq(requantizer.codes_last),
         ]
-        self._arbitrate(m, command, writer, [sequencer.memory, gather.memory, pump.memory])
+        self._arbitrate(m, command, writer, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, sequencer, steps)
         return m
 
@@ -128,25 +129,29 @@ class Engine(wiring.Component):
             m.d.sync += [channel.eq(drain.param), group.eq(0)]
         return channel
 
-    def _arbitrate(self, m, command, writer, readers):
-        """One access to main memory per cycle: writer, then the readers in their order.
+    def _arbitrate(self, m, command, writer, sequencer, gather, pump):
+        """One access to main memory per cycle.
 
-        The host has the memory to itself: its commands are taken between runs, when no unit asks.
+        Writer and sequencer book their cycle one ahead, so that the gather unit, whose grant moves most of its
+        registers, knows early; it comes before the pump. The host has the memory to itself: its commands are
+        taken between runs, when no unit asks.
         """
-        c = self._config
-        m.submodules.memory = cells = main_memory(c)
-        m.d.comb += [
-            cells.address.eq(readers[-1].address),
-            cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
-            command.read_data.eq(cells.read_data),
+        m.submodules.memory = cells = main_memory(self._config)
+        free, booked = Signal(), Signal()
+        m.d.sync += [
+            free.eq(~writer.upcoming & ~sequencer.request),
+            booked.eq(~writer.upcoming & sequencer.request),
         ]
-        taken = writer.enable
-        for reader in readers:
-            m.d.comb += [reader.grant.eq(reader.request & ~taken), reader.data.eq(cells.read_data)]
-            taken = taken | reader.request
-        for reader in reversed(readers[:-1]):
-            with m.If(reader.request):
-                m.d.comb += cells.address.eq(reader.address)
+        m.d.comb += [
+            sequencer.grant.eq(sequencer.request & booked),
+            gather.grant.eq(gather.request & free),
+            pump.grant.eq(pump.request & free & ~gather.request),
+            command.read_data.eq(cells.read_data),
+            cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
+            cells.enable.eq(1),
+            cells.address.eq(Mux(gather.request, gather.address, pump.address)),
+        ]
+        m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]
         with m.If(command.main.enable):
             m.d.comb += [
                 cells.address.eq(command.main.address >> 2),
@@ -156,7 +161,8 @@ class Engine(wiring.Component):
             m.d.comb += cells.address.eq(command.read_address >> 2)
         with m.Elif(writer.enable):
             m.d.comb += [cells.address.eq(writer.address), cells.write.eq(writer.mask)]
-        m.d.comb += cells.enable.eq(taken | command.main.enable | command.read_enable)
+        with m.Elif(booked):
+            m.d.comb += cells.address.eq(sequencer.address)
 
     def _count(self, m, command, sequencer, steps):
         """Cycles of a run, and of them those in which the array waited, by cause."""

@@ -34,6 +34,7 @@ class Gather(wiring.Component):
     reset : In(1), pulse: a run begins, the tile is empty
     first : In(WordArrival), word 0 of a section, before `start`
     start : In(1), pulse: `fill` holds the new section; only while `idle`
+    hold : In(1), from the cycle after `start` on: do not read yet
     idle : Out(1)
     fill : In(fill_layout)
     memory : Out(ReadPort)
@@ -49,6 +50,7 @@ class Gather(wiring.Component):
             "reset": In(1),
             "first": In(WordArrival()),
             "start": In(1),
+            "hold": In(1),
             "idle": Out(1, init=1),
             "fill": In(fill_layout(config)),
             "memory": Out(ReadPort(config)),
@@ -98,7 +100,7 @@ class Gather(wiring.Component):
         first_plane = plane == 0
         m.d.comb += [
             used.eq(reserve.word - self.released + (fill.planes << 1) + 1),
-            self.memory.request.eq(walker.valid & ~blocked & first_plane),
+            self.memory.request.eq(walker.valid & ~self.hold & ~blocked & first_plane),
             self.memory.address.eq(walker.address >> 4),
             advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
             walker.advance.eq(advance & last_plane),

@@ -30,6 +30,7 @@ class Sequencer(wiring.Component):
     fill, compute, drain : Out sections, static while their units work
     reset : Out(1), pulse at the start of a run
     start_fill, start_compute, start_drain : Out(1), pulses
+    hold_fill : Out(1), the fill section waits for results
     fill_idle, drain_idle : In(1)
     zero : Out(1), always 0, unknown to the synthesizer (bit 63 of the header word, see `registered_tree`)
     """
@@ -48,6 +49,7 @@ class Sequencer(wiring.Component):
             "drain": Out(drain_layout(config)),
             "reset": Out(1),
             "start_fill": Out(1),
+            "hold_fill": Out(1),
             "start_compute": Out(1),
             "start_drain": Out(1),
             "fill_idle": In(1),
@@ -67,7 +69,6 @@ class Sequencer(wiring.Component):
             *(f"drain{i}" for i in range(len(DRAIN_FIELDS))),
         ]
         arrived = {name: Signal(name=f"{name}_arrived") for name in names}
-        pending_fill = Signal()
 
         def request(name, following, when=1):
             m.d.comb += self.memory.request.eq(when)
@@ -87,13 +88,13 @@ class Sequencer(wiring.Component):
                 request("header", "fill0")
             for i in range(len(FILL_FIELDS)):
                 with m.State(f"fill{i}"):
-                    ready = self.fill_idle & ~pending_fill if i == 0 else 1
-                    after = "check" if i == 0 else f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
+                    ready = self.fill_idle if i == 0 else 1
+                    after = f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
                     request(f"fill{i}", after, ready)
-            with m.State("check"):
-                m.next = "fill1"
-                with m.If(~word_view(FILL_FIELDS[0], self.memory.data).valid):
-                    m.next = "finish"
+                    if i == 1:
+                        # The word requested behind the closing zero is loaded, but never used.
+                        with m.If(arrived["fill0"] & ~word_view(FILL_FIELDS[0], self.memory.data).valid):
+                            m.next = "finish"
             for i in range(len(COMPUTE_FIELDS)):
                 with m.State(f"compute{i}"):
                     # Four states after the last drain word was requested: the writer is at work by now.
@@ -124,13 +125,13 @@ class Sequencer(wiring.Component):
         with m.If(arrived["header"]):
             m.d.sync += self.zero.eq(self.memory.data[-1])
         m.d.sync += [
+            self.start_fill.eq(arrived[f"fill{len(FILL_FIELDS) - 1}"]),
             self.start_compute.eq(arrived[f"compute{len(COMPUTE_FIELDS) - 1}"]),
             self.start_drain.eq(arrived[f"drain{len(DRAIN_FIELDS) - 1}"]),
         ]
         # A fill waits for the results of the pass before; its own drain section is not loaded yet.
-        with m.If(arrived[f"fill{len(FILL_FIELDS) - 1}"]):
-            m.d.sync += pending_fill.eq(1)
-        m.d.comb += self.start_fill.eq(pending_fill & (self.drain_idle | ~self.fill.wait))
         with m.If(self.start_fill):
-            m.d.sync += pending_fill.eq(0)
+            m.d.sync += self.hold_fill.eq(1)
+        with m.Elif(self.drain_idle | ~self.fill.wait):
+            m.d.sync += self.hold_fill.eq(0)
         return m

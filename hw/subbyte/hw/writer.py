@@ -21,6 +21,7 @@ class Writer(wiring.Component):
     idle : Out(1), all results of the section are written
     drain : In(drain_layout)
     valid, codes, column_last : In, from the requantizer
+    upcoming : Out(1), there will be a write in the next cycle
     enable : Out(1), write in this cycle
     address : Out(range(memory_words))
     mask : Out(WORD_NIBBLES)
@@ -37,6 +38,7 @@ class Writer(wiring.Component):
             "valid": In(1),
             "codes": In(8 * config.r),
             "column_last": In(1),
+            "upcoming": Out(1),
             "enable": Out(1),
             "address": Out(range(config.memory_words)),
             "mask": Out(WORD_NIBBLES),
@@ -62,14 +64,16 @@ class Writer(wiring.Component):
                     m.d.sync += chunk.eq(Cat(nibbles, nibbles))
             chunks.append(chunk)
         full = Signal()
-        m.d.sync += full.eq(self.valid & self.column_last)
+        completes = self.valid & self.column_last
+        m.d.sync += full.eq(completes)
 
         # Write: pixel r of the block in the r-th cycle.
         pending = Signal(range(c.r))
         waiting = [Signal(2 * half, name=f"waiting{r}") for r in range(1, c.r)]
         chunk = Signal(2 * half)
-        m.d.comb += [self.enable.eq(full), chunk.eq(chunks[0])]
+        m.d.comb += [self.enable.eq(full), self.upcoming.eq(completes), chunk.eq(chunks[0])]
         if c.r > 1:
+            m.d.comb += self.upcoming.eq(completes | full | (pending > 1))
             with m.If(full):
                 m.d.sync += [pending.eq(c.r - 1), *(w.eq(x) for w, x in zip(waiting, chunks[1:], strict=True))]
             with m.Elif(pending != 0):
