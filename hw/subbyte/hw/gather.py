@@ -26,8 +26,7 @@ class Gather(wiring.Component):
     """Executes one fill section (docs/engine.md): main memory -> chunk -> rotate -> decode -> tile.
 
     Moves up to F nibbles per cycle and plane, never across a border of an aligned chunk of F nibbles in
-    memory or of a K-word in the tile. Four stages: issue, memory, hold, decode; three cycles from a
-    grant to the tile.
+    memory or of a K-word in the tile; a chunk is read once for all planes. Stages: issue, memory, chunk, decode.
 
     Members
     -------

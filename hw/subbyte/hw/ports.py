@@ -18,7 +18,8 @@ __all__ = [
 
 
 NO_COLLISION = {"no_rw_check": 1}
-"""Memory attribute: no address is read in the cycle in which it is written, so no bypass is needed."""
+"""Memory attribute: nothing is used that was read in the cycle in which its address was written (pointers move
+one cycle later), so what such a read returns does not matter and Yosys need not build a bypass."""
 
 
 class ReadPort(wiring.Signature):
