@@ -69,7 +69,7 @@ class PeArray(wiring.Component):
         m.d.comb += self.done.eq(stages[-1])
         for p in range(c.p):
             for column in range(c.m):
-                m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits)
+                m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
                 m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, lanes.sum.shape(), c.acc_bits)
                 m.d.comb += [
                     lanes.weights.eq(self.weights.word_select(column, 4 * c.k)),

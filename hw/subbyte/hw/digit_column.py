@@ -34,6 +34,7 @@ class DigitColumn(wiring.Component):
     ----------
     k : int, lanes
     operand_bits : int
+    family : Family, see `registered_tree`
 
     Members
     -------
@@ -43,8 +44,9 @@ class DigitColumn(wiring.Component):
     sum : Out(unsigned)
     """
 
-    def __init__(self, k, operand_bits):
+    def __init__(self, k, operand_bits, family):
         self._k = k
+        self._family = family
         self._operand_bits = operand_bits
         row_bits = operand_bits + 1 + tree_latency(k)
         super().__init__({
@@ -70,6 +72,6 @@ class DigitColumn(wiring.Component):
                 product = Signal(self._operand_bits + 1, name=f"product{digit}_{lane}")
                 m.d.comb += product.eq(digit_product(operand, code, low=digit == 0))
                 products.append(product)
-            rows.append(registered_tree(m, products, self.zero))
+            rows.append(registered_tree(m, products, self.zero, self._family))
         m.d.sync += self.sum.eq(rows[0] + (rows[1] << 2))
         return m

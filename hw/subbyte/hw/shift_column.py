@@ -18,6 +18,7 @@ class ShiftColumn(wiring.Component):
     ----------
     k : int, lanes
     operand_bits : int, one nonzero bit above operand_bits - 1 bits of exponent
+    family : Family, see `registered_tree`
 
     Members
     -------
@@ -27,8 +28,9 @@ class ShiftColumn(wiring.Component):
     sum : Out(signed)
     """
 
-    def __init__(self, k, operand_bits):
+    def __init__(self, k, operand_bits, family):
         self._k = k
+        self._family = family
         self._operand_bits = operand_bits
         self._product_bits = 4 + (1 << (operand_bits - 1)) - 1
         super().__init__({
@@ -55,5 +57,5 @@ class ShiftColumn(wiring.Component):
             product = Signal(signed(self._product_bits), name=f"product{lane}")
             m.d.comb += product.eq(gated << exponent)
             products.append(product)
-        m.d.comb += self.sum.eq(registered_tree(m, products, self.zero))
+        m.d.comb += self.sum.eq(registered_tree(m, products, self.zero, self._family))
         return m
