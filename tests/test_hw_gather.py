@@ -34,7 +34,7 @@ class Plan:
         """A step goes forward by the loop's stride and back over all loops inside."""
         steps, back = {}, 0
         for name in LOOPS:
-            steps[f"step_{name}"] = (strides[name] - back) % (1 << 20)
+            steps[f"step_{name}"] = strides[name] - back
             back += (counts[name] - 1) * strides[name]
         return Plan(Fill(**fields, **{name: counts[name] - 1 for name in LOOPS}, **steps, wait=0), strides)
 
@@ -150,13 +150,14 @@ def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, sha
             ctx.set(dut.start, 0)
             expected = expected_words(config, plan, words, tables)
             asked: int | None = None  # index of the word whose operands come now
-            seen = 0
+            seen = filled = 0
             asked_next = 0
             for _ in range(20000):
                 ctx.set(dut.released, (pointer + seen) % pointers)
+                announced = filled  # a cycle ago
                 filled = seen + (ctx.get(dut.filled) - pointer - seen) % pointers
                 assert filled <= min(len(expected), seen + config.tile_words)
-                reading = asked_next < filled and rng.random() < reads
+                reading = asked_next < announced and rng.random() < reads
                 elsewhere = int(rng.integers(0, config.tile_words))
                 ctx.set(dut.read_word, (pointer + asked_next) % config.tile_words if reading else elsewhere)
                 if asked is not None:

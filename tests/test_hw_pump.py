@@ -39,29 +39,36 @@ class Bench:
         await ctx.tick()
         self.memory.after(ctx)
 
-    async def start(self, ctx: Any, weight_word: int, rows: int, pinned: bool) -> None:
+    def weight_word(self, rows: int) -> int:
+        """Where that many rows begin: they end with main memory."""
+        return self.config.memory_words - rows * self.config.row_words
+
+    async def start(self, ctx: Any, rows: int, pinned: bool) -> None:
         """A run begins: the header passes by. The reader is back at row 0 as the step controller is."""
         ctx.set(self.dut.released, 0)
         ctx.set(self.dut.row, 0)
         self.memory.grants.clear()
-        header = {"weight_word": weight_word, "rows": rows, "pinned": int(pinned)}
+        header = {"weight_word": self.weight_word(rows), "pinned": int(pinned)}
         await announce(ctx, self.dut.header, pack_fields(HEADER_FIELDS, header))
 
-    async def read(self, ctx: Any, weight_word: int, rows: int) -> None:
+    async def read(self, ctx: Any, rows: int) -> None:
         """Read all rows in order, each when it is available, free them later, at random."""
         dut, rng = self.dut, self.rng
         pointers = 2 * self.config.ring_rows
         available = released = position = 0
+        weight_word = self.weight_word(rows)
+        announced = 0  # available a cycle ago
         asked: int | None = None
         for _ in range(20000):
             if released < position and rng.random() < 0.4:
                 released += int(rng.integers(1, position - released + 1))
                 ctx.set(dut.released, released % pointers)
+            announced = available
             available += (ctx.get(dut.available) - available) % pointers
             assert available <= min(rows, released + self.config.ring_rows)
             if asked is not None:
                 assert ctx.get(dut.weights) == self.row(weight_word, asked), asked
-            asked = position if position < available and rng.random() < 0.7 else None
+            asked = position if position < announced and rng.random() < 0.7 else None
             ctx.set(dut.row, (position if asked is not None else int(rng.integers(0, 1 << 16))) % self.config.ring_rows)
             if asked is not None:
                 position += 1
@@ -78,11 +85,10 @@ def test_ring_wraps(k: int, m: int, share: float, rng: np.random.Generator) -> N
     bench = Bench(rng, small_config(k=k, m=m, ring_rows=16, memory_words=1024), share)
 
     async def runs(ctx: Any) -> None:
-        for weight_word, rows in ((7, 150), (300, 1), (411, 77)):
-            await bench.start(ctx, weight_word, rows, pinned=False)
-            await bench.read(ctx, weight_word, rows)
-            row_words = bench.config.row_words
-            assert bench.memory.grants == list(range(weight_word, weight_word + rows * row_words))
+        for rows in (150, 1, 77):
+            await bench.start(ctx, rows, pinned=False)
+            await bench.read(ctx, rows)
+            assert bench.memory.grants == list(range(bench.weight_word(rows), bench.config.memory_words))
 
     simulate(bench.dut, runs)
 
@@ -92,28 +98,28 @@ def test_ring_wraps(k: int, m: int, share: float, rng: np.random.Generator) -> N
 def test_pinned(k: int, m: int, rows: int, rng: np.random.Generator) -> None:
     """Loaded in the first run only, until the header was written; a program that is not pinned loads always."""
     bench = Bench(rng, small_config(k=k, m=m, ring_rows=16), 0.6)
-    count = rows * bench.config.row_words
+    words = list(range(bench.weight_word(rows), bench.config.memory_words))
 
     async def runs(ctx: Any) -> None:
-        async def run(weight_word: int, pinned: bool, loads: bool) -> None:
-            await bench.start(ctx, weight_word, rows, pinned)
-            await bench.read(ctx, weight_word, rows)
-            assert bench.memory.grants == (list(range(weight_word, weight_word + count)) if loads else [])
+        async def run(pinned: bool, loads: bool) -> None:
+            await bench.start(ctx, rows, pinned)
+            await bench.read(ctx, rows)
+            assert bench.memory.grants == (words if loads else [])
 
         async def stale() -> None:
             ctx.set(bench.dut.stale, 1)
             await bench.cycle(ctx)
             ctx.set(bench.dut.stale, 0)
 
-        await run(3, pinned=True, loads=True)
-        await run(3, pinned=True, loads=False)
-        await run(3, pinned=True, loads=False)
+        await run(pinned=True, loads=True)
+        await run(pinned=True, loads=False)
+        await run(pinned=True, loads=False)
         await stale()
-        await run(90, pinned=True, loads=True)
-        await run(90, pinned=True, loads=False)
+        await run(pinned=True, loads=True)
+        await run(pinned=True, loads=False)
         await stale()
-        await run(40, pinned=False, loads=True)
-        await run(40, pinned=False, loads=True)
+        await run(pinned=False, loads=True)
+        await run(pinned=False, loads=True)
 
     simulate(bench.dut, runs)
 
@@ -123,7 +129,7 @@ def test_ring_fills_and_waits(rng: np.random.Generator) -> None:
     bench = Bench(rng, small_config(k=16, m=4, ring_rows=16, memory_words=1024), 1.0)
 
     async def run(ctx: Any) -> None:
-        await bench.start(ctx, 5, 40, pinned=False)
+        await bench.start(ctx, 40, pinned=False)
         for released in (0, 1, 2, 5):
             ctx.set(bench.dut.released, released)
             for _ in range(100):

@@ -142,6 +142,7 @@ def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) ->
             ctx.set(dut.start, 0)
             end = position + length
             while position < end:
+                announced_rows, announced_words = rows, words  # a cycle ago
                 if rows < min(total_rows, released_row + config.ring_rows) and rng.random() < pace:
                     rows += 1
                 if coming and words + coming <= released_word + config.tile_words and rng.random() < pace:
@@ -152,14 +153,14 @@ def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) ->
                 step = steps[position]
                 shadow_full = step.last and step.window_first and now < free_at
                 stall = Stall.NONE
-                if step.words_needed > words:
+                if step.words_needed > announced_words:
                     stall = Stall.ACTIVATIONS
-                elif step.row >= rows:
+                elif step.row >= announced_rows:
                     stall = Stall.WEIGHTS
                 elif shadow_full:
                     stall = Stall.REQUANTIZER
                 assert not ctx.get(dut.idle)
-                assert ctx.get(dut.stall) == stall, (step, rows, words)
+                assert ctx.get(dut.stall) == stall, (step, announced_rows, announced_words)
                 if stall is Stall.NONE:
                     assert ctx.get(dut.row) == step.row % row_pointers
                     assert ctx.get(dut.read_word) == step.read_word % config.tile_words

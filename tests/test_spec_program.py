@@ -120,7 +120,7 @@ def program() -> Program:
 def test_descriptor_words(program: Program) -> None:
     words = program.descriptor_words()
     assert words.dtype == np.uint64
-    assert unpack_fields(HEADER_FIELDS, int(words[0])) == {"weight_word": 20, "rows": 2, "pinned": 1}
+    assert unpack_fields(HEADER_FIELDS, int(words[0])) == {"weight_word": 20, "pinned": 1}
     assert [int(word) for word in words[1:-1]] == counting_pass().encode()
     assert words[-1] == 0
 

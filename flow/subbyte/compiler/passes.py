@@ -8,7 +8,6 @@ from subbyte.compiler.capacity import streams_weights
 from subbyte.compiler.operation import Operation
 from subbyte.spec.program import Compute, Drain, Fill, Pass, TensorLayout
 
-STEP_MODULUS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
     counts, steps, back = {}, {}, 0
     for name, turns, distance in loops:
         counts[name] = turns - 1
-        steps[f"step_{name}"] = (distance - back) % STEP_MODULUS
+        steps[f"step_{name}"] = distance - back
         back += (turns - 1) * distance
     return Fill(
         address=source.origin - operation.padding[0] * row - operation.padding[1] * pixel,

@@ -39,9 +39,9 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         ))
         entries += operation.groups * engine.m
     weights = np.concatenate([weight_rows(operation) for operation in operations])
-    weight_word = 1 + PASS_WORDS * sum(len(blocks(operation)) for operation in operations) + 1
-    layouts = tensor_layouts(operations, network.tensors[network.input], weight_word + weights.size)
-    words = max(layout.address // 16 + layout.words for layout in layouts.values())
+    descriptors = 1 + PASS_WORDS * sum(len(blocks(operation)) for operation in operations) + 1
+    layouts = tensor_layouts(operations, network.tensors[network.input], descriptors)
+    words = max(layout.address // 16 + layout.words for layout in layouts.values()) + weights.size
     problems = list(_shortages(engine, (
         ("parameters", entries, "channels", engine.param_entries),
         ("decode tables", len(decode), "slots", engine.table_slots),
@@ -55,7 +55,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         engine=engine,
         passes=passes,
         weights=weights,
-        weight_word=weight_word,
+        weight_word=engine.memory_words - weights.size,
         pinned=len(weights) <= engine.ring_rows,
         params=np.concatenate([channel_params(operation) for operation in operations]),
         tables=decode.image(),

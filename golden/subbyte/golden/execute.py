@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
 
-STEP_MODULUS = 1 << 20
 LOW_DIGITS = np.array([0, 1, 2, -1])
 HIGH_DIGITS = np.array([0, 1, -2, -1])
 PIECE_VALUES = 1 << 21
@@ -95,7 +94,7 @@ def _addresses(fill: Fields) -> NDArray[np.int64]:
         address = address + fill[f"step_{name}"] * (outer * fill[name] + index[axis])
         outer = outer * counts[axis] + index[axis]
     codes = np.arange(fill["segment"] + 1) * (1 + fill["byte"])
-    every = address.reshape(counts[0] * counts[1], counts[2] * counts[3], counts[4], 1) % STEP_MODULUS + codes
+    every = address.reshape(counts[0] * counts[1], counts[2] * counts[3], counts[4], 1) + codes
     return every.reshape(*every.shape[:2], -1)
 
 
@@ -215,7 +214,7 @@ def _places(engine: EngineConfig, drain: Fields) -> NDArray[np.int64]:
     line, column = np.divmod(pixel, drain["px"] + 1)
     offset = (line * drain["px"] + column) * drain["step_px"] + line * drain["step_py"]
     channel = np.arange((drain["groups"] + 1) * engine.m) * (1 + drain["byte"])
-    first: NDArray[np.int64] = (drain["address"] + offset) % STEP_MODULUS
+    first: NDArray[np.int64] = drain["address"] + offset
     return first[:, None] + channel
 
 

@@ -19,17 +19,22 @@ from subbyte.spec.frames import Space
 
 PASS_WORDS = 6
 
+
+class Signed(int):
+    """Bits of a field in two's complement."""
+
+
 # name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
-HEADER_FIELDS = {"weight_word": 20, "rows": 24, "pinned": 1}
+HEADER_FIELDS = {"weight_word": 20, "pinned": 1}
 FILL_FIELDS = (
     {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1},
-    {"px": 8, "py": 8, "step_ky": 20, "step_wx": 20},
-    {"step_wy": 20, "step_px": 20, "step_py": 20},
+    {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
+    {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
 )
 COMPUTE_FIELDS = ({"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16},)
 DRAIN_FIELDS = (
     {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
-    {"groups": 10, "px": 8, "step_px": 20, "step_py": 20},
+    {"groups": 10, "px": 8, "step_px": 14, "step_py": 14},
 )
 PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
 
@@ -39,9 +44,10 @@ def pack_fields(layout: dict[str, int], values: dict[str, int]) -> int:
     word, position = 0, 0
     for name, bits in layout.items():
         value = values[name]
-        if not 0 <= value < 1 << bits:
-            raise ValueError(f"Field {name} must be in 0..{(1 << bits) - 1}, not {value}")
-        word |= value << position
+        low = -1 << (bits - 1) if isinstance(bits, Signed) else 0
+        if not low <= value < low + (1 << bits):
+            raise ValueError(f"Field {name} must be in {low}..{low + (1 << bits) - 1}, not {value}")
+        word |= value % (1 << bits) << position
         position += bits
     return word
 
@@ -50,7 +56,8 @@ def unpack_fields(layout: dict[str, int], word: int) -> dict[str, int]:
     """Inverse of `pack_fields`."""
     values = {}
     for name, bits in layout.items():
-        values[name] = word & ((1 << bits) - 1)
+        value = word & ((1 << bits) - 1)
+        values[name] = value - (1 << bits) if isinstance(bits, Signed) and value >> (bits - 1) else value
         word >>= bits
     return values
 
@@ -60,7 +67,7 @@ class Fill:
     """Gather unit: for every pixel (py, px), window position (wy, wx) and kernel row, one segment.
 
     `address` is the nibble address of the first segment; after a segment one step is added to it, that
-    of the innermost loop (ky, wx, wy, px, py) that continues; steps are modulo 2**20 and include the
+    of the innermost loop (ky, wx, wy, px, py) that continues; steps are signed and include the
     way back of the loops inside. Counts are stored minus one, that of the codes of a `segment` too.
     `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
     only when all earlier passes have written their results.
@@ -108,7 +115,7 @@ class Drain:
 
     `param`: entry of the first channel. `pixels`, `groups`, `px` minus one. A group's M codes go to
     address + pixel offset + group * M * (nibbles of a code); the pixel offset grows by `step_px`, at
-    the end of a row of `px` pixels by `step_py` (modulo 2**20).
+    the end of a row of `px` pixels by `step_py`.
     """
 
     address: int
@@ -193,7 +200,7 @@ class Program:
     engine : EngineConfig
     passes : in execution order
     weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row
-    weight_word : first word of the weights in main memory
+    weight_word : first word of the weights, which end with main memory
     pinned : True when all rows fit the weight buffer, which is then filled once
     params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
     tables : int64 (slots, 2, 16): operands of even and odd nibbles
@@ -218,7 +225,7 @@ class Program:
         """Header, passes and the closing zero, uint64."""
         header = pack_fields(
             HEADER_FIELDS,
-            {"weight_word": self.weight_word, "rows": len(self.weights), "pinned": int(self.pinned)},
+            {"weight_word": self.weight_word, "pinned": int(self.pinned)},
         )
         words = [header, *(word for p in self.passes for word in p.encode()), 0]
         return np.array(words, dtype=np.uint64)

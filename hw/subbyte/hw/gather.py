@@ -38,7 +38,7 @@ class Gather(wiring.Component):
     fill : In(fill_layout)
     memory : Out(ReadPort)
     tables : In(UnitWrite)
-    filled : Out, word pointer: words before it may be read
+    filled : Out, word pointer: words before it may be read from the next cycle on
     released : In, word pointer: words before it may be overwritten
     read_word, operands : see `MaskedTile`
     """
@@ -122,7 +122,6 @@ class Gather(wiring.Component):
             "chunk": walker.address[f_bits : (WORD_NIBBLES - 1).bit_length()],
             "rotate": (offset - Mux(fill.byte, lane << 1, lane))[:f_bits],
             "lane": lane,
-            "count": count,
             "plane": plane,
             "close": close & last_plane,
             "word_ends": close,
@@ -143,25 +142,31 @@ class Gather(wiring.Component):
                     m.d.comb += decoder.nibbles.eq(chunk.rotate_right(4 * amount))
         m.d.comb += [decoder.byte.eq(fill.byte), decoder.slot.eq(fill.slot + rotate["plane"])]
 
-        # Decode: the operands reach every lane with lane % F, a mask chooses `count` of them.
-        mask = Signal(2 * c.k)
-        m.d.comb += mask.eq(((2 << rotate.pop("count")) - 1) << rotate.pop("lane"))
-        store = self._delayed(m, "store", {**rotate, "mask": mask[: c.k]})
-        m.submodules.tile = tile = activation_tile(c)
+        # Decode: the operands reach every lane with lane % F. Those before `lane` are kept; those behind the
+        # codes are written over next, or undefined.
         m.submodules.position = position = TilePosition(c)
+        commit = rotate["close"] & (rotate["last_pixel"] | (position.bank == c.p - 1))
+        store = self._delayed(m, "store", {
+            "valid": rotate["valid"],
+            "bank": position.bank,
+            "word": position.word + rotate["plane"],
+            "plane": rotate["plane"],
+            "mask": C((1 << c.k) - 1, c.k) << rotate["lane"],
+            "close": rotate["word_ends"],
+        })
+        m.submodules.tile = tile = activation_tile(c)
         m.d.comb += [
             tile.enable.eq(store["valid"]),
-            tile.bank.eq(position.bank),
-            tile.word.eq(position.word + store["plane"]),
+            tile.bank.eq(store["bank"]),
+            tile.word.eq(store["word"]),
             tile.plane.eq(store["plane"]),
             tile.mask.eq(store["mask"]),
             tile.data.eq(decoder.operands.replicate(c.k // c.fill_nibbles)),
-            tile.close.eq(store["word_ends"]),
-            tile.commit.eq(store["close"] & (store["last_pixel"] | (position.bank == c.p - 1))),
+            tile.close.eq(store["close"]),
             tile.read_word.eq(self.read_word),
             self.operands.eq(tile.operands),
         ]
-        for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, store)):
+        for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, rotate)):
             m.d.comb += [
                 user.reset.eq(self.reset),
                 user.planes.eq(fill.planes),
@@ -169,15 +174,23 @@ class Gather(wiring.Component):
                 user.pixel_ends.eq(stage["pixel_ends"]),
                 user.last_pixel.eq(stage["last_pixel"]),
             ]
-        with m.If(tile.committed):
-            m.d.sync += self.filled.eq(self.filled + fill.planes + 1)
+        # Words to announce: those whose last bank is on its way, one cycle before they are written.
+        filled = position.word
+        if c.p > 1:
+            filled = Signal.like(position.word)
+            with m.If(rotate["valid"] & commit):
+                m.d.sync += filled.eq(position.following)
+            with m.If(self.reset):
+                m.d.sync += filled.eq(0)
+        for _ in range(tile.WRITE_DELAY):
+            written = Signal.like(self.filled)
+            m.d.sync += written.eq(filled)
+            filled = written
+        m.d.comb += self.filled.eq(filled)
         # A register, because the sequencer's requests come before ours in main memory's arbiter.
         m.d.sync += self.idle.eq(
             ~(self.start | walker.active | fetch["valid"] | rotate["valid"] | store["valid"])
         )
-
-        with m.If(self.reset):
-            m.d.sync += self.filled.eq(0)
         return m
 
     @staticmethod

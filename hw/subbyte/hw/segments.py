@@ -53,7 +53,7 @@ class SegmentWalker(wiring.Component):
         loops = ["ky", "wx", "wy", "px", "py"]  # innermost first
         counters = {name: Signal.like(fill[name], name=name) for name in loops}
         last = {name: Signal(name=f"{name}_last") for name in loops}
-        step = Signal.like(self.address)
+        step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
         for name in loops:
             m.d.comb += last[name].eq(counters[name] == fill[name])

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.array import StepControl
 from subbyte.hw.ports import compute_layout
+from subbyte.hw.turn_counter import TurnCounter
 
 __all__ = ["Stall", "StepController"]
 
@@ -22,8 +23,8 @@ class Stall(enum.Enum, shape=2):
 class StepController(wiring.Component):
     """For every pixel group, column group, window position, word, weight row and plane: one step.
 
-    The first window position of a column group ends only when the shadow has been drained of the one
-    before, `drain_cycles` after that one's last step.
+    A step is made one cycle after its row and word are announced, or later. The first window position of a
+    column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's last step.
 
     Members
     -------
@@ -31,8 +32,9 @@ class StepController(wiring.Component):
     start : In(1), pulse: `compute` holds a new section; only while `idle`
     idle : Out(1)
     compute : In(compute_layout)
-    row, row_available, row_released : row pointers of the weight buffer
-    word, word_available, word_released : word pointers of the tile
+    row, row_available, row_released : row pointers of the weight buffer. What lies before `available` may
+        be addressed in the next cycle, what lies before `released` may be overwritten
+    word_available, word_released : word pointers of the tile, alike
     read_word : Out, tile address of this step
     step : Out(StepControl), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
@@ -64,34 +66,19 @@ class StepController(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        compute = self.compute
         active = Signal()
-        loops = ["planes", "rows", "words", "windows", "groups", "pixel_groups"]  # innermost first
-        counters = {name: Signal.like(compute[name], name=name) for name in loops}
-        last = {name: Signal(name=f"{name}_last") for name in loops}
-        for name in loops:
-            m.d.comb += last[name].eq(counters[name] == compute[name])
-        ends = {}  # name -> this step is the last of a turn of the loop around `name`
-        inner = C(1)
-        for name in loops:
-            inner = inner & last[name]
-            ends[name] = Signal(name=f"{name}_ends")
-            m.d.comb += ends[name].eq(inner)
-
+        go = Signal()
+        turns, last, ends = self._loops(m, go)
         row = self.row
         group_row = Signal.like(row)
         word = Signal(range(2 * self._config.tile_words))
         cooling = Signal(range(self.drain_cycles + 1))
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
-        go = Signal()
-        first_step = (counters["planes"] == 0) & (counters["rows"] == 0) & (counters["words"] == 0)
         m.d.comb += [
             self.idle.eq(~active),
-            no_row.eq(row == self.row_available),
-            no_word.eq(word == self.word_available),
-            no_shadow.eq(ends["words"] & (counters["windows"] == 0) & (cooling > 1)),
+            no_shadow.eq(ends["words"] & turns["windows"].first & (cooling > 1)),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
-            self.read_word.eq(word + counters["planes"]),
+            self.read_word.eq(word + turns["planes"].count),
         ]
         with m.If(active):
             with m.If(no_word):
@@ -103,26 +90,20 @@ class StepController(wiring.Component):
 
         m.d.sync += [
             self.step.enable.eq(go),
-            self.step.first.eq(first_step),
-            self.step.level.eq(counters["rows"] + (counters["planes"] & compute.radix)),
+            self.step.first.eq(turns["planes"].first & turns["rows"].first & turns["words"].first),
+            self.step.level.eq(turns["rows"].count + (turns["planes"].count & self.compute.radix)),
             self.step.last.eq(go & ends["words"]),
-            self.step.window_first.eq(counters["windows"] == 0),
+            self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
-        with m.If(go):
-            inner_ends = C(1)
-            for name in loops:
-                with m.If(inner_ends):
-                    m.d.sync += counters[name].eq(Mux(last[name], 0, counters[name] + 1))
-                inner_ends = ends[name]
-            self._advance_row(m, last, ends, row, group_row)
-            self._advance_word(m, last, ends, word)
-            with m.If(ends["windows"]):
-                m.d.sync += cooling.eq(self.drain_cycles)
-            with m.If(ends["pixel_groups"]):
-                m.d.sync += active.eq(0)
+        self._advance_row(m, go, last, ends, row, group_row, no_row)
+        self._advance_word(m, go, last, ends, word, no_word)
+        with m.If(go & ends["windows"]):
+            m.d.sync += cooling.eq(self.drain_cycles)
+        with m.If(go & ends["pixel_groups"]):
+            m.d.sync += active.eq(0)
 
         with m.If(self.start):
             m.d.sync += active.eq(1)
@@ -133,37 +114,68 @@ class StepController(wiring.Component):
             ]
         return m
 
-    def _advance_row(self, m, last, ends, row, group_row):
+    def _loops(self, m, go):
+        """The loops, innermost first: name -> turn counter, name -> its last turn,
+        name -> this step is the last of a turn of the loop around."""
+        turns, last, ends = {}, {}, {}
+        inner = C(1)
+        for name in ("planes", "rows", "words", "windows", "groups", "pixel_groups"):
+            limit = self.compute[name]
+            m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
+            last[name] = turn.last
+            m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & inner)]
+            inner = inner & turn.last
+            ends[name] = Signal(name=f"{name}_ends")
+            m.d.comb += ends[name].eq(inner)
+        return turns, last, ends
+
+    def _advance_row(self, m, go, last, ends, row, group_row, no_row):
         """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more.
 
         Until the last pixel group frees rows, the first row of the pass is the first one held.
         """
         following = Signal.like(row)
+        next_window = ends["words"] & ~last["windows"]
+        next_pixels = ends["groups"] & ~last["pixel_groups"]
         m.d.comb += following.eq(row + 1)
-        with m.If(ends["planes"]):
+        with m.If(go & ends["planes"]):
             m.d.sync += row.eq(following)
             with m.If(last["windows"] & last["pixel_groups"]):
                 m.d.sync += self.row_released.eq(following)
-        with m.If(ends["words"]):
-            with m.If(~last["windows"]):
-                m.d.sync += row.eq(group_row)
-            with m.Elif(~last["groups"]):
-                m.d.sync += group_row.eq(following)
-            with m.Elif(~last["pixel_groups"]):
-                m.d.sync += [row.eq(self.row_released), group_row.eq(self.row_released)]
-            with m.Else():
-                m.d.sync += group_row.eq(following)
+        with m.If(go & ends["windows"]):
+            m.d.sync += group_row.eq(following)
+        with m.If(go & next_window):
+            m.d.sync += row.eq(group_row)
+        with m.If(go & next_pixels):
+            m.d.sync += [row.eq(self.row_released), group_row.eq(self.row_released)]
+        self._watch(m, no_row, self.row_available, row, following, go & ends["planes"], go & (next_window | next_pixels))
 
-    def _advance_word(self, m, last, ends, word):
+    def _advance_word(self, m, go, last, ends, word, no_word):
         """Next tile word: rewinds for column groups; freed in the last of them.
 
         Until the last column group frees words, the first word of the pixels is the first one held.
         """
         following = Signal.like(word)
+        next_group = ends["windows"] & ~last["groups"]
         m.d.comb += following.eq(word + self.compute.planes + 1)
-        with m.If(ends["rows"]):
+        with m.If(go & ends["rows"]):
             m.d.sync += word.eq(following)
             with m.If(last["groups"]):
                 m.d.sync += self.word_released.eq(following)
-        with m.If(ends["windows"] & ~last["groups"]):
+        with m.If(go & next_group):
             m.d.sync += word.eq(self.word_released)
+        self._watch(m, no_word, self.word_available, word, following, go & ends["rows"], go & next_group)
+
+    @staticmethod
+    def _watch(m, missing, available, pointer, following, advance, rewind):
+        """`missing`: what `pointer` points to was not there in the cycle before.
+
+        A register, because it decides about the step, which enables most registers here. What a pointer
+        is rewound to has been there before and is held.
+        """
+        with m.If(rewind):
+            m.d.sync += missing.eq(0)
+        with m.Elif(advance):
+            m.d.sync += missing.eq(following == available)
+        with m.Else():
+            m.d.sync += missing.eq(pointer == available)

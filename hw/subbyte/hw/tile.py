@@ -22,11 +22,12 @@ class MaskedTile(wiring.Component):
     mask : In(K), lanes to write
     data : In(K*operand_bits)
     close : In(1), with enable: the last write to this word
-    commit : In(1), with enable: this and everything before it may be read
-    committed : Out(1), pulse: the commit has reached the memory, readable from the next cycle on
     read_word : In(range(tile_words))
     operands : Out(P*K*operand_bits), of `read_word`, one cycle later
     """
+
+    WRITE_DELAY = 0
+    """Cycles from the last write to a word to the one in which the memory takes it."""
 
     def __init__(self, config):
         self._config = config
@@ -39,8 +40,6 @@ class MaskedTile(wiring.Component):
             "mask": In(config.k),
             "data": In(bits),
             "close": In(1),
-            "commit": In(1),
-            "committed": Out(1),
             "read_word": In(range(config.tile_words)),
             "operands": Out(config.p * bits),
         })
@@ -59,7 +58,6 @@ class MaskedTile(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.committed.eq(self.enable & self.commit)
         for p, writer in enumerate(self._banks(m, self._config.operand_bits)):
             chosen = self.enable & (self.bank == p)
             m.d.comb += [
@@ -73,8 +71,10 @@ class MaskedTile(wiring.Component):
 class AssembledTile(MaskedTile):
     """Collects a word in registers, one set per plane, and writes it whole (ECP5: fewer block RAMs).
 
-    One cycle later than `MaskedTile`; lanes that were not written hold what an earlier word left.
+    Lanes that were not written hold what an earlier word left.
     """
+
+    WRITE_DELAY = 1
 
     def elaborate(self, platform):
         m = Module()
@@ -88,18 +88,15 @@ class AssembledTile(MaskedTile):
                         self.data.word_select(lane, c.operand_bits)
                     )
         write = Signal()
-        commit = Signal()
         bank = Signal.like(self.bank)
         word = Signal.like(self.word)
         plane = Signal(range(planes))
         m.d.sync += [
             write.eq(self.enable & self.close),
-            commit.eq(self.enable & self.commit),
             bank.eq(self.bank),
             word.eq(self.word),
             plane.eq(self.plane),
         ]
-        m.d.comb += self.committed.eq(commit)
         for p, writer in enumerate(self._banks(m, None)):
             m.d.comb += [
                 writer.addr.eq(word),

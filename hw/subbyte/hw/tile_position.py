@@ -17,7 +17,7 @@ class TilePosition(wiring.Component):
     close : In(1), the word is complete: its planes lie behind
     pixel_ends : In(1), with close: the last word of the pixel
     last_pixel : In(1), with close: no pixel follows, its group stays incomplete
-    word : Out, word pointer of plane 0
+    word, following : Out, word pointer of plane 0, and of the word behind
     bank : Out(range(P))
     """
 
@@ -30,13 +30,14 @@ class TilePosition(wiring.Component):
             "pixel_ends": In(1),
             "last_pixel": In(1),
             "word": Out(range(2 * config.tile_words)),
+            "following": Out(range(2 * config.tile_words)),
             "bank": Out(range(config.p)),
         })
 
     def elaborate(self, platform):
         m = Module()
         group = Signal.like(self.word)
-        following = Signal.like(self.word)
+        following = self.following
         m.d.comb += following.eq(self.word + self.planes + 1)
         with m.If(self.close):
             m.d.sync += self.word.eq(following)

@@ -14,7 +14,7 @@ __all__ = ["WeightPump"]
 class WeightPump(wiring.Component):
     """Ring of weight rows with one writer (main memory) and one reader (the array).
 
-    Row pointers count modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
+    The weights are what lies from the header's `weight_word` to the end of main memory. Row pointers count modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
 
     Members
     -------
@@ -23,7 +23,8 @@ class WeightPump(wiring.Component):
     memory : Out(ReadPort)
     row : In(range(ring_rows)), row to read
     weights : Out(4*K*M), of `row`, one cycle later
-    available, released : Out, In, row pointers
+    available : Out, row pointer; what lies before it may be read from the next cycle on
+    released : In, row pointer
     """
 
     def __init__(self, config):
@@ -46,15 +47,13 @@ class WeightPump(wiring.Component):
         writer = ring.write_port(granularity=WORD_BITS)
         reader = ring.read_port()
 
-        issued = Signal(range(2 * c.ring_rows))
-        left = Signal(range(c.memory_words + 1))
-        word = Signal(range(c.memory_words))
+        word = Signal(range(c.memory_words))  # the weights end with the memory: 0 when all are read
         segment = Signal(range(c.row_words))
         loaded = Signal()
-        held = Signal.like(issued)
+        held = Signal.like(self.available)
         m.d.comb += [
-            held.eq(issued - self.released),
-            self.memory.request.eq((left != 0) & ~held[-1]),
+            held.eq(self.available - self.released),
+            self.memory.request.eq((word != 0) & ~held[-1]),
             self.memory.address.eq(word),
         ]
 
@@ -64,12 +63,12 @@ class WeightPump(wiring.Component):
         m.d.sync += [
             fetched.eq(self.memory.grant),
             fetched_segment.eq(segment),
-            fetched_row.eq(issued),
+            fetched_row.eq(self.available),
         ]
         with m.If(self.memory.grant):
             m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
             with m.If(segment == c.row_words - 1):
-                m.d.sync += [segment.eq(0), issued.eq(issued + 1), left.eq(left - 1)]
+                m.d.sync += [segment.eq(0), self.available.eq(self.available + 1)]
 
         m.d.comb += [
             writer.addr.eq(fetched_row),
@@ -78,17 +77,12 @@ class WeightPump(wiring.Component):
             reader.addr.eq(self.row),
             self.weights.eq(reader.data),
         ]
-        with m.If(fetched & (fetched_segment == c.row_words - 1)):
-            m.d.sync += self.available.eq(self.available + 1)
-
         with m.If(self.stale):
             m.d.sync += loaded.eq(0)
         header = word_view(HEADER_FIELDS, self.header.word)
         with m.If(self.header.here & ~(header.pinned & loaded)):
             m.d.sync += [
-                issued.eq(0),
                 self.available.eq(0),
-                left.eq(header.rows),
                 word.eq(header.weight_word),
                 loaded.eq(1),
             ]
