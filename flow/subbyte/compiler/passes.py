@@ -9,7 +9,6 @@ from subbyte.compiler.operation import Operation
 from subbyte.spec.program import Compute, Drain, Fill, Pass, TensorLayout
 
 
-
 @dataclass(frozen=True)
 class Slots:
     """Where an operation finds its tables and parameters: first decode slot, requantizer slot, first entry."""

@@ -51,7 +51,8 @@ class SegmentWalker(wiring.Component):
         m = Module()
         fill = self.fill
         loops = ["ky", "wx", "wy", "px", "py"]  # innermost first
-        counters = {name: Signal.like(fill[name], name=name) for name in loops}
+        # No reset but the beginning of a section, which can then be that of the flip-flops.
+        counters = {name: Signal.like(fill[name], name=name, reset_less=True) for name in loops}
         last = {name: Signal(name=f"{name}_last") for name in loops}
         step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
@@ -92,6 +93,7 @@ class SegmentWalker(wiring.Component):
                 inner_last = inner_last & last[name]
         with m.If(self.first.here):
             m.d.sync += following.eq(word_view(FILL_FIELDS[0], self.first.word).address)
+            m.d.sync += [counter.eq(0) for counter in counters.values()]
         with m.If(self.start):
             m.d.sync += more.eq(1)
         return m

@@ -59,7 +59,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word = Signal(range(self._config.memory_words))
+        word = Signal(range(self._config.memory_words), reset_less=True)
         m.d.comb += [self.memory.address.eq(word), self.reset.eq(self.run & ~self.busy)]
         # One state per descriptor word: its request; the word arrives in the cycle after the grant.
         names = [

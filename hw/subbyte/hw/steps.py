@@ -24,7 +24,8 @@ class StepController(wiring.Component):
     """For every pixel group, column group, window position, word, weight row and plane: one step.
 
     A step is made one cycle after its row and word are announced, or later. The first window position of a
-    column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's last step.
+    column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's
+    last step.
 
     Members
     -------
@@ -69,13 +70,18 @@ class StepController(wiring.Component):
         active = Signal()
         go = Signal()
         turns, last, ends = self._loops(m, go)
-        row = self.row
-        group_row = Signal.like(row)
-        word = Signal(range(2 * self._config.tile_words))
+        # Pointers have no reset but the pulse, which can then be that of the flip-flops.
+        row, row_released, group_row = (Signal.like(self.row, name=name, reset_less=True)
+                                        for name in ("row_now", "row_free", "group_row"))
+        word, word_released = (Signal.like(self.word_released, name=name, reset_less=True)
+                               for name in ("word_now", "word_free"))
         cooling = Signal(range(self.drain_cycles + 1))
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         m.d.comb += [
             self.idle.eq(~active),
+            self.row.eq(row),
+            self.row_released.eq(row_released),
+            self.word_released.eq(word_released),
             no_shadow.eq(ends["words"] & turns["windows"].first & (cooling > 1)),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
             self.read_word.eq(word + turns["planes"].count),
@@ -98,8 +104,8 @@ class StepController(wiring.Component):
         ]
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
-        self._advance_row(m, go, last, ends, row, group_row, no_row)
-        self._advance_word(m, go, last, ends, word, no_word)
+        self._advance_row(m, go, last, ends, row, group_row, row_released, no_row)
+        self._advance_word(m, go, last, ends, word, word_released, no_word)
         with m.If(go & ends["windows"]):
             m.d.sync += cooling.eq(self.drain_cycles)
         with m.If(go & ends["pixel_groups"]):
@@ -109,8 +115,8 @@ class StepController(wiring.Component):
             m.d.sync += active.eq(1)
         with m.If(self.reset):
             m.d.sync += [
-                row.eq(0), group_row.eq(0), self.row_released.eq(0),
-                word.eq(0), self.word_released.eq(0),
+                row.eq(0), group_row.eq(0), row_released.eq(0),
+                word.eq(0), word_released.eq(0),
             ]
         return m
 
@@ -129,42 +135,44 @@ class StepController(wiring.Component):
             m.d.comb += ends[name].eq(inner)
         return turns, last, ends
 
-    def _advance_row(self, m, go, last, ends, row, group_row, no_row):
+    def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
         """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more.
 
         Until the last pixel group frees rows, the first row of the pass is the first one held.
         """
         following = Signal.like(row)
-        next_window = ends["words"] & ~last["windows"]
-        next_pixels = ends["groups"] & ~last["pixel_groups"]
+        advance = go & ends["planes"]
+        next_window = go & ends["words"] & ~last["windows"]
+        next_pixels = go & ends["groups"] & ~last["pixel_groups"]
         m.d.comb += following.eq(row + 1)
-        with m.If(go & ends["planes"]):
+        with m.If(advance):
             m.d.sync += row.eq(following)
             with m.If(last["windows"] & last["pixel_groups"]):
-                m.d.sync += self.row_released.eq(following)
+                m.d.sync += row_released.eq(following)
         with m.If(go & ends["windows"]):
             m.d.sync += group_row.eq(following)
-        with m.If(go & next_window):
+        with m.If(next_window):
             m.d.sync += row.eq(group_row)
-        with m.If(go & next_pixels):
-            m.d.sync += [row.eq(self.row_released), group_row.eq(self.row_released)]
-        self._watch(m, no_row, self.row_available, row, following, go & ends["planes"], go & (next_window | next_pixels))
+        with m.If(next_pixels):
+            m.d.sync += [row.eq(row_released), group_row.eq(row_released)]
+        self._watch(m, no_row, self.row_available, row, following, advance, next_window | next_pixels)
 
-    def _advance_word(self, m, go, last, ends, word, no_word):
+    def _advance_word(self, m, go, last, ends, word, word_released, no_word):
         """Next tile word: rewinds for column groups; freed in the last of them.
 
         Until the last column group frees words, the first word of the pixels is the first one held.
         """
         following = Signal.like(word)
-        next_group = ends["windows"] & ~last["groups"]
+        advance = go & ends["rows"]
+        next_group = go & ends["windows"] & ~last["groups"]
         m.d.comb += following.eq(word + self.compute.planes + 1)
-        with m.If(go & ends["rows"]):
+        with m.If(advance):
             m.d.sync += word.eq(following)
             with m.If(last["groups"]):
-                m.d.sync += self.word_released.eq(following)
-        with m.If(go & next_group):
-            m.d.sync += word.eq(self.word_released)
-        self._watch(m, no_word, self.word_available, word, following, go & ends["rows"], go & next_group)
+                m.d.sync += word_released.eq(following)
+        with m.If(next_group):
+            m.d.sync += word.eq(word_released)
+        self._watch(m, no_word, self.word_available, word, following, advance, next_group)
 
     @staticmethod
     def _watch(m, missing, available, pointer, following, advance, rewind):

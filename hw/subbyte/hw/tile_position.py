@@ -36,17 +36,19 @@ class TilePosition(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        group = Signal.like(self.word)
-        following = self.following
-        m.d.comb += following.eq(self.word + self.planes + 1)
+        last_bank = self._config.p - 1
+        # No reset but the pulse, which can then be that of the flip-flops.
+        word, group = (Signal.like(self.word, name=name, reset_less=True) for name in ("word_now", "group"))
+        bank = Signal.like(self.bank, reset_less=True)
+        m.d.comb += [self.word.eq(word), self.bank.eq(bank), self.following.eq(word + self.planes + 1)]
         with m.If(self.close):
-            m.d.sync += self.word.eq(following)
-            if self._config.p > 1:
+            m.d.sync += word.eq(self.following)
+            if last_bank:
                 with m.If(self.pixel_ends):
-                    with m.If((self.bank == self._config.p - 1) | self.last_pixel):
-                        m.d.sync += [self.bank.eq(0), group.eq(following)]
+                    with m.If((bank == last_bank) | self.last_pixel):
+                        m.d.sync += [bank.eq(0), group.eq(self.following)]
                     with m.Else():
-                        m.d.sync += [self.bank.eq(self.bank + 1), self.word.eq(group)]
+                        m.d.sync += [bank.eq(bank + 1), word.eq(group)]
         with m.If(self.reset):
-            m.d.sync += [self.word.eq(0), self.bank.eq(0), group.eq(0)]
+            m.d.sync += [word.eq(0), bank.eq(0), group.eq(0)]
         return m

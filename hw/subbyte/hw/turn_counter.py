@@ -31,20 +31,23 @@ class TurnCounter(wiring.Component):
             "start": In(1),
             "advance": In(1),
             "count": Out(bits),
-            "first": Out(1, init=1),
+            "first": Out(1),
             "last": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        following = Signal(self._bits, init=1)
+        # Without reset, which is `start`'s work: so wrapping can use the flip-flops' reset input.
+        count = Signal(self._bits, reset_less=True)
+        following = Signal(self._bits, reset_less=True)
+        first, last = Signal(reset_less=True), Signal(reset_less=True)
         begin = Signal()
-        m.d.comb += begin.eq(self.last | self.start)
+        m.d.comb += [begin.eq(last | self.start), self.count.eq(count), self.first.eq(first), self.last.eq(last)]
         with m.If(self.start | self.advance):
             m.d.sync += [
-                self.first.eq(begin),
-                self.last.eq(Mux(begin, self.limit == 0, following == self.limit)),
-                self.count.eq(Mux(begin, 0, following)),
+                first.eq(begin),
+                last.eq(Mux(begin, self.limit == 0, following == self.limit)),
+                count.eq(Mux(begin, 0, following)),
                 following.eq(Mux(begin, 1, following + 1)),
             ]
         return m

@@ -14,7 +14,8 @@ __all__ = ["WeightPump"]
 class WeightPump(wiring.Component):
     """Ring of weight rows with one writer (main memory) and one reader (the array).
 
-    The weights are what lies from the header's `weight_word` to the end of main memory. Row pointers count modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
+    The weights are what lies from the header's `weight_word` to the end of main memory. Row pointers count
+    modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
 
     Members
     -------
@@ -50,9 +51,11 @@ class WeightPump(wiring.Component):
         word = Signal(range(c.memory_words))  # the weights end with the memory: 0 when all are read
         segment = Signal(range(c.row_words))
         loaded = Signal()
-        held = Signal.like(self.available)
+        available = Signal.like(self.available, name="rows", reset_less=True)
+        held = Signal.like(available)
         m.d.comb += [
-            held.eq(self.available - self.released),
+            self.available.eq(available),
+            held.eq(available - self.released),
             self.memory.request.eq((word != 0) & ~held[-1]),
             self.memory.address.eq(word),
         ]
@@ -63,12 +66,12 @@ class WeightPump(wiring.Component):
         m.d.sync += [
             fetched.eq(self.memory.grant),
             fetched_segment.eq(segment),
-            fetched_row.eq(self.available),
+            fetched_row.eq(available),
         ]
         with m.If(self.memory.grant):
             m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
             with m.If(segment == c.row_words - 1):
-                m.d.sync += [segment.eq(0), self.available.eq(self.available + 1)]
+                m.d.sync += [segment.eq(0), available.eq(available + 1)]
 
         m.d.comb += [
             writer.addr.eq(fetched_row),
@@ -82,7 +85,7 @@ class WeightPump(wiring.Component):
         header = word_view(HEADER_FIELDS, self.header.word)
         with m.If(self.header.here & ~(header.pinned & loaded)):
             m.d.sync += [
-                self.available.eq(0),
+                available.eq(0),
                 word.eq(header.weight_word),
                 loaded.eq(1),
             ]
