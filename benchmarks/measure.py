@@ -63,18 +63,17 @@ def run(model: Compiled, codes: NDArray[np.int64], progress: Callable[[float], N
     """Reference, machine and RTL on `codes`, every tensor compared; cycles of the first and of a later inference.
 
     Keys: inputs, equal, difference (of the first level that differs, else null), cold, cycles, predicted
-    (cycles of the cost model, weights resident), ratio = predicted / cycles, counters (of the last inference).
+    (cycles of the cost model, weights resident), ratio = predicted / cycles.
     """
     expected = reference.run(model.network, codes, taps=True)
     got = simulate(model.program, codes, progress=progress)
     levels = {"machine": Machine(model.program).run(codes, taps=True), "rtl": got.taps}
     differences = ((name, first_difference(model.program, expected, taps)) for name, taps in levels.items())
     difference = next((f"{name}: {found}" for name, found in differences if found is not None), None)
-    cycles, predicted = got.counters[-1]["cycles"], estimate(model.program).cycles
+    cycles, predicted = got.cycles[-1], estimate(model.program).cycles
     return {
         "inputs": len(codes), "equal": difference is None, "difference": difference,
-        "cold": got.counters[0]["cycles"], "cycles": cycles, "predicted": predicted, "ratio": predicted / cycles,
-        "counters": got.counters[-1],
+        "cold": got.cycles[0], "cycles": cycles, "predicted": predicted, "ratio": predicted / cycles,
     }
 
 

@@ -38,7 +38,7 @@ def test_receiver(percent: int, idle_bits: int, rng: np.random.Generator) -> Non
 
     async def reader(ctx: object) -> None:
         for byte in data:
-            await ctx.tick().repeat(int(rng.integers(1, 8 * DIVISOR)))
+            await ctx.tick().repeat(int(rng.integers(1, DIVISOR // 4)))
             ctx.set(dut.o.ready, 1)
             payload, = await ctx.tick().sample(dut.o.payload).until(dut.o.valid)
             ctx.set(dut.o.ready, 0)

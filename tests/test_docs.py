@@ -23,7 +23,7 @@ from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.recipe import RECIPES, load_recipe
 from subbyte.golden.device import Device
 from subbyte.spec.engine import PRESETS, load_engine
-from subbyte.spec.frames import COUNTER_BYTES, COUNTERS, MAGIC, PROTOCOL_VERSION, Op, Space
+from subbyte.spec.frames import COUNTER_BYTES, HEADER_BYTES, SPACE_BIT, UNIT_BYTES, Op, Space, identity
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -117,18 +117,18 @@ class DeviceTransport:
 
     def send(self, data: bytes) -> None:
         while data:
-            op, where, count = Op(data[0]), int.from_bytes(data[1:4], "little"), int.from_bytes(data[4:6], "little")
-            space, address, data = Space(where >> 20), where & 0xFFFFF, data[6:]
+            count, where, op = data[0] + 1, int.from_bytes(data[1:4], "little"), Op(data[4] & 3)
+            space, unit, data = Space(where >> SPACE_BIT), where % (1 << SPACE_BIT) // UNIT_BYTES, data[HEADER_BYTES:]
             if op is Op.WRITE:
-                self.device.write(space, address, np.frombuffer(data[: 2 * count], dtype="<u2"))
-                data = data[2 * count :]
+                self.device.write(space, unit, np.frombuffer(data[:count], dtype="<u2"))
+                data = data[count:]
             elif op is Op.READ:
-                self.answer += self.device.read(address, count).astype("<u2").tobytes()
+                self.answer += self.device.read(unit, count // UNIT_BYTES).astype("<u2").tobytes()
             elif op is Op.RUN:
                 self.device.run_program()
-                self.answer += bytes(COUNTER_BYTES * len(COUNTERS))
+                self.answer += bytes(COUNTER_BYTES)
             else:
-                self.answer += MAGIC + bytes([PROTOCOL_VERSION, 0]) + bytes.fromhex(self.device.engine.digest())[:4]
+                self.answer += identity(self.device.engine.digest())
 
     def receive(self, count: int) -> bytes:
         taken, self.answer = self.answer[:count], self.answer[count:]

@@ -14,16 +14,17 @@ from subbyte.sim.requirements import Requirement
 from subbyte.sim.runner import Design, SimulationError, run_bench
 from subbyte.sim.simulator import Simulator, chosen_simulator
 from subbyte.spec import frames
-from subbyte.spec.frames import Op, Space
+from subbyte.spec.frames import Space
 from subbyte.tools.errors import ToolError
 
 STUB = Path(__file__).parent / "data" / "stub_engine.v"
 BENCH = "subbyte.sim.benches.engine"
 UNITS = np.arange(900, dtype=np.uint16) * 71
 REQUESTS = (
-    frames.header(Op.IDENTIFY) + frames.write(Space.MAIN, 5, UNITS) + frames.header(Op.RUN) + frames.read(5, len(UNITS))
+    frames.identify() + frames.write(Space.MAIN, 5, UNITS) + frames.run()
+    + b"".join(frames.read(*burst) for burst in frames.bursts(5, len(UNITS)))
 )
-ANSWER = bytes.fromhex("53420100deadbeef640000010000020000030000") + UNITS.tobytes()
+ANSWER = bytes.fromhex("adbeefb1640000") + UNITS.tobytes()
 
 
 def stub() -> Design:

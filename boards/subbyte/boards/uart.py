@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -18,7 +18,7 @@ def _check_divisor(divisor: int) -> None:
 class UartReceiver(wiring.Component):
     """Samples every bit in its middle; bytes with a broken stop bit are dropped.
 
-    The link has no flow control: a byte that is not taken before the next one ends is lost.
+    The link has no flow control: a byte that is not taken before the next one begins is lost.
     Tolerates a baud error of 4 % (half a bit over nine and a half bits, less the sampling grid).
 
     Parameters
@@ -38,32 +38,35 @@ class UartReceiver(wiring.Component):
         super().__init__({"rx": In(1, init=1), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform: object) -> Module:
-        """Count to the middle of the start bit, then nine times one bit."""
+        """One shift register. The start bit that has come through tells that the data is complete."""
         m = Module()
         rx = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
         timer = Signal(range(self._divisor))
-        bits = Signal(range(11))
-        data = Signal(9)
+        middle = timer == self._divisor // 2 - 1
+        receiving, started = Signal(), Signal()
+        data = Signal(9, reset_less=True)  # all ones until the start bit comes in
 
+        m.d.comb += self.o.payload.eq(data[1:])
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(bits == 0):
+        m.d.sync += timer.eq(timer + 1)
+        with m.If(~receiving | (timer == self._divisor - 1)):
+            m.d.sync += timer.eq(0)
+        with m.If(~receiving):
             with m.If(~rx):
-                m.d.sync += [bits.eq(10), timer.eq(self._divisor // 2 - 1)]
-        with m.Elif(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
-        with m.Else():
-            m.d.sync += [timer.eq(self._divisor - 1), bits.eq(bits - 1), data.eq(Cat(data[1:], rx))]
-            with m.If((bits == 10) & rx):
-                m.d.sync += bits.eq(0)
-            with m.If((bits == 1) & rx):
-                m.d.sync += [self.o.payload.eq(data[1:]), self.o.valid.eq(1)]
+                m.d.sync += [receiving.eq(1), started.eq(0), data.eq(~0), self.o.valid.eq(0)]
+        with m.Elif(middle):
+            m.d.sync += started.eq(1)
+            with m.If(data[0]):
+                m.d.sync += [data.eq(Cat(data[1:], rx)), receiving.eq(started | ~rx)]
+            with m.Else():
+                m.d.sync += [receiving.eq(0), self.o.valid.eq(rx)]
         return m
 
 
 class UartTransmitter(wiring.Component):
-    """Sends a byte in 10 * divisor cycles; ready again with the last cycle of the stop bit.
+    """Sends a byte in 10 * divisor cycles; ready again with the last cycle of the stop bit, then once a bit.
 
     Parameters
     ----------
@@ -82,17 +85,18 @@ class UartTransmitter(wiring.Component):
         super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
-        """One shift register: start bit, data from bit 0, stop bit."""
+        """One shift register: start bit, data from bit 0, stop bit, and zeros behind it tell that it is the last."""
         m = Module()
         timer = Signal(range(self._divisor))
-        bits = Signal(range(11))
-        data = Signal(10, init=0x3FF)
+        tick = timer == self._divisor - 1
+        data = Signal(10, init=1)
+        last = data[1:] == 0
 
-        m.d.comb += [self.tx.eq(data[0]), self.i.ready.eq((bits == 0) | ((bits == 1) & (timer == 0)))]
-        with m.If(self.i.ready & self.i.valid):
-            m.d.sync += [data.eq(Cat(0, self.i.payload, 1)), bits.eq(10), timer.eq(self._divisor - 1)]
-        with m.Elif(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
-        with m.Elif(bits != 0):
-            m.d.sync += [data.eq(Cat(data[1:], 1)), bits.eq(bits - 1), timer.eq(self._divisor - 1)]
+        m.d.comb += [self.tx.eq(data[0]), self.i.ready.eq(tick & last)]
+        m.d.sync += timer.eq(Mux(tick, 0, timer + 1))
+        with m.If(tick):
+            with m.If(~last):
+                m.d.sync += data.eq(data >> 1)
+            with m.Elif(self.i.valid):
+                m.d.sync += data.eq(Cat(0, self.i.payload, 1))
         return m

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from subbyte.spec import frames
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.frames import Op, Space
+from subbyte.spec.frames import Counter, Space
 from subbyte.spec.packing import pack_tensor, unpack_tensor
 from subbyte.spec.program import Program, TensorLayout
 from subbyte.spec.transport import Transport
@@ -30,7 +30,7 @@ class Driver:
     def __init__(self, transport: Transport, program: Program | None = None) -> None:
         self._transport = transport
         self._program: Program | None = None
-        self._counters: dict[str, int] | None = None
+        self._cycles: int | None = None
         if program is not None:
             self.load(program)
 
@@ -42,25 +42,26 @@ class Driver:
         return self._program
 
     @property
-    def counters(self) -> dict[str, int]:
-        """Clock cycles of the last run: `frames.COUNTERS`. DriverError before the first run."""
-        if self._counters is None:
+    def cycles(self) -> int:
+        """Clock cycles that the last run counted, by default all. DriverError before the first run."""
+        if self._cycles is None:
             raise DriverError("Nothing has run yet")
-        return self._counters
+        return self._cycles
 
     def identify(self) -> str:
-        """First eight hexadecimal digits of the engine's digest. DriverError on a foreign answer."""
-        self._transport.send(frames.header(Op.IDENTIFY))
+        """First six hexadecimal digits of the engine's digest. DriverError on a foreign answer."""
+        self._transport.send(frames.identify())
         answer = self._transport.receive(frames.IDENTITY_BYTES)
-        if answer[:2] != frames.MAGIC:
-            raise DriverError(f"No Subbyte engine answers: expected {frames.MAGIC!r}, got {answer[:2]!r}")
-        if answer[2] != frames.PROTOCOL_VERSION:
-            raise DriverError(f"Engine speaks protocol version {answer[2]}, this driver {frames.PROTOCOL_VERSION}")
-        return answer[4:8].hex()
+        magic, version = divmod(answer[-1], 16)
+        if magic != frames.MAGIC:
+            raise DriverError(f"No Subbyte engine answers: expected magic {frames.MAGIC:x}, got {magic:x}")
+        if version != frames.PROTOCOL_VERSION:
+            raise DriverError(f"Engine speaks protocol version {version}, this driver {frames.PROTOCOL_VERSION}")
+        return answer[: frames.DIGEST_BYTES].hex()
 
     def check(self, engine: EngineConfig) -> None:
         """DriverError unless the engine at the other end has this configuration."""
-        found, wanted = self.identify(), engine.digest()[:8]
+        found, wanted = self.identify(), engine.digest()[: 2 * frames.DIGEST_BYTES]
         if found != wanted:
             raise DriverError(
                 f"The program is for engine {engine.name} ({wanted}), the device holds another engine ({found}); "
@@ -72,21 +73,20 @@ class Driver:
         self.check(program.engine)
         for space, address, units in program.image():
             self._transport.send(frames.write(space, address, units))
-        self._program, self._counters = program, None
+        self._program, self._cycles = program, None
 
     def write_input(self, codes: NDArray[np.int64]) -> None:
         """Write input codes (height, width, channels). ValueError on a wrong shape or range."""
         layout = self.program.layouts[self.program.input]
         self._transport.send(frames.write(Space.MAIN, layout.address // 4, pack_tensor(layout, codes)))
 
-    def run(self) -> dict[str, int]:
-        """Run the program on the input that is in memory; the counters."""
+    def run(self, counter: Counter = Counter.CYCLES) -> int:
+        """Run the program on the input that is in memory; the clock cycles that `counter` counts."""
         if self._program is None:
             raise DriverError("No program is loaded; call load(program) first")
-        self._transport.send(frames.header(Op.RUN))
-        answer = self._transport.receive(frames.COUNTER_BYTES * len(frames.COUNTERS))
-        self._counters = frames.parse_counters(answer)
-        return self._counters
+        self._transport.send(frames.run(counter))
+        self._cycles = frames.parse_count(self._transport.receive(frames.COUNTER_BYTES))
+        return self._cycles
 
     def read_tensor(self, name: str) -> NDArray[np.int64]:
         """Codes (height, width, channels) of a tensor of the program."""
@@ -108,10 +108,8 @@ class Driver:
         return {name: self.read_tensor(name) for name in self.program.layouts}
 
     def _read(self, layout: TensorLayout) -> NDArray[np.uint16]:
-        address, left, parts = layout.address // 4, 4 * layout.words, []
-        while left:
-            count = min(left, frames.MAX_UNITS)
-            self._transport.send(frames.read(address, count))
-            parts.append(np.frombuffer(self._transport.receive(2 * count), dtype="<u2"))
-            address, left = address + count, left - count
-        return np.concatenate(parts).astype(np.uint16)
+        data = b""
+        for address, units in frames.bursts(layout.address // 4, 4 * layout.words):
+            self._transport.send(frames.read(address, units))
+            data += self._transport.receive(frames.UNIT_BYTES * units)
+        return np.frombuffer(data, dtype="<u2").astype(np.uint16)

@@ -49,7 +49,7 @@ def run_level(level: str, compiled: Compiled, codes: NDArray[np.int64], console:
             tensors = machine.run(codes, taps=True) if taps else {program.output: machine.run(codes)}
             return Run(tensors)
         result = simulate(program, codes, level, taps=taps, progress=progress)
-    return Run(result.taps, result.counters[-1]["cycles"], result.verilog_sha256)
+    return Run(result.taps, result.cycles[-1], result.verilog_sha256)
 
 
 @dataclass(frozen=True)

@@ -7,29 +7,28 @@ from amaranth.lib.wiring import In, Out
 from subbyte.hw.ports import UnitWrite
 from subbyte.spec.engine import WORD_BITS
 from subbyte.spec.frames import (
+    COUNTER_BIT,
     COUNTER_BYTES,
-    COUNTERS,
     HEADER_BYTES,
-    IDENTITY_BYTES,
-    MAGIC,
-    PROTOCOL_VERSION,
+    SPACE_BIT,
     Op,
     Space,
+    identity,
 )
 
 __all__ = ["CommandUnit"]
 
 
 class CommandUnit(wiring.Component):
-    """Takes commands, writes memories, starts runs, answers. One byte per cycle either way.
+    """Takes commands, writes memories, starts runs, answers. Between runs main memory is its own.
 
     Members
     -------
     i : In(stream of bytes); o : Out(stream of bytes)
-    run : Out(1), pulse; busy : In(1)
-    counters : In(8 * COUNTER_BYTES * len(COUNTERS)), first counter lowest
+    run : Out(1), pulse; busy : In(1), from the cycle after `run`
+    counter : Out(2), a `Counter`, while `busy`; count : In(1), this cycle counts
     main, params, tables, luts : Out(UnitWrite), one space each
-    read_enable : Out(1), read_address : Out(20), unit of main memory; read_data : In(64), one cycle later
+    read_data : In(64), word of main memory at `main.address` in the cycle before
     """
 
     def __init__(self, config):
@@ -39,108 +38,99 @@ class CommandUnit(wiring.Component):
             "o": Out(stream.Signature(8)),
             "run": Out(1),
             "busy": In(1),
-            "counters": In(8 * COUNTER_BYTES * len(COUNTERS)),
+            "counter": Out(2),
+            "count": In(1),
             "main": Out(UnitWrite()),
             "params": Out(UnitWrite()),
             "tables": Out(UnitWrite()),
             "luts": Out(UnitWrite()),
-            "read_enable": Out(1),
-            "read_address": Out(20),
             "read_data": In(WORD_BITS),
         })
 
     def elaborate(self, platform):
         m = Module()
-        op = Signal(8)
-        address = Signal(20)
-        space = Signal(4)
-        count = Signal(16)
-        header = Cat(address, space, count)  # shifts in behind the op byte
-        position = Signal(range(max(HEADER_BYTES, COUNTER_BYTES * len(COUNTERS))))
-        low = Signal(8)
-        odd = Signal()
+        # The header comes in through `latest` and shifts down. A run counts in the address. Count and identity leave
+        # through its low byte. No register of the chain needs a reset, so IDENTIFY has their set and reset inputs.
+        latest = Signal(8, reset_less=True)
+        address = Signal(8 * COUNTER_BYTES, reset_less=True)
+        left = Signal(8, reset_less=True)  # bytes of this command after the one that moves now
+        header_left = Signal(range(HEADER_BYTES), init=HEADER_BYTES - 1)
+        byte = Signal(8, reset_less=True)  # of main memory
 
-        units = {Space.MAIN: self.main, Space.PARAMS: self.params, Space.TABLES: self.tables, Space.LUTS: self.luts}
+        m.d.comb += [
+            self.counter.eq(latest[COUNTER_BIT:]),
+            self.o.payload.eq(address[:8]),
+        ]
         unit_write = Signal()
-        for number, port in units.items():
+        units = {Space.MAIN: self.main, Space.PARAMS: self.params, Space.TABLES: self.tables, Space.LUTS: self.luts}
+        for space, port in units.items():
             m.d.comb += [
-                port.enable.eq(unit_write & (space == number)),
-                port.address.eq(address),
-                port.data.eq(Cat(low, self.i.payload)),
+                port.enable.eq(unit_write & (address[SPACE_BIT:] == space)),
+                port.address.eq(address[1:SPACE_BIT]),
+                port.data.eq(Cat(latest, self.i.payload)),
             ]
-        unit = Signal(16)
-        answer = MAGIC + bytes([PROTOCOL_VERSION, 0]) + bytes.fromhex(self._config.digest())[:4]
-        identity = C(int.from_bytes(answer, "little"))
-        m.d.comb += self.read_address.eq(address)
+        m.d.sync += byte.eq(self.read_data.word_select(address[:3], 8))
 
-        def next_unit(after="header"):
-            m.d.sync += [address.eq(address + 1), count.eq(count - 1)]
-            with m.If(count == 1):
-                m.next = after
+        header, shift, identify = Signal(), Signal(), Signal()
+        moves, last = Signal(), Signal()
+        # While a register loads, its sum does not matter: with the load signal as second summand one cell of iCE40
+        # does both.
+        following = Signal.like(address)  # address + 1
+        rest = Signal(len(left) + 1)  # left - 1; the carry tells that there was one
+        m.d.comb += [
+            following.eq(address - (~shift).replicate(len(address))),
+            rest.eq(left + (~header).replicate(len(left))),
+            moves.eq(Mux(self.i.ready, self.i.valid, self.o.valid & self.o.ready)),
+            last.eq(moves & ~rest[-1]),
+        ]
+        with m.If(moves | (self.busy & self.count)):
+            m.d.sync += address.eq(Mux(shift, Cat(address[8:], latest), following))
+        with m.If(moves):
+            m.d.sync += left.eq(Mux(header, address[:8], rest))
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += latest.eq(self.i.payload)
+        with m.If(identify):
+            m.d.sync += Cat(address, latest).eq(int.from_bytes(identity(self._config.digest()), "little"))
 
         with m.FSM():
             with m.State("header"):
-                m.d.comb += self.i.ready.eq(1)
+                m.d.comb += [self.i.ready.eq(1), header.eq(1), shift.eq(1)]
                 with m.If(self.i.valid):
-                    m.d.sync += [
-                        header.eq(Cat(header[8:], self.i.payload)),
-                        position.eq(position + 1),
-                        odd.eq(0),
-                    ]
-                    with m.If(position == 0):
-                        m.d.sync += op.eq(self.i.payload)
-                    with m.If(position == HEADER_BYTES - 1):
-                        m.d.sync += position.eq(0)
-                        m.next = "dispatch"
-            with m.State("dispatch"):
-                m.next = "header"
-                with m.Switch(op):
-                    with m.Case(Op.WRITE):
-                        with m.If(count != 0):
-                            m.next = "write"
-                    with m.Case(Op.READ):
-                        with m.If(count != 0):
-                            m.next = "fetch"
-                    with m.Case(Op.RUN):
-                        m.d.comb += self.run.eq(1)
-                        m.next = "run"
-                    with m.Case(Op.IDENTIFY):
-                        m.next = "identify"
+                    m.d.sync += header_left.eq(header_left - 1)
+                    with m.If(header_left == 0):
+                        m.d.sync += header_left.eq(HEADER_BYTES - 1)
+                        with m.Switch(self.i.payload[:2]):
+                            with m.Case(Op.WRITE):
+                                m.next = "write"
+                            with m.Case(Op.READ):
+                                m.next = "fetch"
+                            with m.Case(Op.RUN):
+                                m.next = "start"
+                            with m.Case(Op.IDENTIFY):
+                                m.d.comb += identify.eq(1)
+                                m.next = "answer"
             with m.State("write"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [low.eq(self.i.payload), odd.eq(~odd)]
-                    with m.If(odd):
-                        m.d.comb += unit_write.eq(1)
-                        next_unit()
+                m.d.comb += [self.i.ready.eq(1), unit_write.eq(self.i.valid & address[0])]
+                with m.If(last):
+                    m.next = "header"
             with m.State("fetch"):
-                m.d.comb += self.read_enable.eq(1)
                 m.next = "take"
             with m.State("take"):
-                m.d.sync += unit.eq(self.read_data.word_select(address[:2], 16))
                 m.next = "read"
             with m.State("read"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(unit.word_select(odd, 8))]
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(byte)]
                 with m.If(self.o.ready):
-                    m.d.sync += odd.eq(~odd)
-                    with m.If(odd):
-                        m.next = "fetch"
-                        next_unit()
+                    m.next = "fetch"
+                with m.If(last):
+                    m.next = "header"
+            with m.State("start"):
+                m.d.comb += self.run.eq(1)
+                m.next = "run"
             with m.State("run"):
-                with m.If(~self.busy & ~self.run):
-                    m.next = "counters"
-            with m.State("counters"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(self.counters.word_select(position, 8))]
-                self._answer(m, position, COUNTER_BYTES * len(COUNTERS))
-            with m.State("identify"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(identity.word_select(position, 8))]
-                self._answer(m, position, IDENTITY_BYTES)
+                with m.If(~self.busy):
+                    m.next = "answer"
+            with m.State("answer"):
+                m.d.comb += [self.o.valid.eq(1), shift.eq(1)]
+                with m.If(last):
+                    m.next = "header"
         return m
-
-    def _answer(self, m, position, count):
-        """Next byte of an answer of `count` bytes, then the next command."""
-        with m.If(self.o.ready):
-            m.d.sync += position.eq(position + 1)
-            with m.If(position == count - 1):
-                m.d.sync += position.eq(0)
-                m.next = "header"

@@ -11,11 +11,10 @@ from subbyte.hw.main_memory import main_memory
 from subbyte.hw.requantizer import Requantizer
 from subbyte.hw.sequencer import Sequencer
 from subbyte.hw.shadow import Shadow
-from subbyte.hw.steps import Stall, StepController
+from subbyte.hw.steps import StepController
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import WORD_NIBBLES
-from subbyte.spec.frames import COUNTER_BYTES, COUNTERS
+from subbyte.spec.frames import Counter
 
 __all__ = ["Engine"]
 
@@ -65,9 +64,8 @@ class Engine(wiring.Component):
         ]
 
         # Control.
-        host_word = command.main.address >> 2
         m.d.comb += [
-            pump.stale.eq(command.main.enable & (host_word == 0)),
+            pump.stale.eq(command.main.enable & (command.main.address >> 2 == 0)),
             pump.released.eq(steps.row_released),
             gather.reset.eq(sequencer.reset),
             gather.start.eq(sequencer.start_fill),
@@ -107,7 +105,7 @@ class Engine(wiring.Component):
             writer.column_last.eq(requantizer.codes_last),
         ]
         self._arbitrate(m, command, writer, sequencer.memory, gather.memory, pump.memory)
-        self._count(m, command, sequencer, steps)
+        self._count(m, command, steps)
         return m
 
     def _channel(self, m, sequencer, shadow):
@@ -133,10 +131,10 @@ class Engine(wiring.Component):
         """One access to main memory per cycle.
 
         Writer and sequencer book their cycle one ahead, so that the gather unit, whose grant moves most of its
-        registers, knows early; it comes before the pump. The host has the memory to itself: its commands are
-        taken between runs, when no unit asks.
+        registers, knows early; it comes before the pump. Between runs no unit asks and the memory is the host's.
         """
         m.submodules.memory = cells = main_memory(self._config)
+        host = command.main
         free, booked = Signal(), Signal()
         m.d.sync += [
             free.eq(~writer.upcoming & ~sequencer.request),
@@ -147,32 +145,26 @@ class Engine(wiring.Component):
             gather.grant.eq(gather.request & free),
             pump.grant.eq(pump.request & free & ~gather.request),
             command.read_data.eq(cells.read_data),
-            cells.write_data.eq(Mux(command.main.enable, command.main.data.replicate(4), writer.word)),
+            cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.enable.eq(1),
             cells.address.eq(Mux(gather.request, gather.address, pump.address)),
         ]
         m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]
-        with m.If(command.main.enable):
+        with m.If(~self.busy):
             m.d.comb += [
-                cells.address.eq(command.main.address >> 2),
-                cells.write.eq(C(0xF, WORD_NIBBLES) << (command.main.address[:2] << 2)),
+                cells.address.eq(host.address >> 2),
+                cells.write.eq(host.enable.replicate(4) << (host.address[:2] << 2)),
             ]
-        with m.Elif(command.read_enable):
-            m.d.comb += cells.address.eq(command.read_address >> 2)
         with m.Elif(writer.enable):
             m.d.comb += [cells.address.eq(writer.address), cells.write.eq(writer.mask)]
         with m.Elif(booked):
             m.d.comb += cells.address.eq(sequencer.address)
 
-    def _count(self, m, command, sequencer, steps):
-        """Cycles of a run, and of them those in which the array waited, by cause."""
-        width = 8 * COUNTER_BYTES
-        causes = [sequencer.busy, steps.stall == Stall.WEIGHTS, steps.stall == Stall.ACTIVATIONS,
-                  steps.stall == Stall.REQUANTIZER]
-        counters = [Signal(width, name=name) for name in COUNTERS]
-        for counter, cause in zip(counters, causes, strict=True):
-            with m.If(sequencer.reset):
-                m.d.sync += counter.eq(0)
-            with m.Elif(cause):
-                m.d.sync += counter.eq(counter + 1)
-        m.d.comb += command.counters.eq(Cat(*counters))
+    def _count(self, m, command, steps):
+        """The cycles that the command unit counts: all, or those in which the array waited for one cause.
+
+        A `Stall` has the number of its `Counter`. It is counted a cycle late; a run ends long after the last one.
+        """
+        waited = Signal()
+        m.d.sync += waited.eq(Value.cast(steps.stall) == command.counter)
+        m.d.comb += command.count.eq(waited | (command.counter == Counter.CYCLES))

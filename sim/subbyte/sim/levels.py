@@ -16,6 +16,7 @@ from subbyte.sim.designs import netlist_design, rtl_design
 from subbyte.sim.runner import Design, SimulationError, run_bench
 from subbyte.spec import frames
 from subbyte.spec.engine import EngineConfig
+from subbyte.spec.frames import Counter
 from subbyte.spec.packing import pack_tensor, unpack_tensor
 from subbyte.spec.program import Program, TensorLayout
 
@@ -40,35 +41,33 @@ class SimResult:
 
     outputs : int64 (n, height, width, channels), codes of the output tensor
     taps : tensor name -> int64 (n, height, width, channels); every tensor with taps, else the output
-    counters : per input, `spec.frames.COUNTERS`
+    cycles : per input, those that the `counter` of the simulation counts
     verilog_sha256 : of the engine's Verilog
     """
 
     outputs: NDArray[np.int64] = field(repr=False)
     taps: dict[str, NDArray[np.int64]] = field(repr=False)
-    counters: tuple[dict[str, int], ...]
+    cycles: tuple[int, ...]
     verilog_sha256: str
 
 
-def _requests(program: Program, codes: NDArray[np.int64], tapped: Sequence[TensorLayout]) -> bytes:
+def _requests(
+    program: Program, codes: NDArray[np.int64], tapped: Sequence[TensorLayout], counter: Counter
+) -> bytes:
     """All bytes to send: identify, load, then write, run and read for each input."""
     layout = program.layouts[program.input]
-    parts = [frames.header(frames.Op.IDENTIFY)]
+    parts = [frames.identify()]
     parts += [frames.write(space, address, units) for space, address, units in program.image()]
     for code in codes:
         parts.append(frames.write(frames.Space.MAIN, layout.address // 4, pack_tensor(layout, code)))
-        parts.append(frames.header(frames.Op.RUN))
+        parts.append(frames.run(counter))
         parts += [part for tensor in tapped for part in _reads(tensor)]
     return b"".join(parts)
 
 
 def _reads(layout: TensorLayout) -> list[bytes]:
     """READ commands for a whole tensor."""
-    units = 4 * layout.words
-    return [
-        frames.read(layout.address // 4 + start, min(frames.MAX_UNITS, units - start))
-        for start in range(0, units, frames.MAX_UNITS)
-    ]
+    return [frames.read(*burst) for burst in frames.bursts(layout.address // 4, 4 * layout.words)]
 
 
 class _Answer:
@@ -84,7 +83,7 @@ class _Answer:
 
 
 def _check_identity(engine: EngineConfig, identity: bytes) -> None:
-    expected = frames.MAGIC + bytes([frames.PROTOCOL_VERSION, 0]) + bytes.fromhex(engine.digest())[:4]
+    expected = frames.identity(engine.digest())
     if identity != expected:
         raise SimulationError(f"Engine {engine.name} identifies itself as {identity.hex()}, not {expected.hex()}")
 
@@ -121,7 +120,8 @@ def _exchange(
 
 def simulate(
     program: Program, codes: NDArray[np.int64], level: str = "rtl", *, taps: bool = True,
-    throttle: Throttle | None = None, progress: Callable[[float], None] = lambda fraction: None,
+    counter: Counter = Counter.CYCLES, throttle: Throttle | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> SimResult:
     """Run the program on each input, all in one simulation, the image loaded once.
 
@@ -130,6 +130,7 @@ def simulate(
     codes : int64 (n, height, width, channels), n >= 1, codes of the program's input
     level : "rtl" or "netlist"
     taps : read back every tensor, not only the output
+    counter : what the runs count
     progress : called with the fraction of answer bytes received, a few times a second
 
     Raises
@@ -144,19 +145,18 @@ def simulate(
     design = (rtl_design if level == "rtl" else netlist_design)(program.engine, verilog)
     names = list(program.layouts) if taps else [program.output]
     tapped = [program.layouts[name] for name in names]
-    counter_bytes = frames.COUNTER_BYTES * len(frames.COUNTERS)
-    per_input = counter_bytes + sum(8 * layout.words for layout in tapped)
+    per_input = frames.COUNTER_BYTES + sum(8 * layout.words for layout in tapped)
     answer = _Answer(_exchange(
-        design, _requests(program, codes, tapped), frames.IDENTITY_BYTES + len(codes) * per_input,
+        design, _requests(program, codes, tapped, counter), frames.IDENTITY_BYTES + len(codes) * per_input,
         IDLE_PATIENCE + 8 * _steps(program), throttle or Throttle(), progress,
     ))
     _check_identity(program.engine, answer.take(frames.IDENTITY_BYTES))
-    counters: list[dict[str, int]] = []
+    cycles: list[int] = []
     tensors: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
     for _ in codes:
-        counters.append(frames.parse_counters(answer.take(counter_bytes)))
+        cycles.append(frames.parse_count(answer.take(frames.COUNTER_BYTES)))
         for name, layout in zip(names, tapped, strict=True):
             units = np.frombuffer(answer.take(8 * layout.words), dtype="<u2")
             tensors[name].append(unpack_tensor(layout, units))
     stacked = {name: np.stack(values) for name, values in tensors.items()}
-    return SimResult(stacked[program.output], stacked, tuple(counters), verilog_digest(verilog))
+    return SimResult(stacked[program.output], stacked, tuple(cycles), verilog_digest(verilog))
