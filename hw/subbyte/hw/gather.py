@@ -82,10 +82,15 @@ class Gather(wiring.Component):
         ends = Signal()
         lane_next = Signal(range(2 * c.k))
         close = Signal()
+        in_word, left = ~lane[:f_bits], walker.left[:f_bits]
         m.d.comb += [
             in_chunk.eq(Mux(fill.byte, ~offset >> 1, ~offset)),
-            spare.eq(Mux(lane[f_bits:].all() & less_equal(~lane[:f_bits], in_chunk), ~lane[:f_bits], in_chunk)),
-            ends.eq(~walker.left[f_bits:].any() & less_equal(walker.left[:f_bits], spare)),
+            spare.eq(Mux(lane[f_bits:].all() & less_equal(in_word, in_chunk), in_word, in_chunk)),
+            # left <= spare, but not behind it: this decides about most registers here.
+            ends.eq(
+                ~walker.left[f_bits:].any()
+                & less_equal(left, in_chunk) & (less_equal(left, in_word) | ~lane[f_bits:].all())
+            ),
             count.eq(Mux(ends, walker.left, spare)),
             nibbles.eq(Mux(fill.byte, Cat(C(0, 1), count) + 2, count + 1)),
             lane_next.eq(lane + count + 1),
