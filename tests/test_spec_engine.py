@@ -62,7 +62,7 @@ def test_init_wrong_value(key: str) -> None:
             r"^Engine test needs 8 SPRAM, ice40 has 4$",
         ),
         ({"family": Family.ICE40, "ring_rows": 4096}, EngineError, r"^Engine test needs \d+ EBR, ice40 has 30$"),
-        ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 10 DSP, ice40 has 8$"),
+        ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 11 DSP, ice40 has 8$"),
     ],
 )
 def test_init_wrong(changes: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -176,8 +176,9 @@ class EngineConfig:
                 + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
                 + self.r * blocks(4, self.lut_slots << self.lut_bits)
             )
-            return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4),
-                    ("DSP", self.m * self.p + 2 * self.r, 8)]
+            # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
+            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r
+            return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
 
         def ram(width: int, depth: int) -> int:
             shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))

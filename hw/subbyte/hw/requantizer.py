@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.multiplier import Multiplier, multiplier
 from subbyte.hw.ports import NO_COLLISION, UnitWrite, param_layout
+from subbyte.hw.shifter import Shifter, shifter
 from subbyte.spec.engine import PARAM_BITS, Family
 
 __all__ = ["Requantizer", "RequantizerLane"]
-
 
 
 class RequantizerLane(wiring.Component):
@@ -21,12 +21,12 @@ class RequantizerLane(wiring.Component):
     -------
     acc : In(signed(28))
     param : In(param_layout)
-    lut : In(1); lut_slot : In; zero_point : In(8): static during use
+    lut : In(1); lut_slot : In; zero_point : In(8), 0 with `lut`: static during use
     table : In(UnitWrite), space LUTS
     code : Out(8)
     """
 
-    LATENCY = 4 + Multiplier.LATENCY
+    LATENCY = Multiplier.LATENCY + Shifter.LATENCY + 1
 
     def __init__(self, config):
         self._config = config
@@ -43,10 +43,6 @@ class RequantizerLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        # t may be clamped to the addresses of a table and to the distances of 8-bit codes; a value of
-        # more than 7 bits above that is beyond it after any fine shift (0..7) and may be clamped before.
-        t_bits = max(10, c.lut_bits) + 1
-        coarse_bits = t_bits + 7
         m.submodules.multiplier = mul = multiplier(c.family)
         m.d.comb += [
             mul.x.eq(self.acc + self.param.bias.as_signed()),
@@ -58,51 +54,29 @@ class RequantizerLane(wiring.Component):
             m.d.sync += register.eq(shift)
             shift = register
 
-        coarse = Signal(signed(c.acc_bits))
-        narrow = Signal(signed(coarse_bits))
-        fine = Signal(3)
-        with m.Switch(shift[3:]):
-            for eighths in range(4):
-                with m.Case(eighths):
-                    m.d.comb += coarse.eq(mul.product >> (8 * eighths))
-        upper = coarse[coarse_bits - 1 :]
-        fits = ~upper.any() | upper.all()
-        limit = Cat((~coarse[-1]).replicate(coarse_bits - 1), coarse[-1])
-        m.d.sync += [narrow.eq(Mux(fits, coarse[:coarse_bits], limit).as_signed()), fine.eq(shift)]
-
-        t = Signal(signed(t_bits))
-        shifted = Signal(signed(coarse_bits))
-        m.d.comb += shifted.eq(narrow >> fine)
-        t_upper = shifted[t_bits - 1 :]
-        t_fits = ~t_upper.any() | t_upper.all()
-        t_limit = Cat((~shifted[-1]).replicate(t_bits - 1), shifted[-1])
-        m.d.sync += t.eq(Mux(t_fits, shifted[:t_bits], t_limit).as_signed())
-
-        # Linear: ((t + 1) >> 1) + zero_point in one adder. Table: t itself is the address.
-        rounded = Signal(signed(t_bits + 1))
-        value = Signal(signed(t_bits + 1))
-        result = Signal(max(8, c.lut_bits))
-        top = (1 << c.lut_bits) - 1
+        m.submodules.shifter = shifted = shifter(c.family, c.lut_bits)
         m.d.comb += [
-            rounded.eq(t + Cat(C(1, 1), self.zero_point, C(0, 1)).as_signed()),
-            value.eq(Mux(self.lut, t, rounded >> 1)),
+            shifted.product.eq(mul.product),
+            shifted.shift.eq(shift),
+            shifted.lut.eq(self.lut),
+            shifted.zero_point.eq(self.zero_point),
         ]
-        m.d.sync += result.eq(
-            Mux(value[-1], 0, Mux(value > Mux(self.lut, top, 255), Mux(self.lut, top, 255), value[: len(result)]))
-        )
 
         attrs = NO_COLLISION if c.family is Family.ICE40 else NO_COLLISION | {"ram_style": "distributed"}
         cells = memory.Memory(shape=4, depth=c.lut_slots << c.lut_bits, init=[], attrs=attrs)
         m.submodules.cells = cells
         writer, reader = cells.write_port(), cells.read_port()
-        linear = Signal(8)
-        m.d.sync += linear.eq(result)
+        linear = Signal(8)  # 0 where the table answers
+        with m.If(self.lut):
+            m.d.sync += linear.eq(0)
+        with m.Else():
+            m.d.sync += linear.eq(shifted.result)
         m.d.comb += [
             writer.addr.eq(self.table.address),
             writer.data.eq(self.table.data),
             writer.en.eq(self.table.enable),
-            reader.addr.eq(Cat(result[: c.lut_bits], self.lut_slot)),
-            self.code.eq(Mux(self.lut, reader.data, linear)),
+            reader.addr.eq(Cat(shifted.result[: c.lut_bits], self.lut_slot)),
+            self.code.eq(linear | Mux(self.lut, reader.data, 0)),
         ]
         return m
 

@@ -5,6 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.array import StepControl
+from subbyte.hw.largest import largest
+from subbyte.hw.selector import selector
 
 __all__ = ["Shadow"]
 
@@ -38,30 +40,27 @@ class Shadow(wiring.Component):
         m = Module()
         c = self._config
         depth = c.p * c.m // c.r
-        left = Signal(range(depth + 1))
+        turn = Signal(range(2 * depth))  # depth + i while result i leaves, else 0
         capture = Signal()
         m.d.comb += [
             capture.eq(self.done.enable & self.done.last),
-            self.valid.eq(left != 0),
-            self.column_last.eq((left - 1)[: (c.m - 1).bit_length()] == 0),
+            self.valid.eq(turn[-1]),
+            self.column_last.eq(turn[: (c.m - 1).bit_length()] == c.m - 1),
         ]
         with m.If(capture & self.done.window_last):
-            m.d.sync += left.eq(depth)
+            m.d.sync += turn.eq(depth)
         with m.Elif(self.valid):
-            m.d.sync += left.eq(left - 1)
-        # The registers hold complements: an iCE40 carry chain has no inverters, a difference would cost
-        # one more cell per bit.
+            m.d.sync += turn.eq(turn + 1)
         for lane in range(c.r):
-            chain = [Signal(signed(c.acc_bits), name=f"shadow{lane}_{i}") for i in range(depth)]
-            m.d.comb += self.results.word_select(lane, c.acc_bits).eq(~chain[0])
-            for i, held in enumerate(chain):
+            m.submodules[f"drain{lane}"] = drain = selector(c.family, c.acc_bits, depth, invert=True)
+            m.d.comb += [drain.index.eq(turn[:-1]), self.results.word_select(lane, c.acc_bits).eq(drain.chosen)]
+            for i in range(depth):
                 pixel = (i // c.m) * c.r + lane
-                acc = self.acc.word_select(pixel * c.m + i % c.m, c.acc_bits).as_signed()
-                # acc + ~held = acc - held - 1 is negative when acc <= held.
-                margin = Signal(signed(c.acc_bits + 1), name=f"margin{lane}_{i}")
-                m.d.comb += margin.eq(acc + held)
-                with m.If(capture & (self.done.window_first | ~margin[-1])):
-                    m.d.sync += held.eq(~acc)
-                with m.Elif(self.valid):
-                    m.d.sync += held.eq(chain[min(i + 1, depth - 1)])
+                m.submodules[f"shadow{lane}_{i}"] = shadow = largest(c.family, c.acc_bits)
+                m.d.comb += [
+                    shadow.value.eq(self.acc.word_select(pixel * c.m + i % c.m, c.acc_bits)),
+                    shadow.capture.eq(capture),
+                    shadow.overwrite.eq(self.done.window_first),
+                    drain.words.word_select(i, c.acc_bits).eq(shadow.complement),
+                ]
         return m

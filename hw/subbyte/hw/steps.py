@@ -76,13 +76,14 @@ class StepController(wiring.Component):
         word, word_released = (Signal.like(self.word_released, name=name, reset_less=True)
                                for name in ("word_now", "word_free"))
         cooling = Signal(range(self.drain_cycles + 1))
+        draining = Signal()  # the shadow, for two cycles or more
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         m.d.comb += [
             self.idle.eq(~active),
             self.row.eq(row),
             self.row_released.eq(row_released),
             self.word_released.eq(word_released),
-            no_shadow.eq(ends["words"] & turns["windows"].first & (cooling > 1)),
+            no_shadow.eq(ends["words"] & turns["windows"].first & draining),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
             self.read_word.eq(word + turns["planes"].count),
         ]
@@ -102,12 +103,13 @@ class StepController(wiring.Component):
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
+        m.d.sync += draining.eq(cooling > 2)
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
         self._advance_row(m, go, last, ends, row, group_row, row_released, no_row)
         self._advance_word(m, go, last, ends, word, word_released, no_word)
         with m.If(go & ends["windows"]):
-            m.d.sync += cooling.eq(self.drain_cycles)
+            m.d.sync += [cooling.eq(self.drain_cycles), draining.eq(self.drain_cycles > 1)]
         with m.If(go & ends["pixel_groups"]):
             m.d.sync += active.eq(0)
 
@@ -131,7 +133,8 @@ class StepController(wiring.Component):
             last[name] = turn.last
             m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & inner)]
             inner = inner & turn.last
-            ends[name] = Signal(name=f"{name}_ends")
+            # Kept, else Yosys makes one long chain of `go` and them.
+            ends[name] = Signal(name=f"{name}_ends", attrs={"keep": 1})
             m.d.comb += ends[name].eq(inner)
         return turns, last, ends
 

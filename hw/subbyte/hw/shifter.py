@@ -1,0 +1,131 @@
+"""Shifter: product of the requantizer -> 8-bit code or address of a table."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from subbyte.hw.selector import selector
+from subbyte.spec.engine import Family
+
+__all__ = ["DspShifter", "Shifter", "shifter"]
+
+
+class Shifter(wiring.Component):
+    """t = product >> shift, floor; result = clamp(((t + 1) >> 1) + zero_point, 0, 255), or with `lut` clamp(t).
+
+    Generic twin; latency `LATENCY` cycles, fully pipelined.
+
+    Members
+    -------
+    product : In(signed(28))
+    shift : In(5)
+    lut : In(1), static during use: the result is an address, 0 .. 2**lut_bits - 1
+    zero_point : In(8), static during use; 0 with `lut`
+    result : Out(max(8, lut_bits)), a code in the lower 8 bits or an address in the lower `lut_bits`
+    """
+
+    LATENCY = 3
+
+    def __init__(self, lut_bits):
+        self._lut_bits = lut_bits
+        super().__init__({
+            "product": In(signed(28)),
+            "shift": In(5),
+            "lut": In(1),
+            "zero_point": In(8),
+            "result": Out(max(8, lut_bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # Linear: ((t + 1) >> 1) + zero_point is half of this sum. Table: the sum is t.
+        value = self._value(m, Cat(~self.lut, self.zero_point))
+        beyond = Mux(self.lut, value[self._lut_bits : -1].any(), value[9:-1].any())
+        with m.If(value[-1]):
+            m.d.sync += self.result.eq(0)
+        with m.Elif(beyond):
+            m.d.sync += self.result.eq(-1)
+        with m.Else():
+            m.d.sync += self.result.eq(Mux(self.lut, value, value[1:]))
+        return m
+
+    def _value(self, m, offset):
+        """(product >> shift) + offset after two cycles; what is beyond every code may be another value beyond them."""
+        # The distances of 8-bit codes, rounding bit included, and the addresses of a table. A value of more
+        # than 7 bits above them is beyond them after any fine shift (0..7) and may be clamped before.
+        bits = max(9, self._lut_bits) + 1 + 7
+        coarse = Signal(signed(28))
+        with m.Switch(self.shift[3:]):
+            for eighths in range(4):
+                with m.Case(eighths):
+                    m.d.comb += coarse.eq(self.product >> (8 * eighths))
+        upper = coarse[bits - 1 :]
+        limit = Cat((~coarse[-1]).replicate(bits - 1), coarse[-1])
+        narrow = Signal(signed(bits))
+        fine = Signal(3)
+        value = Signal(signed(bits + 1))
+        m.d.sync += [
+            narrow.eq(Mux(upper.any() & ~upper.all(), limit, coarse)),
+            fine.eq(self.shift),
+            value.eq((narrow >> fine) + offset),
+        ]
+        return value
+
+
+class DspShifter(Shifter):
+    """The same with one SB_MAC16: a window of the product times 2**(15 - shift), plus the offset.
+
+    A table has at most 9 address bits.
+    """
+
+    def __init__(self, lut_bits):
+        if lut_bits > 9:
+            raise ValueError(f"Addresses of a DspShifter must have at most 9 bits, not {lut_bits}")
+        super().__init__(lut_bits)
+
+    def _value(self, m, offset):
+        sign = self.product[-1]
+        extended = Cat(self.product, sign.replicate(12))
+        m.submodules.window = window = selector(Family.ICE40, 16, 4)
+        words = Cat(extended[8 * eighths : 8 * eighths + 16] for eighths in range(4))
+        m.d.comb += [window.words.eq(words), window.index.eq(self.shift[3:])]
+        # A value that fits has 17 bits when it is shifted by 7, at most 16 when by less.
+        seven = self.shift[:3] == 7
+        above = window.chosen[-1] ^ sign  # does not fit 16 bits
+        far = Signal()  # does not fit 17 bits
+        upper, middle = self.product[24:] != sign.replicate(4), self.product[16:24] != sign.replicate(8)
+        with m.Switch(self.shift[3:]):
+            with m.Case(0):
+                m.d.comb += far.eq(upper | middle)
+            with m.Case(1):
+                m.d.comb += far.eq(upper)
+        factor = Signal(8)  # 2**(7 - fine shift), in units of 2**8
+        excess = Signal(signed(8))  # what the window lacks, in the unit of the product's bit 24
+        beyond = Signal()
+        m.d.comb += beyond.eq(far | (above & ~seven))
+        with m.If(beyond):
+            m.d.comb += excess.eq(Mux(sign, -1, 64))
+        with m.Else():
+            m.d.comb += factor.eq(1 << ~self.shift[:3])
+            with m.If(above):
+                m.d.comb += excess.eq(Mux(sign, -1, 1))
+        total = Signal(signed(32))
+        m.submodules.mac = Instance(
+            "SB_MAC16",
+            p_A_SIGNED=1, p_B_SIGNED=0, p_A_REG=1, p_B_REG=1, p_C_REG=1, p_D_REG=1,
+            p_TOPOUTPUT_SELECT=1, p_BOTOUTPUT_SELECT=1,  # registered sum
+            p_TOPADDSUB_LOWERINPUT=2, p_BOTADDSUB_LOWERINPUT=2,  # 16 x 16 product
+            p_TOPADDSUB_UPPERINPUT=1, p_BOTADDSUB_UPPERINPUT=1,  # C and D
+            p_TOPADDSUB_CARRYSELECT=2, p_BOTADDSUB_CARRYSELECT=0,
+            i_CLK=ClockSignal(), i_CE=1,
+            i_A=window.chosen, i_B=Cat(C(0, 8), factor), i_C=Cat(offset[1:], excess), i_D=Cat(C(0, 15), offset[0]),
+            i_AHOLD=0, i_BHOLD=0, i_CHOLD=0, i_DHOLD=0, i_IRSTTOP=0, i_IRSTBOT=0, i_ORSTTOP=0, i_ORSTBOT=0,
+            i_OLOADTOP=0, i_OLOADBOT=0, i_ADDSUBTOP=0, i_ADDSUBBOT=0, i_OHOLDTOP=0, i_OHOLDBOT=0,
+            i_CI=0, i_ACCUMCI=0, i_SIGNEXTIN=0, o_O=total,
+        )
+        return total[15:].as_signed()
+
+
+def shifter(family, lut_bits):
+    """The shifter that suits the family: SB_MAC16 on iCE40 where the addresses fit."""
+    return DspShifter(lut_bits) if family is Family.ICE40 and lut_bits <= 9 else Shifter(lut_bits)
