@@ -5,22 +5,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from subbyte.hw.decode import Decoder
+from subbyte.hw.piece import Piece
 from subbyte.hw.ports import ReadPort, UnitWrite, WordArrival, fill_layout
 from subbyte.hw.segments import SegmentWalker
 from subbyte.hw.tile import activation_tile
 from subbyte.hw.tile_position import TilePosition
 from subbyte.spec.engine import WORD_NIBBLES
 
-__all__ = ["Gather", "less_equal"]
-
-
-def less_equal(a, b):
-    """a <= b for short unsigned values of one width, in plain logic: a carry chain would be slower."""
-    result = C(1, 1)
-    for low, high in zip(a, b, strict=True):
-        result = (~low & high) | (~(low ^ high) & result)
-    return result
-
+__all__ = ["Gather"]
 
 class Gather(wiring.Component):
     """Executes one fill section (docs/engine.md): main memory -> chunk -> rotate -> decode -> tile.
@@ -73,28 +65,15 @@ class Gather(wiring.Component):
         lane = Signal(range(c.k))
         plane = Signal.like(fill.planes)
         offset = walker.address[:f_bits]
-        # Counts are one less than they say (`spare`: what the chunk and the word have room for), which
-        # makes complements of differences, and short comparisons without carry chains.
-        in_chunk = Signal(f_bits)
-        spare = Signal(f_bits)
-        count = Signal(f_bits)
-        nibbles = Signal(range(c.fill_nibbles + 1))
-        ends = Signal()
-        lane_next = Signal(range(2 * c.k))
+        m.submodules.piece = piece = Piece(c, len(walker.left))
+        ends = piece.segment_ends
         close = Signal()
-        in_word, left = ~lane[:f_bits], walker.left[:f_bits]
         m.d.comb += [
-            in_chunk.eq(Mux(fill.byte, ~offset >> 1, ~offset)),
-            spare.eq(Mux(lane[f_bits:].all() & less_equal(in_word, in_chunk), in_word, in_chunk)),
-            # left <= spare, but not behind it: this decides about most registers here.
-            ends.eq(
-                ~walker.left[f_bits:].any()
-                & less_equal(left, in_chunk) & (less_equal(left, in_word) | ~lane[f_bits:].all())
-            ),
-            count.eq(Mux(ends, walker.left, spare)),
-            nibbles.eq(Mux(fill.byte, Cat(C(0, 1), count) + 2, count + 1)),
-            lane_next.eq(lane + count + 1),
-            close.eq(lane_next[-1] | (ends & walker.window_ends)),
+            piece.offset.eq(offset),
+            piece.byte.eq(fill.byte),
+            piece.lane.eq(lane),
+            piece.left.eq(walker.left),
+            close.eq(piece.word_ends | (ends & walker.window_ends)),
         ]
         m.submodules.reserve = reserve = TilePosition(c)
         blocked = Signal()
@@ -108,8 +87,10 @@ class Gather(wiring.Component):
             self.memory.address.eq(walker.address >> 4),
             advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
             walker.advance.eq(advance & last_plane),
-            walker.codes.eq(count),
-            walker.nibbles.eq(nibbles),
+            walker.codes.eq(piece.count),
+            walker.nibbles.eq(Mux(fill.byte, Cat(C(0, 1), piece.count) + 2, piece.count + 1)),
+            walker.chunk_ends.eq(piece.chunk_ends),
+            walker.borrows.eq(piece.borrows),
             walker.ends.eq(ends),
         ]
         # One cycle late, so that the tile does not sit in the path to main memory: one more word than the
@@ -118,7 +99,7 @@ class Gather(wiring.Component):
         with m.If(advance):
             m.d.sync += plane.eq(plane + 1)
             with m.If(last_plane):
-                m.d.sync += [plane.eq(0), lane.eq(Mux(close, 0, lane_next))]
+                m.d.sync += [plane.eq(0), lane.eq(Mux(close, 0, lane + piece.count + 1))]
 
         # The stages behind: memory -> chunk -> rotate -> decode -> tile.
         issue = {

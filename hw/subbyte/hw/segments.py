@@ -23,7 +23,7 @@ class SegmentWalker(wiring.Component):
     address : Out, nibble address of the next code
     left : Out, codes left in the segment after the one at `address`
     advance : In(1), move by `codes` + 1 codes, `nibbles` nibbles
-    ends : In(1), with advance: it is the end of the segment
+    chunk_ends, borrows, ends : In(1), with advance: what `Piece` tells of it
     window_ends, pixel_ends, last_pixel : Out(1), the current segment is the last of its window
         position, of its pixel; belongs to the last pixel
     """
@@ -41,6 +41,8 @@ class SegmentWalker(wiring.Component):
             "advance": In(1),
             "codes": In(range(config.fill_nibbles)),
             "nibbles": In(range(config.fill_nibbles + 1)),
+            "chunk_ends": In(1),
+            "borrows": In(1),
             "ends": In(1),
             "window_ends": Out(1),
             "pixel_ends": Out(1),
@@ -66,11 +68,16 @@ class SegmentWalker(wiring.Component):
         more = Signal()  # there is a following segment
         load = Signal()
         m.d.comb += [self.active.eq(more | self.valid), load.eq(more & (~self.valid | (self.advance & self.ends)))]
+        offset = self.address[: len(self.codes)]
+        chunk = self.address[len(self.codes) :]
+        few, many = self.left[: len(self.codes)], self.left[len(self.codes) :]
         with m.If(self.advance):
-            m.d.sync += [
-                self.address.eq(self.address + self.nibbles),
-                self.left.eq(self.left + Cat(~self.codes, C(-1, len(self.left) - len(self.codes)))),
-            ]
+            # Upper bits move by one at most, so the size of the piece is not in their way.
+            m.d.sync += [offset.eq(offset + self.nibbles), few.eq(few + ~self.codes)]
+            with m.If(self.chunk_ends):
+                m.d.sync += chunk.eq(chunk + 1)
+            with m.If(self.borrows):
+                m.d.sync += many.eq(many - 1)
             with m.If(self.ends):
                 m.d.sync += self.valid.eq(0)
         with m.If(load):

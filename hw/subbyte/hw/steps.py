@@ -20,6 +20,13 @@ class Stall(enum.Enum, shape=2):
     REQUANTIZER = 3
 
 
+def early(signal):
+    """The same signal, kept by Yosys: `go` enables most registers here, and without fixed points Yosys makes one
+    long chain of it and of what is known long before."""
+    signal.attrs["keep"] = 1
+    return signal
+
+
 class StepController(wiring.Component):
     """For every pixel group, column group, window position, word, weight row and plane: one step.
 
@@ -68,7 +75,7 @@ class StepController(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         active = Signal()
-        go = Signal()
+        go = early(Signal())
         turns, last, ends = self._loops(m, go)
         # Pointers have no reset but the pulse, which can then be that of the flip-flops.
         row, row_released, group_row = (Signal.like(self.row, name=name, reset_less=True)
@@ -133,8 +140,7 @@ class StepController(wiring.Component):
             last[name] = turn.last
             m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & inner)]
             inner = inner & turn.last
-            # Kept, else Yosys makes one long chain of `go` and them.
-            ends[name] = Signal(name=f"{name}_ends", attrs={"keep": 1})
+            ends[name] = early(Signal(name=f"{name}_ends"))
             m.d.comb += ends[name].eq(inner)
         return turns, last, ends
 
@@ -144,21 +150,20 @@ class StepController(wiring.Component):
         Until the last pixel group frees rows, the first row of the pass is the first one held.
         """
         following = Signal.like(row)
-        advance = go & ends["planes"]
-        next_window = go & ends["words"] & ~last["windows"]
-        next_pixels = go & ends["groups"] & ~last["pixel_groups"]
+        next_window = ends["words"] & ~last["windows"]
+        next_pixels = ends["groups"] & ~last["pixel_groups"]
         m.d.comb += following.eq(row + 1)
-        with m.If(advance):
+        with m.If(go & ends["planes"]):
             m.d.sync += row.eq(following)
             with m.If(last["windows"] & last["pixel_groups"]):
                 m.d.sync += row_released.eq(following)
         with m.If(go & ends["windows"]):
             m.d.sync += group_row.eq(following)
-        with m.If(next_window):
+        with m.If(go & next_window):
             m.d.sync += row.eq(group_row)
-        with m.If(next_pixels):
+        with m.If(go & next_pixels):
             m.d.sync += [row.eq(row_released), group_row.eq(row_released)]
-        self._watch(m, no_row, self.row_available, row, following, advance, next_window | next_pixels)
+        self._watch(m, go, no_row, self.row_available, row, following, ends["planes"], next_window | next_pixels)
 
     def _advance_word(self, m, go, last, ends, word, word_released, no_word):
         """Next tile word: rewinds for column groups; freed in the last of them.
@@ -166,27 +171,25 @@ class StepController(wiring.Component):
         Until the last column group frees words, the first word of the pixels is the first one held.
         """
         following = Signal.like(word)
-        advance = go & ends["rows"]
-        next_group = go & ends["windows"] & ~last["groups"]
+        next_group = ends["windows"] & ~last["groups"]
         m.d.comb += following.eq(word + self.compute.planes + 1)
-        with m.If(advance):
+        with m.If(go & ends["rows"]):
             m.d.sync += word.eq(following)
             with m.If(last["groups"]):
                 m.d.sync += word_released.eq(following)
-        with m.If(next_group):
+        with m.If(go & next_group):
             m.d.sync += word.eq(word_released)
-        self._watch(m, no_word, self.word_available, word, following, advance, next_group)
+        self._watch(m, go, no_word, self.word_available, word, following, ends["rows"], next_group)
 
     @staticmethod
-    def _watch(m, missing, available, pointer, following, advance, rewind):
+    def _watch(m, go, missing, available, pointer, following, advances, rewinds):
         """`missing`: what `pointer` points to was not there in the cycle before.
 
-        A register, because it decides about the step, which enables most registers here. What a pointer
-        is rewound to has been there before and is held.
+        A register, because it decides about `go`. What a pointer is rewound to has been there before and is held.
         """
-        with m.If(rewind):
-            m.d.sync += missing.eq(0)
-        with m.Elif(advance):
-            m.d.sync += missing.eq(following == available)
-        with m.Else():
-            m.d.sync += missing.eq(pointer == available)
+        staying, going = early(Signal()), early(Signal())
+        m.d.comb += [
+            staying.eq(pointer == available),
+            going.eq(~rewinds & Mux(advances, following == available, staying)),
+        ]
+        m.d.sync += missing.eq(Mux(go, going, staying))
