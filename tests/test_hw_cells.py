@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from hw_bench import pack
 from hw_cells import assert_twins, played
 
+from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.largest import CarryLargest, Largest, largest
 from subbyte.hw.multiplier import DspMultiplier, Multiplier
 from subbyte.hw.selector import LutSelector, Selector, selector
@@ -86,6 +87,34 @@ def test_largest_twins(rng: np.random.Generator, tmp_path: Path) -> None:
     assert_twins(Largest(28), CarryLargest(28), inputs, ["complement"], tmp_path)
 
 
+def counts(rng: np.random.Generator, width: int) -> list[dict[str, int]]:
+    """Loads near the end, at the ends and anywhere; pauses."""
+    inputs = []
+    for cycle in range(3000):
+        start = int(rng.choice([0, rng.integers(1 << width), -1 - rng.integers(8)])) % (1 << width)
+        load, step = cycle == 0 or rng.random() < 0.05, rng.random() < 0.8
+        inputs.append({"load": int(load), "start": start, "step": int(step)})
+    return inputs
+
+
+@pytest.mark.parametrize("width", [1, 6, 16])
+def test_counter(width: int, rng: np.random.Generator) -> None:
+    inputs = counts(rng, width)
+    count, lasts = 0, 0
+    for values, seen in zip(inputs, played(Counter(width), inputs, ["count", "last"]), strict=True):
+        full = count == (1 << width) - 1
+        assert seen == {"count": count, "last": values["load"] or full}
+        lasts += full
+        count = values["start"] if values["load"] else (count + values["step"]) % (1 << width)
+    assert lasts > 20
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("width", [1, 6])
+def test_counter_twins(width: int, rng: np.random.Generator, tmp_path: Path) -> None:
+    assert_twins(Counter(width), CarryCounter(width), counts(rng, width), ["count", "last"], tmp_path)
+
+
 @pytest.mark.cocotb
 def test_multiplier_twins(rng: np.random.Generator, tmp_path: Path) -> None:
     inputs = [
@@ -147,6 +176,8 @@ def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.
         (selector(Family.ICE40, 28, 4), LutSelector),
         (selector(Family.ICE40, 28, 8), Selector),
         (selector(Family.ECP5, 28, 4), Selector),
+        (up_counter(Family.ICE40, 8), CarryCounter),
+        (up_counter(Family.ECP5, 8), Counter),
         (largest(Family.ICE40, 28), CarryLargest),
         (largest(Family.ECP5, 28), Largest),
         (shifter(Family.ICE40, 9), DspShifter),

@@ -231,21 +231,20 @@ def test_lane_latency(lut: int) -> None:
 
 @pytest.mark.parametrize(("p", "r"), [(1, 1), (4, 2), (4, 4)])
 def test_requantizer(p: int, r: int, rng: np.random.Generator) -> None:
-    """R lanes, one channel per cycle from the parameter memory; flags come with their codes."""
+    """R lanes, one channel per cycle from the parameter memory; `valid` comes with its codes."""
     config = small_config(p=p, r=r, m=4)
     dut = Requantizer(config)
     lows, highs = (1 << 15, 0, -TOP), (1 << 16, 32, TOP)
     params = [Job(0, *rng.integers(lows, highs).tolist()) for _ in range(config.param_entries)]
-    vectors = []  # channel, accumulators, valid, last
+    vectors = []  # channel, accumulators, valid
     for channel in rng.integers(0, config.param_entries, 600).tolist():
-        vectors.append((channel, rng.integers(-TOP, TOP, r).tolist(), *rng.integers(0, 2, 2).tolist()))
+        vectors.append((channel, rng.integers(-TOP, TOP, r).tolist(), int(rng.integers(0, 2))))
 
     def drive(ctx: Any, vector: Any) -> None:
-        param, accs, valid, last = vector
+        param, accs, valid = vector
         ctx.set(dut.param, param)
         ctx.set(dut.accs, pack(accs, 28))
         ctx.set(dut.valid, valid)
-        ctx.set(dut.column_last, last)
 
     async def bench(ctx: Any) -> None:
         ctx.set(dut.params.enable, 1)
@@ -259,14 +258,14 @@ def test_requantizer(p: int, r: int, rng: np.random.Generator) -> None:
         seen = []
         for cycle in range(len(vectors) + Requantizer.LATENCY):
             drive(ctx, vectors[min(cycle, len(vectors) - 1)])
-            seen.append((ctx.get(dut.codes), ctx.get(dut.codes_valid), ctx.get(dut.codes_last)))
+            seen.append((ctx.get(dut.codes), ctx.get(dut.codes_valid)))
             await ctx.tick()
-        for (param, accs, valid, last), (codes, codes_valid, codes_last) in zip(
+        for (param, accs, valid), (codes, codes_valid) in zip(
             vectors, seen[Requantizer.LATENCY :], strict=True
         ):
             jobs = [Job(acc, params[param].multiplier, params[param].shift, params[param].bias) for acc in accs]
             assert unpack(codes, 8, r) == [linear_code(job, 7) for job in jobs]
-            assert (codes_valid, codes_last) == (valid, last)
+            assert codes_valid == valid
 
     simulate(dut, bench)
     assert Requantizer.LATENCY == 1 + DOCUMENTED_LATENCY

@@ -102,11 +102,10 @@ def test_writer(p: int, r: int, m: int, gaps: bool, rng: np.random.Generator) ->
             for _ in range(p + 1):
                 await cycle(ctx)
             for burst in bursts(config, section, rng):
-                for i, codes in enumerate(burst):
+                for codes in burst:
                     assert not ctx.get(dut.idle)
                     ctx.set(dut.valid, 1)
                     ctx.set(dut.codes, pack(codes, 8))
-                    ctx.set(dut.column_last, i % m == m - 1)
                     await cycle(ctx)
                 ctx.set(dut.valid, 0)
                 for _ in range(int(rng.integers(0, 2 * p)) if gaps else 0):

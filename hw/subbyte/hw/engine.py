@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from subbyte.hw.array import PeArray
 from subbyte.hw.command import CommandUnit
+from subbyte.hw.counter import up_counter
 from subbyte.hw.gather import Gather
 from subbyte.hw.main_memory import main_memory
 from subbyte.hw.requantizer import Requantizer
@@ -95,37 +96,39 @@ class Engine(wiring.Component):
             shadow.done.eq(array.done),
             requantizer.valid.eq(shadow.valid),
             requantizer.accs.eq(shadow.results),
-            requantizer.column_last.eq(shadow.column_last),
             requantizer.param.eq(self._channel(m, sequencer, shadow)),
             requantizer.lut.eq(sequencer.drain.lut),
             requantizer.lut_slot.eq(sequencer.drain.lut_slot),
             requantizer.zero_point.eq(sequencer.drain.zero_point),
             writer.valid.eq(requantizer.codes_valid),
             writer.codes.eq(requantizer.codes),
-            writer.column_last.eq(requantizer.codes_last),
         ]
         self._arbitrate(m, command, writer, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, steps)
         return m
 
     def _channel(self, m, sequencer, shadow):
-        """Parameter entry of the channel that the shadow shows: M per block, the same M for the blocks of a group."""
+        """Parameter entry of the channel that the shadow shows; a column group's M start at a multiple of M."""
         c = self._config
         drain = sequencer.drain
-        channel = Signal(range(c.param_entries))
+        m.submodules.channels = first = up_counter(c.family, (c.param_entries // c.m - 1).bit_length())
         block = Signal(range(c.p // c.r))
         group = Signal.like(drain.groups)
-        with m.If(shadow.valid):
-            m.d.sync += channel.eq(channel + 1)
-            with m.If(shadow.column_last):
-                m.d.sync += [block.eq(block + 1), channel.eq(channel - (c.m - 1))]
-                with m.If(block == c.p // c.r - 1):
-                    m.d.sync += [block.eq(0), group.eq(group + 1), channel.eq(channel + 1)]
-                    with m.If(group == drain.groups):
-                        m.d.sync += [group.eq(0), channel.eq(drain.param)]
-        with m.If(sequencer.start_drain):
-            m.d.sync += [channel.eq(drain.param), group.eq(0)]
-        return channel
+        done = shadow.valid & (shadow.column == c.m - 1)
+        group_done = done & (block == c.p // c.r - 1)
+        restart = sequencer.start_drain | (group_done & (group == drain.groups))
+        m.d.comb += [
+            first.load.eq(restart),
+            first.start.eq(drain.param[(c.m - 1).bit_length() :]),
+            first.step.eq(group_done),
+        ]
+        with m.If(done):
+            m.d.sync += block.eq(block + 1)
+        with m.If(restart):
+            m.d.sync += group.eq(0)
+        with m.Elif(group_done):
+            m.d.sync += group.eq(group + 1)
+        return Cat(shadow.column, first.count)
 
     def _arbitrate(self, m, command, writer, sequencer, gather, pump):
         """One access to main memory per cycle.

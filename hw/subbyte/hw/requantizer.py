@@ -86,11 +86,11 @@ class Requantizer(wiring.Component):
 
     Members
     -------
-    valid, accs, column_last : In, results from the shadow
+    valid, accs : In, results from the shadow
     param : In(range(param_entries)), entry of these results' channel
     lut, lut_slot, zero_point : In, static while results are under way
     params, tables : In(UnitWrite), spaces PARAMS and LUTS
-    codes_valid, codes, codes_last : Out, `LATENCY` cycles later
+    codes_valid, codes : Out, `LATENCY` cycles later
     """
 
     LATENCY = 1 + RequantizerLane.LATENCY
@@ -100,7 +100,6 @@ class Requantizer(wiring.Component):
         super().__init__({
             "valid": In(1),
             "accs": In(config.acc_bits * config.r),
-            "column_last": In(1),
             "param": In(range(config.param_entries)),
             "lut": In(1),
             "lut_slot": In(range(config.lut_slots)),
@@ -109,7 +108,6 @@ class Requantizer(wiring.Component):
             "tables": In(UnitWrite()),
             "codes_valid": Out(1),
             "codes": Out(8 * config.r),
-            "codes_last": Out(1),
         })
 
     def elaborate(self, platform):
@@ -137,10 +135,7 @@ class Requantizer(wiring.Component):
                 lane.table.data.eq(self.tables.data),
                 self.codes.word_select(r, 8).eq(lane.code),
             ]
-        flags = Cat(self.valid, self.column_last)
-        for stage in range(self.LATENCY):
-            register = Signal(2, name=f"flags{stage}")
-            m.d.sync += register.eq(flags)
-            flags = register
-        m.d.comb += Cat(self.codes_valid, self.codes_last).eq(flags)
+        under_way = Signal(self.LATENCY)
+        m.d.sync += under_way.eq(Cat(self.valid, under_way))
+        m.d.comb += self.codes_valid.eq(under_way[-1])
         return m

@@ -23,7 +23,7 @@ class Shadow(wiring.Component):
     done : In(StepControl)
     valid : Out(1)
     results : Out(acc_bits*R)
-    column_last : Out(1), these are the results of column M - 1
+    column : Out(range(M)), of these results
     """
 
     def __init__(self, config):
@@ -33,7 +33,7 @@ class Shadow(wiring.Component):
             "done": In(StepControl),
             "valid": Out(1),
             "results": Out(config.acc_bits * config.r),
-            "column_last": Out(1),
+            "column": Out(range(config.m)),
         })
 
     def elaborate(self, platform):
@@ -45,7 +45,7 @@ class Shadow(wiring.Component):
         m.d.comb += [
             capture.eq(self.done.enable & self.done.last),
             self.valid.eq(turn[-1]),
-            self.column_last.eq(turn[: (c.m - 1).bit_length()] == c.m - 1),
+            self.column.eq(turn),
         ]
         with m.If(capture & self.done.window_last):
             m.d.sync += turn.eq(depth)

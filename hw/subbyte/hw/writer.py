@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.counter import up_counter
 from subbyte.hw.ports import WordArrival, drain_layout, word_view
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
 from subbyte.spec.program import DRAIN_FIELDS
@@ -20,7 +21,7 @@ class Writer(wiring.Component):
     start : In(1), pulse: `drain` holds the new section; only while `idle`, P + 2 cycles before the first code
     idle : Out(1), all results of the section are written
     drain : In(drain_layout)
-    valid, codes, column_last : In, from the requantizer
+    valid, codes : In, from the requantizer
     upcoming : Out(1), there will be a write in the next cycle
     enable : Out(1), write in this cycle
     address : Out(range(memory_words))
@@ -37,7 +38,6 @@ class Writer(wiring.Component):
             "drain": In(drain_layout(config)),
             "valid": In(1),
             "codes": In(8 * config.r),
-            "column_last": In(1),
             "upcoming": Out(1),
             "enable": Out(1),
             "address": Out(range(config.memory_words)),
@@ -63,9 +63,12 @@ class Writer(wiring.Component):
                 with m.Else():
                     m.d.sync += chunk.eq(Cat(nibbles, nibbles))
             chunks.append(chunk)
+        column = Signal(range(c.m))
         full = Signal()
-        completes = self.valid & self.column_last
+        completes = self.valid & (column == c.m - 1)
         m.d.sync += full.eq(completes)
+        with m.If(self.valid):
+            m.d.sync += column.eq(column + 1)
 
         # Write: pixel r of the block in the r-th cycle.
         pending = Signal(range(c.r))
@@ -80,61 +83,75 @@ class Writer(wiring.Component):
                 m.d.comb += [self.enable.eq(1), chunk.eq(waiting[0])]
                 m.d.sync += [pending.eq(pending - 1), *(a.eq(b) for a, b in zip(waiting, waiting[1:], strict=False))]
 
-        store = Signal()
-        place = self._places(m, self.enable, store)
-        offset = place[:4]
-        m.d.comb += [self.address.eq(place >> 4), self.word.eq(chunk.replicate(WORD_BITS // (2 * half)))]
-        small, large = (c.m - 1).bit_length(), c.m.bit_length()  # log2 of the nibbles of a chunk
+        # Chunks lie at multiples of their size: M nibbles, or M bytes.
+        place, store = self._places(m, self.enable)
+        inside = (WORD_NIBBLES // c.m).bit_length() - 1
+        m.d.comb += [self.address.eq(place >> inside), self.word.eq(chunk.replicate(WORD_BITS // (2 * half)))]
         for nibble in range(WORD_NIBBLES):
-            wide = offset[large:] == nibble >> large
-            narrow = offset[small:] == nibble >> small
+            slot = nibble // c.m
+            narrow, wide = place[:inside] == slot, place[1:inside] == slot >> 1
             m.d.comb += self.mask[nibble].eq(store & Mux(drain.byte, wide, narrow))
         return m
 
-    def _places(self, m, write, store):
-        """Nibble address of the chunk written now; `store` tells whether its pixel exists.
+    def _places(self, m, write):
+        """(place of the chunk written now in units of M nibbles, whether its pixel exists).
 
-        A ring of P addresses turns with every write: the pixels of a group come in the same order for
-        each column group. After the last column group a pixel's place is taken by a later pixel.
+        A ring of the addresses of P pixels turns with every write: the pixels of a group come in the same order
+        for each column group. With the last column group a later pixel, found from the latest one, takes the
+        place of each.
         """
         c = self._config
         drain = self.drain
-        bits = c.nibble_address_bits
+        unit = (c.m - 1).bit_length()
         first = word_view(DRAIN_FIELDS[0], self.first.word)
-        walk = Signal(bits)  # address of the next pixel to enter the ring
+        ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}") for p in range(c.p)]
+        priming = Signal(range(c.p))
         column = Signal.like(drain.px)
-        ring = [Signal(bits, name=f"place{p}") for p in range(c.p)]
-        priming = Signal(range(c.p + 1))
         pixel = Signal(range(c.p))
         group = Signal.like(drain.groups)
-        left = Signal(len(first.pixels))  # pixels after the first of this group
         active = Signal()
+        turn = write | (priming != 0)
         group_last = group == drain.groups
-        enter = (priming != 0) | group_last
+        enter = turn & (group_last | (priming != 0))
         column_last = column == drain.px
-        m.d.comb += [self.idle.eq(~active), store.eq(pixel <= left)]
-        with m.If((priming != 0) | write):
-            m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:], strict=False)]
-            with m.If(enter):
-                m.d.sync += [
-                    ring[-1].eq(walk),
-                    walk.eq(walk + Mux(column_last, drain.step_py, drain.step_px)),
-                    column.eq(Mux(column_last, 0, column + 1)),
-                ]
-            with m.Else():
-                m.d.sync += ring[-1].eq(ring[0] + Mux(drain.byte, 2 * c.m, c.m))
-        with m.If(priming != 0):
+        pixel_last = pixel == c.p - 1
+        m.d.comb += self.idle.eq(~active)
+
+        with m.If(turn):
+            m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:] + ring[:1], strict=True)]
+        with m.If(enter):
+            m.d.sync += ring[-1].eq(ring[-1] + Mux(column_last, drain.step_py, drain.step_px)[unit:])
+        with m.If(self.first.here):
+            m.d.sync += ring[-1].eq(first.address[unit:])
+        with m.If(self.start):
+            m.d.sync += priming.eq(c.p - 1)
+        with m.Elif(priming != 0):
             m.d.sync += priming.eq(priming - 1)
+        with m.If(self.start | (enter & column_last)):
+            m.d.sync += column.eq(0)
+        with m.Elif(enter):
+            m.d.sync += column.eq(column + 1)
+
         with m.If(write):
             m.d.sync += pixel.eq(pixel + 1)
-            with m.If(pixel == c.p - 1):
-                m.d.sync += [pixel.eq(0), group.eq(Mux(group_last, 0, group + 1))]
-                with m.If(group_last):
-                    m.d.sync += left.eq(left - c.p)
-                    with m.If(left < c.p):
-                        m.d.sync += active.eq(0)
+        with m.If(self.start | (write & pixel_last & group_last)):
+            m.d.sync += group.eq(0)
+        with m.Elif(write & pixel_last):
+            m.d.sync += group.eq(group + 1)
+
+        # Pixels after the first: whole groups of P, and those that the last group has besides its first.
+        whole = (c.p - 1).bit_length()
+        m.submodules.groups = groups = up_counter(c.family, len(first.pixels) - whole)
+        others = Signal(whole)
+        m.d.comb += [
+            groups.load.eq(self.first.here),
+            groups.start.eq(~first.pixels[whole:]),
+            groups.step.eq(write & pixel_last & group_last),
+        ]
         with m.If(self.first.here):
-            m.d.sync += [walk.eq(first.address), left.eq(first.pixels)]
+            m.d.sync += others.eq(first.pixels[:whole])
         with m.If(self.start):
-            m.d.sync += [active.eq(1), column.eq(0), priming.eq(c.p), pixel.eq(0), group.eq(0)]
-        return ring[0]
+            m.d.sync += active.eq(1)
+        with m.Elif(groups.step & groups.last):
+            m.d.sync += active.eq(0)
+        return ring[0] + Mux(drain.byte, group << 1, group), ~groups.last | (pixel <= others)
