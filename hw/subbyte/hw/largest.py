@@ -9,6 +9,9 @@ from subbyte.spec.engine import Family
 
 __all__ = ["CarryLargest", "Largest", "largest"]
 
+TILE = 8
+"""Logic cells of an iCE40 tile, which has 32 inputs in all."""
+
 
 class Largest(wiring.Component):
     """Generic twin. It holds the complement: a carry chain has no inverters, and value - held = value + ~held + 1.
@@ -45,17 +48,22 @@ class CarryLargest(Largest):
 
     def elaborate(self, platform):
         m = Module()
+        # A tile of eight such cells has no input left for the enable: from the second on, one carry is alone.
         following = Signal(self._width)
+        m.d.comb += following.eq(Mux(self.capture, ~self.value, self.complement))
         below = C(0, 1)
         top = self._width - 1
         for bit in range(top):
             operands = (self.value[bit], self.complement[bit], below)
-            # The table ignores the carry, but must have it as input to share the cell with the next one.
-            table, out = lut4(lambda capture, value, held, _: not value if capture else held, self.capture, *operands)
             chain, below = carry(*operands)
-            m.submodules += [table, chain]
-            m.d.comb += following[bit].eq(out)
-        m.d.comb += following[top].eq(Mux(self.capture, ~self.value[top], self.complement[top]))
+            m.submodules += chain
+            if bit < TILE or bit % TILE < TILE - 1:
+                # The table ignores the carry, but must have it as input to share the cell with the next one.
+                table, out = lut4(
+                    lambda capture, value, held, _: not value if capture else held, self.capture, *operands
+                )
+                m.submodules += table
+                m.d.comb += following[bit].eq(out)
         # The last carry has no successor; it keeps Yosys from moving the one before to another input of the table.
         operands = (self.value[top], self.complement[top], below)
         table, take = lut4(

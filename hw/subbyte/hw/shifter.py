@@ -73,9 +73,9 @@ class Shifter(wiring.Component):
 
 
 class DspShifter(Shifter):
-    """The same with one SB_MAC16: a window of the product times 2**(15 - shift), plus the offset.
+    """The same with one SB_MAC16: 16 bits of the product times 2**(15 - fine shift), plus the offset.
 
-    A table has at most 9 address bits.
+    Addresses have at most 9 bits.
     """
 
     def __init__(self, lut_bits):
@@ -99,28 +99,29 @@ class DspShifter(Shifter):
                 m.d.comb += far.eq(upper | middle)
             with m.Case(1):
                 m.d.comb += far.eq(upper)
-        factor = Signal(8)  # 2**(7 - fine shift), in units of 2**8
-        excess = Signal(signed(8))  # what the window lacks, in the unit of the product's bit 24
-        beyond = Signal()
-        m.d.comb += beyond.eq(far | (above & ~seven))
-        with m.If(beyond):
-            m.d.comb += excess.eq(Mux(sign, -1, 64))
+        negative, beyond, lacking = Signal(), Signal(), Signal()
+        m.d.sync += [negative.eq(sign), beyond.eq(far | (above & ~seven)), lacking.eq(above & seven)]
+        # In units of the product's bit 24: the 17th bit that the window lacks, or instead of the product any
+        # number that is beyond every code.
+        excess = Signal(signed(8))
+        with m.If(negative & (beyond | lacking)):
+            m.d.comb += excess.eq(-1)
         with m.Else():
-            m.d.comb += factor.eq(1 << ~self.shift[:3])
-            with m.If(above):
-                m.d.comb += excess.eq(Mux(sign, -1, 1))
+            m.d.comb += excess.eq(Cat(lacking, C(0, 5), beyond))
         total = Signal(signed(32))
         m.submodules.mac = Instance(
             "SB_MAC16",
-            p_A_SIGNED=1, p_B_SIGNED=0, p_A_REG=1, p_B_REG=1, p_C_REG=1, p_D_REG=1,
+            p_A_SIGNED=1, p_B_SIGNED=0, p_A_REG=1, p_B_REG=1,
             p_TOPOUTPUT_SELECT=1, p_BOTOUTPUT_SELECT=1,  # registered sum
             p_TOPADDSUB_LOWERINPUT=2, p_BOTADDSUB_LOWERINPUT=2,  # 16 x 16 product
             p_TOPADDSUB_UPPERINPUT=1, p_BOTADDSUB_UPPERINPUT=1,  # C and D
             p_TOPADDSUB_CARRYSELECT=2, p_BOTADDSUB_CARRYSELECT=0,
             i_CLK=ClockSignal(), i_CE=1,
-            i_A=window.chosen, i_B=Cat(C(0, 8), factor), i_C=Cat(offset[1:], excess), i_D=Cat(C(0, 15), offset[0]),
+            i_A=window.chosen, i_B=Cat(C(0, 8), 1 << ~self.shift[:3]),
+            i_C=Cat(offset[1:], excess), i_D=Cat(C(0, 15), offset[0]),
+            i_OLOADTOP=beyond, i_OLOADBOT=beyond,  # C and D alone
             i_AHOLD=0, i_BHOLD=0, i_CHOLD=0, i_DHOLD=0, i_IRSTTOP=0, i_IRSTBOT=0, i_ORSTTOP=0, i_ORSTBOT=0,
-            i_OLOADTOP=0, i_OLOADBOT=0, i_ADDSUBTOP=0, i_ADDSUBBOT=0, i_OHOLDTOP=0, i_OHOLDBOT=0,
+            i_ADDSUBTOP=0, i_ADDSUBBOT=0, i_OHOLDTOP=0, i_OHOLDBOT=0,
             i_CI=0, i_ACCUMCI=0, i_SIGNEXTIN=0, o_O=total,
         )
         return total[15:].as_signed()
