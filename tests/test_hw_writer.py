@@ -84,7 +84,7 @@ def test_writer(p: int, r: int, m: int, gaps: bool, rng: np.random.Generator) ->
     memory = {}
 
     async def cycle(ctx: Any) -> None:
-        if ctx.get(dut.enable):
+        if ctx.get(dut.enable) and ctx.get(dut.exists):
             place, mask, word = ctx.get(dut.address), ctx.get(dut.mask), ctx.get(dut.word)
             for nibble in range(16):
                 if mask >> nibble & 1:

@@ -149,17 +149,15 @@ class Engine(wiring.Component):
             pump.grant.eq(pump.request & free & ~gather.request),
             command.read_data.eq(cells.read_data),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
-            cells.enable.eq(1),
+            cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
+            cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, WORD_NIBBLES) << (host.address[:2] << 2))),
             cells.address.eq(Mux(gather.request, gather.address, pump.address)),
         ]
         m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]
         with m.If(~self.busy):
-            m.d.comb += [
-                cells.address.eq(host.address >> 2),
-                cells.write.eq(host.enable.replicate(4) << (host.address[:2] << 2)),
-            ]
+            m.d.comb += cells.address.eq(host.address >> 2)
         with m.Elif(writer.enable):
-            m.d.comb += [cells.address.eq(writer.address), cells.write.eq(writer.mask)]
+            m.d.comb += cells.address.eq(writer.address)
         with m.Elif(booked):
             m.d.comb += cells.address.eq(sequencer.address)
 

@@ -19,8 +19,8 @@ class MainMemory(wiring.Component):
     Members
     -------
     address : In(range(words))
-    enable : In(1), an access this cycle
-    write : In(WORD_NIBBLES), nibbles to write; all zero for a read
+    write : In(1), this access writes; else it reads
+    mask : In(WORD_NIBBLES), nibbles to write
     write_data : In(64)
     read_data : Out(64), one cycle after a read; undefined after a write
     """
@@ -29,8 +29,8 @@ class MainMemory(wiring.Component):
         self._words = words
         super().__init__({
             "address": In(range(words)),
-            "enable": In(1),
-            "write": In(WORD_NIBBLES),
+            "write": In(1),
+            "mask": In(WORD_NIBBLES),
             "write_data": In(WORD_BITS),
             "read_data": Out(WORD_BITS),
         })
@@ -43,9 +43,9 @@ class MainMemory(wiring.Component):
         m.d.comb += [
             writer.addr.eq(self.address),
             writer.data.eq(self.write_data),
-            writer.en.eq(self.write),
+            writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
             reader.addr.eq(self.address),
-            reader.en.eq(self.enable & (self.write == 0)),
+            reader.en.eq(~self.write),
             self.read_data.eq(reader.data),
         ]
         return m
@@ -63,9 +63,9 @@ class SpramMemory(MainMemory):
                 "SB_SPRAM256KA",
                 i_ADDRESS=Cat(self.address, C(0, 14))[:14],
                 i_DATAIN=self.write_data[bits],
-                i_MASKWREN=self.write[quad],
-                i_WREN=self.write.any(),
-                i_CHIPSELECT=self.enable,
+                i_MASKWREN=self.mask[quad],
+                i_WREN=self.write,
+                i_CHIPSELECT=1,
                 i_CLOCK=ClockSignal(),
                 i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1,
                 o_DATAOUT=self.read_data[bits],

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.ports import WordArrival, fill_layout, word_view
+from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.program import FILL_FIELDS
 
 __all__ = ["SegmentWalker"]
@@ -53,20 +54,22 @@ class SegmentWalker(wiring.Component):
         m = Module()
         fill = self.fill
         loops = ["ky", "wx", "wy", "px", "py"]  # innermost first
-        # No reset but the beginning of a section, which can then be that of the flip-flops.
-        counters = {name: Signal.like(fill[name], name=name, reset_less=True) for name in loops}
-        last = {name: Signal(name=f"{name}_last") for name in loops}
+        load = Signal()
+        last = {}
         step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
+        inner = C(1)
         for name in loops:
-            m.d.comb += last[name].eq(counters[name] == fill[name])
+            m.submodules[name] = turn = TurnCounter(len(fill[name]))
+            m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(load & inner)]
+            last[name] = turn.last
+            inner = inner & turn.last
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
                 m.d.comb += step.eq(fill[f"step_{name}"])
 
         following = Signal.like(self.address)
         more = Signal()  # there is a following segment
-        load = Signal()
         m.d.comb += [self.active.eq(more | self.valid), load.eq(more & (~self.valid | (self.advance & self.ends)))]
         offset = self.address[: len(self.codes)]
         chunk = self.address[len(self.codes) :]
@@ -93,14 +96,8 @@ class SegmentWalker(wiring.Component):
                 following.eq(following + step),
                 more.eq(~(pixel_ends & last_pixel)),
             ]
-            inner_last = C(1)
-            for name in loops:
-                with m.If(inner_last):
-                    m.d.sync += counters[name].eq(Mux(last[name], 0, counters[name] + 1))
-                inner_last = inner_last & last[name]
         with m.If(self.first.here):
             m.d.sync += following.eq(word_view(FILL_FIELDS[0], self.first.word).address)
-            m.d.sync += [counter.eq(0) for counter in counters.values()]
         with m.If(self.start):
             m.d.sync += more.eq(1)
         return m

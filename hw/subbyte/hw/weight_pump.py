@@ -48,17 +48,21 @@ class WeightPump(wiring.Component):
         writer = ring.write_port(granularity=WORD_BITS)
         reader = ring.read_port()
 
-        word = Signal(range(c.memory_words))  # the weights end with the memory: 0 when all are read
+        word = Signal(range(c.memory_words))
         segment = Signal(range(c.row_words))
         loaded = Signal()
         available = Signal.like(self.available, name="rows", reset_less=True)
-        held = Signal.like(available)
+        following = Signal.like(available)
+        more, full = Signal(), Signal()  # registers, because a grant moves many others
+        completes = self.memory.grant & (segment == c.row_words - 1)
         m.d.comb += [
             self.available.eq(available),
-            held.eq(available - self.released),
-            self.memory.request.eq((word != 0) & ~held[-1]),
+            following.eq(available + 1),
+            self.memory.request.eq(more & ~full),
             self.memory.address.eq(word),
         ]
+        end = self.released ^ c.ring_rows  # row pointer of the row that does not fit
+        m.d.sync += full.eq(Mux(completes, following == end, available == end))
 
         fetched = Signal()
         fetched_segment = Signal.like(segment)
@@ -70,8 +74,10 @@ class WeightPump(wiring.Component):
         ]
         with m.If(self.memory.grant):
             m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
-            with m.If(segment == c.row_words - 1):
-                m.d.sync += [segment.eq(0), available.eq(available + 1)]
+            with m.If(word.all()):  # the weights end with the memory
+                m.d.sync += more.eq(0)
+        with m.If(completes):
+            m.d.sync += [segment.eq(0), available.eq(following)]
 
         m.d.comb += [
             writer.addr.eq(fetched_row),
@@ -87,6 +93,7 @@ class WeightPump(wiring.Component):
             m.d.sync += [
                 available.eq(0),
                 word.eq(header.weight_word),
+                more.eq(1),
                 loaded.eq(1),
             ]
         return m

@@ -23,7 +23,8 @@ class Writer(wiring.Component):
     drain : In(drain_layout)
     valid, codes : In, from the requantizer
     upcoming : Out(1), there will be a write in the next cycle
-    enable : Out(1), write in this cycle
+    enable : Out(1), a chunk's cycle
+    exists : Out(1), with enable: its pixel exists, write it
     address : Out(range(memory_words))
     mask : Out(WORD_NIBBLES)
     word : Out(64)
@@ -40,6 +41,7 @@ class Writer(wiring.Component):
             "codes": In(8 * config.r),
             "upcoming": Out(1),
             "enable": Out(1),
+            "exists": Out(1),
             "address": Out(range(config.memory_words)),
             "mask": Out(WORD_NIBBLES),
             "word": Out(WORD_BITS),
@@ -85,12 +87,21 @@ class Writer(wiring.Component):
 
         # Chunks lie at multiples of their size: M nibbles, or M bytes.
         place, store = self._places(m, self.enable)
+        if c.r == 1 and c.m > 1:
+            # Writes are at least M cycles apart, so their place can wait in registers: near to main memory.
+            near, exists = Signal.like(place), Signal()
+            m.d.sync += [near.eq(place), exists.eq(store)]
+            place, store = near, exists
         inside = (WORD_NIBBLES // c.m).bit_length() - 1
-        m.d.comb += [self.address.eq(place >> inside), self.word.eq(chunk.replicate(WORD_BITS // (2 * half)))]
+        m.d.comb += [
+            self.exists.eq(store),
+            self.address.eq(place >> inside),
+            self.word.eq(chunk.replicate(WORD_BITS // (2 * half))),
+        ]
         for nibble in range(WORD_NIBBLES):
             slot = nibble // c.m
             narrow, wide = place[:inside] == slot, place[1:inside] == slot >> 1
-            m.d.comb += self.mask[nibble].eq(store & Mux(drain.byte, wide, narrow))
+            m.d.comb += self.mask[nibble].eq(Mux(drain.byte, wide, narrow))
         return m
 
     def _places(self, m, write):
