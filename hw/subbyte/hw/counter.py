@@ -30,11 +30,16 @@ class Counter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        following = Mux(self.load, self.start, self.count + 1)
+        self._update(m, Mux(self.load, self.start, self.count + 1))
         m.d.comb += self.last.eq(self.load | self.count.all())
-        with m.If(self.load | self.step):
-            m.d.sync += self.count.eq(following)
         return m
+
+    def _update(self, m, following):
+        """The register. Without reset, which would be one more thing that enables it."""
+        register = Signal.like(self.count, name="register", reset_less=True)
+        m.d.comb += self.count.eq(register)
+        with m.If(self.load | self.step):
+            m.d.sync += register.eq(following)
 
 
 class CarryCounter(Counter):
@@ -53,8 +58,7 @@ class CarryCounter(Counter):
             m.submodules += [table, chain]
             m.d.comb += following[bit].eq(out)
         m.d.comb += self.last.eq(below)
-        with m.If(self.load | self.step):
-            m.d.sync += self.count.eq(following)
+        self._update(m, following)
         return m
 
 

@@ -150,7 +150,7 @@ class Engine(wiring.Component):
             command.read_data.eq(cells.read_data),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
-            cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, WORD_NIBBLES) << (host.address[:2] << 2))),
+            cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
             cells.address.eq(Mux(gather.request, gather.address, pump.address)),
         ]
         m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]

@@ -25,7 +25,7 @@ class Gather(wiring.Component):
     reset : In(1), pulse: a run begins, the tile is empty
     first : In(WordArrival), word 0 of a section, before `start`
     start : In(1), pulse: `fill` holds the new section; only while `idle`
-    hold : In(1), from the cycle after `start` on: do not read yet
+    hold : In(1), from `start` on: do not read in the next cycle
     idle : Out(1)
     fill : In(fill_layout)
     memory : Out(ReadPort)
@@ -62,8 +62,8 @@ class Gather(wiring.Component):
         m.submodules.walker = walker = SegmentWalker(c)
         connect(m, flipped(self.first), walker.first)
         m.d.comb += [walker.fill.eq(fill), walker.start.eq(self.start)]
-        lane = Signal(range(c.k))
-        plane = Signal.like(fill.planes)
+        lane = Signal(range(c.k), reset_less=True)
+        plane = Signal.like(fill.planes, reset_less=True)
         offset = walker.address[:f_bits]
         m.submodules.piece = piece = Piece(c, len(walker.left))
         ends = piece.segment_ends
@@ -83,7 +83,7 @@ class Gather(wiring.Component):
         first_plane = plane == 0
         m.d.comb += [
             used.eq(reserve.word - self.released + (fill.planes << 1) + 1),
-            self.memory.request.eq(walker.valid & ~self.hold & ~blocked & first_plane),
+            self.memory.request.eq(walker.valid & ~blocked & first_plane),
             self.memory.address.eq(walker.address >> 4),
             advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
             walker.advance.eq(advance & last_plane),
@@ -95,11 +95,14 @@ class Gather(wiring.Component):
         ]
         # One cycle late, so that the tile does not sit in the path to main memory: one more word than the
         # one being filled must be free.
-        m.d.sync += blocked.eq(used[-1])
+        m.d.sync += blocked.eq(used[-1] | self.hold)
         with m.If(advance):
             m.d.sync += plane.eq(plane + 1)
             with m.If(last_plane):
                 m.d.sync += [plane.eq(0), lane.eq(Mux(close, 0, lane + piece.count + 1))]
+
+        with m.If(self.reset):
+            m.d.sync += [plane.eq(0), lane.eq(0)]
 
         # The stages behind: memory -> chunk -> rotate -> decode -> tile.
         issue = {
@@ -115,7 +118,7 @@ class Gather(wiring.Component):
             "last_pixel": walker.last_pixel,
         }
         fetch = self._delayed(m, "fetch", issue)
-        chunk = Signal(4 * c.fill_nibbles)
+        chunk = Signal(4 * c.fill_nibbles, reset_less=True)
         with m.If(fetch["valid"] & fetch["new"]):
             m.d.sync += chunk.eq(self.memory.data.word_select(fetch.pop("chunk"), len(chunk)))
         rotate = self._delayed(m, "rotate", fetch)

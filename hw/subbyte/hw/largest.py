@@ -35,12 +35,19 @@ class Largest(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        register = self._register(m)
         # value + ~held = value - held - 1 is negative when value <= held.
         margin = Signal(signed(self._width + 1))
         m.d.comb += margin.eq(self.value + self.complement)
         with m.If(self.capture & (self.overwrite | ~margin[-1])):
-            m.d.sync += self.complement.eq(~self.value)
+            m.d.sync += register.eq(~self.value)
         return m
+
+    def _register(self, m):
+        """What `complement` shows. Without reset, which would be one more thing that enables it."""
+        register = Signal.like(self.complement, name="register", reset_less=True)
+        m.d.comb += self.complement.eq(register)
+        return register
 
 
 class CarryLargest(Largest):
@@ -48,6 +55,7 @@ class CarryLargest(Largest):
 
     def elaborate(self, platform):
         m = Module()
+        register = self._register(m)
         # A tile of eight such cells has no input left for the enable: from the second on, one carry is alone.
         following = Signal(self._width)
         m.d.comb += following.eq(Mux(self.capture, ~self.value, self.complement))
@@ -72,7 +80,7 @@ class CarryLargest(Largest):
         )
         m.submodules += [table, carry(*operands)[0]]
         with m.If(take):
-            m.d.sync += self.complement.eq(following)
+            m.d.sync += register.eq(following)
         return m
 
 

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.early import early
 from subbyte.hw.ports import WordArrival, fill_layout, word_view
 from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.program import FILL_FIELDS
@@ -54,26 +55,42 @@ class SegmentWalker(wiring.Component):
         m = Module()
         fill = self.fill
         loops = ["ky", "wx", "wy", "px", "py"]  # innermost first
-        load = Signal()
+        # The end of a segment is known late; what else decides about the counters waits for it.
+        more = Signal()  # there is a following segment
+        late = early(Signal())
+        m.d.comb += late.eq(self.advance & self.ends)
         last = {}
         step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
-        inner = C(1)
+        within = C(1)
         for name in loops:
             m.submodules[name] = turn = TurnCounter(len(fill[name]))
-            m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(load & inner)]
+            at_once, then = early(Signal()), early(Signal())
+            m.d.comb += [
+                at_once.eq(more & ~self.valid & within),
+                then.eq(more & within),
+                turn.limit.eq(fill[name]),
+                turn.start.eq(self.start),
+                turn.advance.eq(at_once | (then & late)),
+            ]
             last[name] = turn.last
-            inner = inner & turn.last
+            within = within & turn.last
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
                 m.d.comb += step.eq(fill[f"step_{name}"])
 
-        following = Signal.like(self.address)
-        more = Signal()  # there is a following segment
-        m.d.comb += [self.active.eq(more | self.valid), load.eq(more & (~self.valid | (self.advance & self.ends)))]
-        offset = self.address[: len(self.codes)]
-        chunk = self.address[len(self.codes) :]
-        few, many = self.left[: len(self.codes)], self.left[len(self.codes) :]
+        load = more & (~self.valid | late)
+        m.d.comb += self.active.eq(more | self.valid)
+        # Without reset, which would be one more thing that enables them.
+        following = Signal.like(self.address, reset_less=True)
+        current = {
+            name: Signal.like(getattr(self, name), name=f"{name}_now", reset_less=True)
+            for name in ("address", "left", "window_ends", "pixel_ends", "last_pixel")
+        }
+        m.d.comb += [getattr(self, name).eq(register) for name, register in current.items()]
+        address, left = current["address"], current["left"]
+        offset, chunk = address[: len(self.codes)], address[len(self.codes) :]
+        few, many = left[: len(self.codes)], left[len(self.codes) :]
         with m.If(self.advance):
             # Upper bits move by one at most, so the size of the piece is not in their way.
             m.d.sync += [offset.eq(offset + self.nibbles), few.eq(few + ~self.codes)]
@@ -87,12 +104,12 @@ class SegmentWalker(wiring.Component):
             window_ends, last_pixel = last["ky"], last["px"] & last["py"]
             pixel_ends = window_ends & last["wx"] & last["wy"]
             m.d.sync += [
-                self.address.eq(following),
-                self.left.eq(fill.segment),
+                address.eq(following),
+                left.eq(fill.segment),
                 self.valid.eq(1),
-                self.window_ends.eq(window_ends),
-                self.pixel_ends.eq(pixel_ends),
-                self.last_pixel.eq(last_pixel),
+                current["window_ends"].eq(window_ends),
+                current["pixel_ends"].eq(pixel_ends),
+                current["last_pixel"].eq(last_pixel),
                 following.eq(following + step),
                 more.eq(~(pixel_ends & last_pixel)),
             ]

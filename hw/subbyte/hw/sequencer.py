@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     fill, compute, drain : Out sections, static while their units work
     reset : Out(1), pulse at the start of a run
     start_fill, start_compute, start_drain : Out(1), pulses
-    hold_fill : Out(1), the fill section waits for results
+    hold_fill : Out(1), in the next cycle the fill section still waits for results
     fill_idle, drain_idle : In(1)
     zero : Out(1), always 0, unknown to the synthesizer (bit 63 of the header word, see `registered_tree`)
     """
@@ -113,11 +113,13 @@ class Sequencer(wiring.Component):
             (self.compute, COMPUTE_FIELDS, "compute"),
             (self.drain, DRAIN_FIELDS, "drain"),
         ):
+            registers = Signal(section.shape(), name=f"{unit}_section", reset_less=True)
+            m.d.comb += section.eq(registers)
             for i, fields in enumerate(layouts):
                 view = word_view(fields, self.memory.data)
                 with m.If(arrived[f"{unit}{i}"]):
                     kept = [name for name in fields if name in section.shape().members]
-                    m.d.sync += [section[name].eq(view[name]) for name in kept]
+                    m.d.sync += [registers[name].eq(view[name]) for name in kept]
         for port, name in (
             (self.first_header, "header"), (self.first_fill, "fill0"), (self.first_drain, "drain0"),
         ):
@@ -130,8 +132,7 @@ class Sequencer(wiring.Component):
             self.start_drain.eq(arrived[f"drain{len(DRAIN_FIELDS) - 1}"]),
         ]
         # A fill waits for the results of the pass before; its own drain section is not loaded yet.
-        with m.If(self.start_fill):
-            m.d.sync += self.hold_fill.eq(1)
-        with m.Elif(self.drain_idle | ~self.fill.wait):
-            m.d.sync += self.hold_fill.eq(0)
+        holding = Signal()
+        m.d.comb += self.hold_fill.eq(self.start_fill | (holding & self.fill.wait & ~self.drain_idle))
+        m.d.sync += holding.eq(self.hold_fill)
         return m

@@ -5,6 +5,7 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.array import StepControl
+from subbyte.hw.early import early
 from subbyte.hw.ports import compute_layout
 from subbyte.hw.turn_counter import TurnCounter
 
@@ -18,13 +19,6 @@ class Stall(enum.Enum, shape=2):
     WEIGHTS = 1
     ACTIVATIONS = 2
     REQUANTIZER = 3
-
-
-def early(signal):
-    """The same signal, kept by Yosys: `go` enables most registers here, and without fixed points Yosys makes one
-    long chain of it and of what is known long before."""
-    signal.attrs["keep"] = 1
-    return signal
 
 
 class StepController(wiring.Component):
@@ -82,8 +76,8 @@ class StepController(wiring.Component):
                                         for name in ("row_now", "row_free", "group_row"))
         word, word_released = (Signal.like(self.word_released, name=name, reset_less=True)
                                for name in ("word_now", "word_free"))
-        cooling = Signal(range(self.drain_cycles + 1))
-        draining = Signal()  # the shadow, for two cycles or more
+        cooling = Signal(range(self.drain_cycles + 1), reset_less=True)
+        draining = Signal(reset_less=True)  # the shadow, for two cycles or more
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         m.d.comb += [
             self.idle.eq(~active),
@@ -133,15 +127,19 @@ class StepController(wiring.Component):
         """The loops, innermost first: name -> turn counter, name -> its last turn,
         name -> this step is the last of a turn of the loop around."""
         turns, last, ends = {}, {}, {}
-        inner = C(1)
+        inner, outer = C(1), C(1)  # all that are last, in two parts: the chain is shorter
+        within = C(1)
         for name in ("planes", "rows", "words", "windows", "groups", "pixel_groups"):
             limit = self.compute[name]
             m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
             last[name] = turn.last
-            m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & inner)]
-            inner = inner & turn.last
-            ends[name] = early(Signal(name=f"{name}_ends"))
-            m.d.comb += ends[name].eq(inner)
+            m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & within)]
+            if name in ("planes", "rows", "words"):
+                inner = inner & turn.last
+            else:
+                outer = outer & turn.last
+            ends[name] = within = early(Signal(name=f"{name}_ends"))
+            m.d.comb += within.eq(inner & outer)
         return turns, last, ends
 
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):

@@ -48,8 +48,8 @@ class WeightPump(wiring.Component):
         writer = ring.write_port(granularity=WORD_BITS)
         reader = ring.read_port()
 
-        word = Signal(range(c.memory_words))
-        segment = Signal(range(c.row_words))
+        word = Signal(range(c.memory_words), reset_less=True)
+        segment = Signal(range(c.row_words), reset_less=True)
         loaded = Signal()
         available = Signal.like(self.available, name="rows", reset_less=True)
         following = Signal.like(available)
@@ -92,6 +92,7 @@ class WeightPump(wiring.Component):
         with m.If(self.header.here & ~(header.pinned & loaded)):
             m.d.sync += [
                 available.eq(0),
+                segment.eq(0),
                 word.eq(header.weight_word),
                 more.eq(1),
                 loaded.eq(1),

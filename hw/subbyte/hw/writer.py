@@ -56,7 +56,7 @@ class Writer(wiring.Component):
         # Collect: bytes shift through both halves, nibbles through each half alike.
         chunks = []
         for r in range(c.r):
-            chunk = Signal(2 * half, name=f"chunk{r}")
+            chunk = Signal(2 * half, name=f"chunk{r}", reset_less=True)
             code = self.codes.word_select(r, 8)
             nibbles = Cat(chunk[4:half], code[:4]) if c.m > 1 else code[:4]
             with m.If(self.valid):
@@ -115,11 +115,11 @@ class Writer(wiring.Component):
         drain = self.drain
         unit = (c.m - 1).bit_length()
         first = word_view(DRAIN_FIELDS[0], self.first.word)
-        ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}") for p in range(c.p)]
+        ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}", reset_less=True) for p in range(c.p)]
         priming = Signal(range(c.p))
-        column = Signal.like(drain.px)
+        column = Signal.like(drain.px, reset_less=True)
         pixel = Signal(range(c.p))
-        group = Signal.like(drain.groups)
+        group = Signal.like(drain.groups, reset_less=True)
         active = Signal()
         turn = write | (priming != 0)
         group_last = group == drain.groups
@@ -153,7 +153,7 @@ class Writer(wiring.Component):
         # Pixels after the first: whole groups of P, and those that the last group has besides its first.
         whole = (c.p - 1).bit_length()
         m.submodules.groups = groups = up_counter(c.family, len(first.pixels) - whole)
-        others = Signal(whole)
+        others = Signal(whole, reset_less=True)
         m.d.comb += [
             groups.load.eq(self.first.here),
             groups.start.eq(~first.pixels[whole:]),
