@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Piece: every offset, lane, number of codes left and code size against its definition, the smallest of three."""
+"""Piece: every room of chunk, word and segment against its definition, the smallest of the three."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ def test_every_piece(k: int, f: int) -> None:
     dut = Piece(small_config(k=k, fill_nibbles=f), 6)
 
     async def bench(ctx: Any) -> None:
-        for offset, lane, left, byte in itertools.product(range(f), range(k), range(64), range(2)):
-            if byte and offset % 2:
-                continue  # codes of two nibbles lie at even addresses
-            for port, value in ((dut.offset, offset), (dut.lane, lane), (dut.left, left), (dut.byte, byte)):
+        for room, lane, left in itertools.product(range(f), range(k), range(64)):
+            for port, value in ((dut.room, room), (dut.lane, lane), (dut.left, left)):
                 ctx.set(port, value)
-            rooms = (f - offset) >> byte, k - lane, left + 1
+            rooms = room + 1, k - lane, left + 1
             count = min(rooms)
             seen = tuple(ctx.get(port) for port in (dut.count, dut.chunk_ends, dut.word_ends, dut.segment_ends))
             assert seen == (count - 1, *(room == count for room in rooms)), rooms

@@ -15,22 +15,28 @@ from subbyte.compiler.cost_timeline import Port, Releases
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.program import Fill, Pass
 
+SEGMENT_CYCLES = 2
+"""Least cycles of a segment in the gather unit."""
+
 
 def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(cycles, accesses to memory) of every pixel and window position, each int64 (pixels, windows).
 
-    An access brings codes of one aligned chunk of F nibbles for one K-word; each plane of them takes a cycle.
+    An access brings codes of one aligned chunk of F nibbles for one K-word; each plane of them takes a cycle,
+    a segment at least `SEGMENT_CYCLES`.
     """
     origins = _window_origins(fill)
     position = np.arange(fill.segment + 1) * (1 + fill.byte)
-    reads = np.zeros(origins.shape, dtype=np.int64)
+    reads, cycles = (np.zeros(origins.shape, dtype=np.int64) for _ in range(2))
     residues = np.arange(WORD_NIBBLES)[:, None]
     for ky in range(fill.ky + 1):
         lane_word = (ky * (fill.segment + 1) + np.arange(fill.segment + 1)) // engine.k
         chunk = (residues + position) // engine.fill_nibbles
         pieces = 1 + ((np.diff(chunk) != 0) | (np.diff(lane_word) != 0)).sum(axis=1)
-        reads += pieces[(origins + ky * fill.step_ky) % WORD_NIBBLES]
-    return reads * (fill.planes + 1), reads
+        segment = pieces[(origins + ky * fill.step_ky) % WORD_NIBBLES]
+        reads += segment
+        cycles += np.maximum(segment * (fill.planes + 1), SEGMENT_CYCLES)
+    return cycles, reads
 
 
 def _window_origins(fill: Fill) -> NDArray[np.int64]:

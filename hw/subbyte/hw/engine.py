@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from subbyte.hw.array import PeArray
 from subbyte.hw.command import CommandUnit
 from subbyte.hw.counter import up_counter
+from subbyte.hw.early import early
 from subbyte.hw.gather import Gather
 from subbyte.hw.main_memory import main_memory
 from subbyte.hw.requantizer import Requantizer
@@ -139,6 +140,7 @@ class Engine(wiring.Component):
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main
         free, booked = Signal(), Signal()
+        other = early(Signal.like(cells.address))  # of all but the gather unit, whose grant is last
         m.d.sync += [
             free.eq(~writer.upcoming & ~sequencer.request),
             booked.eq(~writer.upcoming & sequencer.request),
@@ -151,15 +153,17 @@ class Engine(wiring.Component):
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
-            cells.address.eq(Mux(gather.request, gather.address, pump.address)),
+            cells.address.eq(Mux(gather.grant, gather.address, other)),
         ]
         m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]
         with m.If(~self.busy):
-            m.d.comb += cells.address.eq(host.address >> 2)
+            m.d.comb += other.eq(host.address >> 2)
         with m.Elif(writer.enable):
-            m.d.comb += cells.address.eq(writer.address)
+            m.d.comb += other.eq(writer.address)
         with m.Elif(booked):
-            m.d.comb += cells.address.eq(sequencer.address)
+            m.d.comb += other.eq(sequencer.address)
+        with m.Else():
+            m.d.comb += other.eq(pump.address)
 
     def _count(self, m, command, steps):
         """The cycles that the command unit counts: all, or those in which the array waited for one cause.

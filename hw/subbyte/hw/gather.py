@@ -69,8 +69,7 @@ class Gather(wiring.Component):
         ends = piece.segment_ends
         close = Signal()
         m.d.comb += [
-            piece.offset.eq(offset),
-            piece.byte.eq(fill.byte),
+            piece.room.eq(walker.room),
             piece.lane.eq(lane),
             piece.left.eq(walker.left),
             close.eq(piece.word_ends | (ends & walker.window_ends)),

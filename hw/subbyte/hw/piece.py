@@ -19,15 +19,14 @@ class Piece(wiring.Component):
     """As many codes as the rest of the chunk, of the word and of the segment have all. Combinational.
 
     What enables registers elsewhere is compared for itself rather than made from `count`: it is the longest
-    way of the engine. Counts are one less than they say, which makes complements of differences.
+    way of the engine. All numbers of codes are one less than they say, which makes complements of differences.
 
     Members
     -------
-    offset : In, nibble of the chunk of F at which the piece begins
-    byte : In(1), codes are two nibbles
-    lane : In(range(K)), lane of its first code
-    left : In, codes of the segment - 1, this one's included
-    count : Out, its codes - 1
+    room : In, codes that the rest of the chunk holds
+    lane : In(range(K)), lane of the first code
+    left : In, codes that the rest of the segment holds
+    count : Out, codes of the piece
     chunk_ends, word_ends, segment_ends : Out(1), it reaches the end of that
     borrows : Out(1), left - count - 1 takes one from the bits above those of `count`
     """
@@ -36,8 +35,7 @@ class Piece(wiring.Component):
         self._config = config
         f_bits = (config.fill_nibbles - 1).bit_length()
         super().__init__({
-            "offset": In(f_bits),
-            "byte": In(1),
+            "room": In(f_bits),
             "lane": In(range(config.k)),
             "left": In(left_bits),
             "count": Out(f_bits),
@@ -49,14 +47,13 @@ class Piece(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        f_bits = len(self.offset)
-        chunk = Signal(f_bits)  # has room for so many, minus one
+        f_bits = len(self.room)
+        chunk = self.room
         word = ~self.lane[:f_bits]
         wide = ~self.lane[f_bits:].all()  # the word has room for any piece
         segment = self.left[:f_bits]
         long = self.left[f_bits:].any()  # the segment goes beyond any piece
         m.d.comb += [
-            chunk.eq(Mux(self.byte, ~self.offset >> 1, ~self.offset)),
             self.chunk_ends.eq((wide | less_equal(chunk, word)) & (long | less_equal(chunk, segment))),
             self.word_ends.eq(~wide & less_equal(word, chunk) & (long | less_equal(word, segment))),
             self.borrows.eq(less_equal(segment, chunk) & (wide | less_equal(segment, word))),

@@ -15,6 +15,8 @@ __all__ = ["SegmentWalker"]
 class SegmentWalker(wiring.Component):
     """Position inside the current segment; the counters and `following` already belong to the next one.
 
+    A segment takes two cycles at least: its counters move in the second.
+
     Members
     -------
     first : In(WordArrival), word 0 of a section, before `start`
@@ -23,7 +25,7 @@ class SegmentWalker(wiring.Component):
     active : Out(1), segments are left
     valid : Out(1), `address` and `left` are those of the current segment
     address : Out, nibble address of the next code
-    left : Out, codes left in the segment after the one at `address`
+    left, room : Out, codes of the segment, and of the chunk of F nibbles in memory, behind the one at `address`
     advance : In(1), move by `codes` + 1 codes, `nibbles` nibbles
     chunk_ends, borrows, ends : In(1), with advance: what `Piece` tells of it
     window_ends, pixel_ends, last_pixel : Out(1), the current segment is the last of its window
@@ -40,6 +42,7 @@ class SegmentWalker(wiring.Component):
             "valid": Out(1),
             "address": Out(config.nibble_address_bits),
             "left": Out(fill_layout(config)["segment"].width),
+            "room": Out(range(config.fill_nibbles)),
             "advance": In(1),
             "codes": In(range(config.fill_nibbles)),
             "nibbles": In(range(config.fill_nibbles + 1)),
@@ -55,64 +58,67 @@ class SegmentWalker(wiring.Component):
         m = Module()
         fill = self.fill
         loops = ["ky", "wx", "wy", "px", "py"]  # innermost first
-        # The end of a segment is known late; what else decides about the counters waits for it.
         more = Signal()  # there is a following segment
-        late = early(Signal())
-        m.d.comb += late.eq(self.advance & self.ends)
+        # The end of a segment is known late in a cycle, so the counters move in the one after it.
+        loaded = Signal()
         last = {}
         step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
         within = C(1)
         for name in loops:
             m.submodules[name] = turn = TurnCounter(len(fill[name]))
-            at_once, then = early(Signal()), early(Signal())
-            m.d.comb += [
-                at_once.eq(more & ~self.valid & within),
-                then.eq(more & within),
-                turn.limit.eq(fill[name]),
-                turn.start.eq(self.start),
-                turn.advance.eq(at_once | (then & late)),
-            ]
+            m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(loaded & within)]
             last[name] = turn.last
             within = within & turn.last
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
                 m.d.comb += step.eq(fill[f"step_{name}"])
 
-        load = more & (~self.valid | late)
-        m.d.comb += self.active.eq(more | self.valid)
+        ends = early(Signal())
+        load = Signal()
+        m.d.comb += [
+            self.active.eq(more | self.valid),
+            ends.eq(self.advance & self.ends),
+            load.eq(more & ~loaded & (~self.valid | ends)),
+        ]
         # Without reset, which would be one more thing that enables them.
         following = Signal.like(self.address, reset_less=True)
         current = {
             name: Signal.like(getattr(self, name), name=f"{name}_now", reset_less=True)
-            for name in ("address", "left", "window_ends", "pixel_ends", "last_pixel")
+            for name in ("address", "left", "room", "window_ends", "pixel_ends", "last_pixel")
         }
         m.d.comb += [getattr(self, name).eq(register) for name, register in current.items()]
-        address, left = current["address"], current["left"]
-        offset, chunk = address[: len(self.codes)], address[len(self.codes) :]
-        few, many = left[: len(self.codes)], left[len(self.codes) :]
+        address, left, room = current["address"], current["left"], current["room"]
+        offset, chunk = address[: len(room)], address[len(room) :]
+        few, many = left[: len(room)], left[len(room) :]
+
+        def room_behind(offset):
+            return Mux(fill.byte, ~offset >> 1, ~offset)
+
         with m.If(self.advance):
             # Upper bits move by one at most, so the size of the piece is not in their way.
-            m.d.sync += [offset.eq(offset + self.nibbles), few.eq(few + ~self.codes)]
+            m.d.sync += [offset.eq(offset + self.nibbles), few.eq(few + ~self.codes), room.eq(room + ~self.codes)]
             with m.If(self.chunk_ends):
-                m.d.sync += chunk.eq(chunk + 1)
+                m.d.sync += [chunk.eq(chunk + 1), room.eq(room_behind(C(0, len(room))))]
             with m.If(self.borrows):
                 m.d.sync += many.eq(many - 1)
             with m.If(self.ends):
                 m.d.sync += self.valid.eq(0)
+        m.d.sync += loaded.eq(load)
+        window_ends, last_pixel = last["ky"], last["px"] & last["py"]
+        pixel_ends = window_ends & last["wx"] & last["wy"]
         with m.If(load):
-            window_ends, last_pixel = last["ky"], last["px"] & last["py"]
-            pixel_ends = window_ends & last["wx"] & last["wy"]
             m.d.sync += [
                 address.eq(following),
                 left.eq(fill.segment),
+                room.eq(room_behind(following[: len(room)])),
                 self.valid.eq(1),
                 current["window_ends"].eq(window_ends),
                 current["pixel_ends"].eq(pixel_ends),
                 current["last_pixel"].eq(last_pixel),
-                following.eq(following + step),
-                more.eq(~(pixel_ends & last_pixel)),
             ]
+        with m.If(loaded):
+            m.d.sync += [following.eq(following + step), more.eq(~(pixel_ends & last_pixel))]
         with m.If(self.first.here):
             m.d.sync += following.eq(word_view(FILL_FIELDS[0], self.first.word).address)
         with m.If(self.start):
