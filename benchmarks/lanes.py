@@ -28,7 +28,7 @@ from subbyte.spec.engine import Family, Lane
 from subbyte.tools.errors import ToolError
 from subbyte.tools.place import place_route
 from subbyte.tools.report import Report
-from subbyte.tools.synthesize import Netlist, synth_ecp5, synth_ice40
+from subbyte.tools.synthesize import UP5K, Netlist, synth_ecp5, synth_ice40
 
 DEVICES = {Family.ICE40: ("up5k", "sg48"), Family.ECP5: ("25k", "CABGA381")}
 CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ECP5: 125.0}
@@ -103,9 +103,9 @@ def synthesize(shape: Shape, with_array: bool, folder: Path) -> Netlist:
     if shape.family is Family.ECP5:
         return synth_ecp5(text, "top", folder)
     try:
-        return synth_ice40(text, "top", folder)
+        return synth_ice40(text, "top", folder, UP5K)
     except ToolError:  # abc9 of Yosys 0.70 gives up on some designs
-        return synth_ice40(text, "top", folder, ("-dff",))
+        return synth_ice40(text, "top", folder, (*UP5K, "-dff"))
 
 
 def placed(shape: Shape, with_array: bool, folder: Path) -> Report:

@@ -19,7 +19,7 @@ from subbyte.tools.find import version
 from subbyte.tools.place import shortage
 from subbyte.tools.report import Report, parse_report
 from subbyte.tools.run import run_logged
-from subbyte.tools.synthesize import cell_counts, count_ffs
+from subbyte.tools.synthesize import UP5K, cell_counts, count_ffs
 
 _TOOLS = {
     Family.ICE40: ("yosys", "nextpnr-ice40", "icepack"),
@@ -79,6 +79,7 @@ def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
     """Amaranth's own build files of the design, with the seed and the reports added."""
     return board.platform().prepare(
         BoardTop(board, verilog), "top",
+        synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
         # router1 goes on for ever on an iCE40 that is nearly full.
         nextpnr_opts=f"--seed {seed} --router router2 --report report.json --timing-allow-fail",

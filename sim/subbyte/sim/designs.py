@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from subbyte.hw.export import TOP
 from subbyte.sim.runner import Design
 from subbyte.spec.engine import EngineConfig, Family
 from subbyte.tools.find import yosys_share
-from subbyte.tools.synthesize import synth_ecp5, synth_ice40
+from subbyte.tools.synthesize import UP5K, synth_ecp5, synth_ice40
 
 
 def rtl_design(engine: EngineConfig, verilog: str) -> Design:
@@ -23,7 +24,7 @@ def rtl_design(engine: EngineConfig, verilog: str) -> Design:
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:
     """The engine after synthesis, in cells of the family."""
-    synthesize = synth_ice40 if engine.family is Family.ICE40 else synth_ecp5
+    synthesize = partial(synth_ice40, options=UP5K) if engine.family is Family.ICE40 else synth_ecp5
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
     return Design({"netlist.v": netlist, "cells_sim.v": _model(f"{engine.family.value}/cells_sim.v")}, TOP)
