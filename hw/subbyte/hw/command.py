@@ -76,12 +76,12 @@ class CommandUnit(wiring.Component):
         # While a register loads, its sum does not matter: with the load signal as second summand one cell of iCE40
         # does both.
         following = Signal.like(address)  # address + 1
-        rest = Signal(len(left) + 1)  # left - 1; the carry tells that there was one
+        rest = Signal.like(left)  # left - 1
         m.d.comb += [
             following.eq(address - (~shift).replicate(len(address))),
             rest.eq(left + (~header).replicate(len(left))),
             moves.eq(Mux(self.i.ready, self.i.valid, self.o.valid & self.o.ready)),
-            last.eq(moves & ~rest[-1]),
+            last.eq(moves & (left == 0)),
         ]
         with m.If(moves | (self.busy & self.count)):
             m.d.sync += address.eq(Mux(shift, Cat(address[8:], latest), following))
