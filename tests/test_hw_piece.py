@@ -16,11 +16,11 @@ from subbyte.hw.piece import Piece
 
 @pytest.mark.parametrize(("k", "f"), [(4, 4), (8, 4), (16, 4), (16, 8), (16, 16)])
 def test_every_piece(k: int, f: int) -> None:
-    dut = Piece(small_config(k=k, fill_nibbles=f), 6)
+    dut = Piece(small_config(k=k, fill_nibbles=f))
 
     async def bench(ctx: Any) -> None:
         for room, lane, left in itertools.product(range(f), range(k), range(64)):
-            for port, value in ((dut.room, room), (dut.lane, lane), (dut.left, left)):
+            for port, value in ((dut.room, room), (dut.lane, lane), (dut.left, left % f), (dut.long, left >= f)):
                 ctx.set(port, value)
             rooms = room + 1, k - lane, left + 1
             count = min(rooms)

@@ -90,12 +90,15 @@ class UartTransmitter(wiring.Component):
         timer = Signal(range(self._divisor))
         tick = timer == self._divisor - 1
         data = Signal(10, init=1)
-        last = data[1:] == 0
+        ready = Signal()  # at the tick behind the last bit
 
-        m.d.comb += [self.tx.eq(data[0]), self.i.ready.eq(tick & last)]
-        m.d.sync += timer.eq(Mux(tick, 0, timer + 1))
+        m.d.comb += [self.tx.eq(data[0]), self.i.ready.eq(ready)]
+        m.d.sync += [
+            timer.eq(Mux(tick, 0, timer + 1)),
+            ready.eq((timer == self._divisor - 2) & (data[1:] == 0)),
+        ]
         with m.If(tick):
-            with m.If(~last):
+            with m.If(~ready):
                 m.d.sync += data.eq(data >> 1)
             with m.Elif(self.i.valid):
                 m.d.sync += data.eq(Cat(0, self.i.payload, 1))

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from subbyte.compiler.cost_gather import GatherModel
 from subbyte.compiler.cost_timeline import Port, Releases
-from subbyte.spec.engine import EngineConfig, Lane
+from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.program import Compute, Pass, Program
 
 NOTABLE_STALL = 0.1
@@ -49,7 +49,8 @@ class Latency:
 
     def sum(self, engine: EngineConfig) -> int:
         """Step to the shadow's output."""
-        return self.array + (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
+        registered = engine.family is Family.ECP5  # words of weights and operands, before the array
+        return self.array + registered + (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from subbyte.hw.accumulator import accumulator
 from subbyte.hw.digit_column import DigitColumn
 from subbyte.hw.shift_column import ShiftColumn
-from subbyte.spec.engine import Lane
+from subbyte.spec.engine import Family, Lane
 
 __all__ = ["PeArray", "StepControl"]
 
@@ -52,7 +52,12 @@ class PeArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from `step` to `done`."""
-        return self._column.latency(self._config.k) + 1
+        return self._registered + self._column.latency(self._config.k) + 1
+
+    @property
+    def _registered(self):
+        """Whether the inputs are: ECP5's block RAM takes more than half a cycle to show a word."""
+        return self._config.family is Family.ECP5
 
     @property
     def _column(self):
@@ -67,13 +72,17 @@ class PeArray(wiring.Component):
             m.d.sync += stages[-1].eq(stages[-2])
         ready = stages[-2]
         m.d.comb += self.done.eq(stages[-1])
+        weights, operands = self.weights, self.operands
+        if self._registered:
+            weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
+            m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
                 m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, lanes.sum.shape(), c.acc_bits)
                 m.d.comb += [
-                    lanes.weights.eq(self.weights.word_select(column, 4 * c.k)),
-                    lanes.operands.eq(self.operands.word_select(p, c.k * c.operand_bits)),
+                    lanes.weights.eq(weights.word_select(column, 4 * c.k)),
+                    lanes.operands.eq(operands.word_select(p, c.k * c.operand_bits)),
                     lanes.zero.eq(self.zero),
                     acc.term.eq(lanes.sum),
                     acc.enable.eq(ready.enable),

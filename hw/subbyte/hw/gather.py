@@ -65,13 +65,14 @@ class Gather(wiring.Component):
         lane = Signal(range(c.k), reset_less=True)
         plane = Signal.like(fill.planes, reset_less=True)
         offset = walker.address[:f_bits]
-        m.submodules.piece = piece = Piece(c, len(walker.left))
+        m.submodules.piece = piece = Piece(c)
         ends = piece.segment_ends
         close = Signal()
         m.d.comb += [
             piece.room.eq(walker.room),
             piece.lane.eq(lane),
             piece.left.eq(walker.left),
+            piece.long.eq(walker.long),
             close.eq(piece.word_ends | (ends & walker.window_ends)),
         ]
         m.submodules.reserve = reserve = TilePosition(c)

@@ -25,19 +25,21 @@ class Piece(wiring.Component):
     -------
     room : In, codes that the rest of the chunk holds
     lane : In(range(K)), lane of the first code
-    left : In, codes that the rest of the segment holds
+    left : In, codes that the rest of the segment holds, low bits
+    long : In(1), `left` has higher bits: it goes beyond any piece
     count : Out, codes of the piece
     chunk_ends, word_ends, segment_ends : Out(1), it reaches the end of that
     borrows : Out(1), left - count - 1 takes one from the bits above those of `count`
     """
 
-    def __init__(self, config, left_bits):
+    def __init__(self, config):
         self._config = config
         f_bits = (config.fill_nibbles - 1).bit_length()
         super().__init__({
             "room": In(f_bits),
             "lane": In(range(config.k)),
-            "left": In(left_bits),
+            "left": In(f_bits),
+            "long": In(1),
             "count": Out(f_bits),
             "chunk_ends": Out(1),
             "word_ends": Out(1),
@@ -48,11 +50,9 @@ class Piece(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         f_bits = len(self.room)
-        chunk = self.room
+        chunk, segment, long = self.room, self.left, self.long
         word = ~self.lane[:f_bits]
         wide = ~self.lane[f_bits:].all()  # the word has room for any piece
-        segment = self.left[:f_bits]
-        long = self.left[f_bits:].any()  # the segment goes beyond any piece
         m.d.comb += [
             self.chunk_ends.eq((wide | less_equal(chunk, word)) & (long | less_equal(chunk, segment))),
             self.word_ends.eq(~wide & less_equal(word, chunk) & (long | less_equal(word, segment))),

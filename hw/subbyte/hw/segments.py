@@ -26,6 +26,7 @@ class SegmentWalker(wiring.Component):
     valid : Out(1), `address` and `left` are those of the current segment
     address : Out, nibble address of the next code
     left, room : Out, codes of the segment, and of the chunk of F nibbles in memory, behind the one at `address`
+    long : Out(1), `left` has higher bits
     advance : In(1), move by `codes` + 1 codes, `nibbles` nibbles
     chunk_ends, borrows, ends : In(1), with advance: what `Piece` tells of it
     window_ends, pixel_ends, last_pixel : Out(1), the current segment is the last of its window
@@ -41,7 +42,8 @@ class SegmentWalker(wiring.Component):
             "active": Out(1),
             "valid": Out(1),
             "address": Out(config.nibble_address_bits),
-            "left": Out(fill_layout(config)["segment"].width),
+            "left": Out(range(config.fill_nibbles)),
+            "long": Out(1),
             "room": Out(range(config.fill_nibbles)),
             "advance": In(1),
             "codes": In(range(config.fill_nibbles)),
@@ -85,12 +87,12 @@ class SegmentWalker(wiring.Component):
         following = Signal.like(self.address, reset_less=True)
         current = {
             name: Signal.like(getattr(self, name), name=f"{name}_now", reset_less=True)
-            for name in ("address", "left", "room", "window_ends", "pixel_ends", "last_pixel")
+            for name in ("address", "left", "long", "room", "window_ends", "pixel_ends", "last_pixel")
         }
         m.d.comb += [getattr(self, name).eq(register) for name, register in current.items()]
-        address, left, room = current["address"], current["left"], current["room"]
+        address, few, long, room = (current[name] for name in ("address", "left", "long", "room"))
         offset, chunk = address[: len(room)], address[len(room) :]
-        few, many = left[: len(room)], left[len(room) :]
+        many = Signal(len(fill.segment) - len(few), reset_less=True)
 
         def room_behind(offset):
             return Mux(fill.byte, ~offset >> 1, ~offset)
@@ -101,7 +103,7 @@ class SegmentWalker(wiring.Component):
             with m.If(self.chunk_ends):
                 m.d.sync += [chunk.eq(chunk + 1), room.eq(room_behind(C(0, len(room))))]
             with m.If(self.borrows):
-                m.d.sync += many.eq(many - 1)
+                m.d.sync += [many.eq(many - 1), long.eq(many != 1)]
             with m.If(self.ends):
                 m.d.sync += self.valid.eq(0)
         m.d.sync += loaded.eq(load)
@@ -110,7 +112,8 @@ class SegmentWalker(wiring.Component):
         with m.If(load):
             m.d.sync += [
                 address.eq(following),
-                left.eq(fill.segment),
+                Cat(few, many).eq(fill.segment),
+                long.eq(fill.segment[len(few) :].any()),
                 room.eq(room_behind(following[: len(room)])),
                 self.valid.eq(1),
                 current["window_ends"].eq(window_ends),
