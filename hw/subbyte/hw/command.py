@@ -53,6 +53,7 @@ class CommandUnit(wiring.Component):
         # through its low byte. No register of the chain needs a reset, so IDENTIFY has their set and reset inputs.
         latest = Signal(8, reset_less=True)
         address = Signal(8 * COUNTER_BYTES, reset_less=True)
+        low = Signal(8, reset_less=True)  # byte before `latest`
         left = Signal(8, reset_less=True)  # bytes of this command after the one that moves now
         header_left = Signal(range(HEADER_BYTES), init=HEADER_BYTES - 1)
         byte = Signal(8, reset_less=True)  # of main memory
@@ -67,7 +68,7 @@ class CommandUnit(wiring.Component):
             m.d.comb += [
                 port.enable.eq(unit_write & (address[SPACE_BIT:] == space)),
                 port.address.eq(address[1:SPACE_BIT]),
-                port.data.eq(Cat(latest, self.i.payload)),
+                port.data.eq(Cat(low, latest)),
             ]
         m.d.sync += byte.eq(self.read_data.word_select(address[:3], 8))
 
@@ -88,7 +89,7 @@ class CommandUnit(wiring.Component):
         with m.If(moves):
             m.d.sync += left.eq(Mux(header, address[:8], rest))
         with m.If(self.i.ready & self.i.valid):
-            m.d.sync += latest.eq(self.i.payload)
+            m.d.sync += [latest.eq(self.i.payload), low.eq(latest)]
         with m.If(identify):
             m.d.sync += Cat(address, latest).eq(int.from_bytes(identity(self._config.digest()), "little"))
 
@@ -110,7 +111,17 @@ class CommandUnit(wiring.Component):
                                 m.d.comb += identify.eq(1)
                                 m.next = "answer"
             with m.State("write"):
-                m.d.comb += [self.i.ready.eq(1), unit_write.eq(self.i.valid & address[0])]
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(address[0]):
+                    # The unit is written in a state of its own: its bytes and the enable of main memory are registers.
+                    m.d.comb += moves.eq(0)
+                    with m.If(self.i.valid):
+                        m.next = "store"
+                with m.Elif(last):
+                    m.next = "header"
+            with m.State("store"):
+                m.d.comb += [unit_write.eq(1), moves.eq(1)]
+                m.next = "write"
                 with m.If(last):
                     m.next = "header"
             with m.State("fetch"):

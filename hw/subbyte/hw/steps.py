@@ -138,8 +138,11 @@ class StepController(wiring.Component):
                 inner = inner & turn.last
             else:
                 outer = outer & turn.last
-            ends[name] = within = early(Signal(name=f"{name}_ends"))
-            m.d.comb += within.eq(inner & outer)
+            within = inner & outer
+            ends[name] = Signal(name=f"{name}_ends")
+            m.d.comb += ends[name].eq(within)
+            if name not in ("planes", "rows"):  # they are in all the others, and would be a chain before them
+                within = early(ends[name])
         return turns, last, ends
 
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
