@@ -74,6 +74,7 @@ class CommandUnit(wiring.Component):
 
         header, shift, identify = Signal(), Signal(), Signal()
         moves, last = Signal(), Signal()
+        pairs = Signal()  # the second byte of a unit moves when the unit is written
         # While a register loads, its sum does not matter: with the load signal as second summand one cell of iCE40
         # does both.
         following = Signal.like(address)  # address + 1
@@ -81,7 +82,7 @@ class CommandUnit(wiring.Component):
         m.d.comb += [
             following.eq(address - (~shift).replicate(len(address))),
             rest.eq(left + (~header).replicate(len(left))),
-            moves.eq(Mux(self.i.ready, self.i.valid, self.o.valid & self.o.ready)),
+            moves.eq(Mux(self.i.ready, self.i.valid & ~pairs, (self.o.valid & self.o.ready) | unit_write)),
             last.eq(moves & (left == 0)),
         ]
         with m.If(moves | (self.busy & self.count)):
@@ -111,16 +112,14 @@ class CommandUnit(wiring.Component):
                                 m.d.comb += identify.eq(1)
                                 m.next = "answer"
             with m.State("write"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(address[0]):
-                    # The unit is written in a state of its own: its bytes and the enable of main memory are registers.
-                    m.d.comb += moves.eq(0)
-                    with m.If(self.i.valid):
-                        m.next = "store"
-                with m.Elif(last):
+                # A unit is written in a state of its own: its bytes and the enable of main memory are registers.
+                m.d.comb += [self.i.ready.eq(1), pairs.eq(address[0])]
+                with m.If(last):
                     m.next = "header"
+                with m.If(self.i.valid & address[0]):
+                    m.next = "store"
             with m.State("store"):
-                m.d.comb += [unit_write.eq(1), moves.eq(1)]
+                m.d.comb += unit_write.eq(1)
                 m.next = "write"
                 with m.If(last):
                     m.next = "header"
