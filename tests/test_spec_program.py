@@ -24,6 +24,7 @@ from subbyte.spec.program import (
     Fill,
     Pass,
     Program,
+    Signed,
     TensorLayout,
     pack_fields,
     unpack_fields,
@@ -41,7 +42,8 @@ def test_fields_fit_a_word(layout: dict[str, int]) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @given(data=st.data())
 def test_fields_round_trip(layout: dict[str, int], data: st.DataObject) -> None:
-    values = {name: data.draw(st.integers(0, (1 << bits) - 1)) for name, bits in layout.items()}
+    lows = {name: -1 << (bits - 1) if isinstance(bits, Signed) else 0 for name, bits in layout.items()}
+    values = {name: data.draw(st.integers(lows[name], lows[name] + (1 << bits) - 1)) for name, bits in layout.items()}
     word = pack_fields(layout, values)
     assert unpack_fields(layout, word) == values
     assert word < 1 << sum(layout.values())
@@ -55,6 +57,12 @@ def test_first_field_is_lowest() -> None:
 def test_field_too_wide(value: int) -> None:
     with pytest.raises(ValueError, match=rf"^Field a must be in 0\.\.15, not {value}$"):
         pack_fields({"a": 4}, {"a": value})
+
+
+@pytest.mark.parametrize("value", [-9, 8])
+def test_signed_field_too_wide(value: int) -> None:
+    with pytest.raises(ValueError, match=rf"^Field a must be in -8\.\.7, not {value}$"):
+        pack_fields({"a": Signed(4)}, {"a": value})
 
 
 @pytest.mark.parametrize(("unit", "layouts"), UNITS)

@@ -81,8 +81,9 @@ def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
         BoardTop(board, verilog), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
-        # router1 goes on for ever on an iCE40 that is nearly full. Twice the usual weight of timing in placement: 5 % here.
-        nextpnr_opts=f"--seed {seed} --router router2 --placer-heap-timingweight 20 --report report.json --timing-allow-fail",
+        # router1 goes on for ever on an iCE40 that is nearly full. Twice the usual weight of timing in placement.
+        nextpnr_opts=f"--seed {seed} --router router2 --placer-heap-timingweight 20 --report report.json"
+        " --timing-allow-fail",
     )
 
 

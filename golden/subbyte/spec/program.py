@@ -26,7 +26,7 @@ class Signed(int):
 
 # name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
 HEADER_FIELDS = {"weight_word": 20, "pinned": 1}
-FILL_FIELDS = (
+FILL_FIELDS: tuple[dict[str, int], ...] = (
     {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1},
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
     {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
