@@ -386,6 +386,11 @@ def test_refuses_wide_fields(rng: np.random.Generator) -> None:
     refused(network, UP5K, r"^Layer pool0: Field wx must be in 0\.\.7, not 16$")
 
 
+def test_refuses_rows_beyond_a_step(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (2, 520, 64), linear(4)).conv(4, (2, 1), linear(4)).network()
+    refused(network, UP5K, r"^Layer conv0\S*: Field step_ky must be in -32768\.\.32767, not 33280$")
+
+
 def acc_network(*layers: Relu | Requantize | MaxPool2d) -> Network:
     """A convolution to accumulators `conv0.acc`, then the layers given."""
     network = build(np.random.default_rng(1), UP5K, (4, 4, 2)).conv(2, (1, 1), linear(8)).network()

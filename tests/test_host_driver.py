@@ -24,7 +24,7 @@ OUTPUT = dataclasses.replace(INPUT, address=4096 * 16)
 def program(**changes: object) -> Program:
     """A program without passes; what it would do is up to `FakeEngine`."""
     values = {
-        "engine": ENGINE, "passes": (), "weights": np.arange(8, dtype=np.uint64).reshape(2, 4), "weight_word": 16,
+        "engine": ENGINE, "passes": (), "weights": np.arange(8, dtype=np.uint64).reshape(2, 4),
         "pinned": True, "params": np.array([[-5, 40000, 3]]), "tables": np.arange(32).reshape(1, 2, 16),
         "luts": np.arange(256).reshape(1, 256) % 16, "layouts": {"x": INPUT, "y": OUTPUT}, "input": "x", "output": "y",
     }

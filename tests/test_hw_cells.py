@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth.hdl import Fragment, Module
+from amaranth.hdl import Fragment, Module, Shape, unsigned
+from amaranth.hdl import signed as signed_shape
 from amaranth.lib import wiring
 from hw_bench import pack
 from hw_cells import assert_twins, played
 
+from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.largest import CarryLargest, Largest, largest
 from subbyte.hw.multiplier import DspMultiplier, Multiplier
@@ -113,6 +115,22 @@ def test_counter(width: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("width", [1, 6])
 def test_counter_twins(width: int, rng: np.random.Generator, tmp_path: Path) -> None:
     assert_twins(Counter(width), CarryCounter(width), counts(rng, width), ["count", "last"], tmp_path)
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("term", [unsigned(14), unsigned(16), signed_shape(15)], ids=repr)
+def test_accumulator_twins(term: Shape, rng: np.random.Generator, tmp_path: Path) -> None:
+    """Random and largest terms at all levels, pauses, and sums long enough to wrap."""
+    inputs = []
+    for cycle in range(3000):
+        first = cycle == 0 or rng.random() < 0.002
+        inputs.append({
+            "term": (1 << term.width) - 1 if rng.random() < 0.3 else int(rng.integers(1 << term.width)),
+            "enable": int(cycle == 0 or rng.random() < 0.8), "first": int(first),
+            "level": 0 if first else int(rng.integers(0, MAX_LEVEL + 1)),
+        })
+    # From the first sum on: before it the contents are not defined.
+    assert_twins(Accumulator(term, 28), DspAccumulator(term, 28), inputs, ["acc"], tmp_path, 1)
 
 
 @pytest.mark.cocotb

@@ -111,7 +111,6 @@ def program() -> Program:
         engine=engine,
         passes=(counting_pass(),),
         weights=np.arange(2 * engine.row_words, dtype=np.uint64).reshape(2, -1) << np.uint64(60),
-        weight_word=20,
         pinned=True,
         params=np.array([[-1, 1 << 15, 0], [5, (1 << 16) - 1, 31]]),
         tables=np.arange(64).reshape(2, 2, 16),
@@ -128,7 +127,7 @@ def program() -> Program:
 def test_descriptor_words(program: Program) -> None:
     words = program.descriptor_words()
     assert words.dtype == np.uint64
-    assert unpack_fields(HEADER_FIELDS, int(words[0])) == {"weight_word": 20, "pinned": 1}
+    assert unpack_fields(HEADER_FIELDS, int(words[0])) == {"weight_word": 16384 - 8, "pinned": 1}
     assert [int(word) for word in words[1:-1]] == counting_pass().encode()
     assert words[-1] == 0
 

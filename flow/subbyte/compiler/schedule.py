@@ -55,7 +55,6 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         engine=engine,
         passes=passes,
         weights=weights,
-        weight_word=engine.memory_words - weights.size,
         pinned=len(weights) <= engine.ring_rows,
         params=np.concatenate([channel_params(operation) for operation in operations]),
         tables=decode.image(),

@@ -201,7 +201,6 @@ class Program:
     engine : EngineConfig
     passes : in execution order
     weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row
-    weight_word : first word of the weights, which end with main memory
     pinned : True when all rows fit the weight buffer, which is then filled once
     params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
     tables : int64 (slots, 2, 16): operands of even and odd nibbles
@@ -213,7 +212,6 @@ class Program:
     engine: EngineConfig
     passes: tuple[Pass, ...]
     weights: NDArray[np.uint64] = field(repr=False)
-    weight_word: int
     pinned: bool
     params: NDArray[np.int64] = field(repr=False)
     tables: NDArray[np.int64] = field(repr=False)
@@ -221,6 +219,11 @@ class Program:
     layouts: dict[str, TensorLayout] = field(repr=False)
     input: str
     output: str
+
+    @property
+    def weight_word(self) -> int:
+        """First word of the weights in main memory, which they end with."""
+        return self.engine.memory_words - self.weights.size
 
     def descriptor_words(self) -> NDArray[np.uint64]:
         """Header, passes and the closing zero, uint64."""

@@ -13,7 +13,7 @@ import numpy as np
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
 
-VERSION = 1
+VERSION = 2
 
 _HEADER = "program"
 _ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts": np.int64}
@@ -28,7 +28,6 @@ def save_program(program: Program, path: Path | str) -> None:
         "version": VERSION,
         "engine": program.engine.to_dict(),
         "passes": [dataclasses.asdict(one) for one in program.passes],
-        "weight_word": program.weight_word,
         "pinned": program.pinned,
         "layouts": {name: dataclasses.asdict(layout) for name, layout in program.layouts.items()},
         "input": program.input,
@@ -55,7 +54,6 @@ def load_program(path: Path | str) -> Program:
         return Program(
             engine=EngineConfig.from_dict(header["engine"]),
             passes=tuple(_pass(values) for values in header["passes"]),
-            weight_word=header["weight_word"],
             pinned=header["pinned"],
             layouts={name: _layout(values) for name, values in header["layouts"].items()},
             input=header["input"],
