@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# Tests have no deadline: the machine may be shared.
+settings.register_profile("subbyte", deadline=None)
+settings.load_profile("subbyte")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -91,29 +91,29 @@ async def announce(ctx: Any, arrival: Any, word: int) -> None:
 
 
 class ThrottledMemory:
-    """Partner of a `ReadPort`: grants a share of the requests; `data` is noise except in the cycle after a grant.
+    """Partner of a `ReadPort`: grants a share of the requests; `data` is noise except `cycles` after a grant.
 
     Call `before` in every cycle after all other inputs are set, then tick, then `after`.
     """
 
-    def __init__(self, rng: np.random.Generator, port: Any, words: list[int], share: float) -> None:
+    def __init__(self, rng: np.random.Generator, port: Any, words: list[int], share: float, cycles: int) -> None:
         self._rng = rng
         self._port = port
         self._words = words
         self._share = share
-        self._granted: int | None = None
+        self._granted: list[int | None] = [None] * cycles  # in the last cycles, the newest at the end
         self.grants: list[int] = []
 
     def before(self, ctx: Any) -> None:
-        self._granted = None
+        self._granted = [*self._granted[1:], None]
         if ctx.get(self._port.request) and self._rng.random() < self._share:
-            self._granted = ctx.get(self._port.address)
-            self.grants.append(self._granted)
-        ctx.set(self._port.grant, self._granted is not None)
+            self._granted[-1] = ctx.get(self._port.address)
+            self.grants.append(self._granted[-1])
+        ctx.set(self._port.grant, self._granted[-1] is not None)
 
     def after(self, ctx: Any) -> None:
         noise = int(self._rng.integers(0, 1 << 63)) << 1
-        ctx.set(self._port.data, noise if self._granted is None else self._words[self._granted])
+        ctx.set(self._port.data, noise if self._granted[0] is None else self._words[self._granted[0]])
 
 
 def random_words(rng: np.random.Generator, count: int) -> list[int]:

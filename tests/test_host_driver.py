@@ -71,7 +71,8 @@ def test_load_writes_the_image() -> None:
     engine, loaded = FakeEngine(), program()
     Driver(engine, loaded)
     main = engine.memory[Space.MAIN]
-    assert (main[4 * 16 : 4 * 16 + 32].view("<u8") == np.arange(8)).all()
+    weights = 4 * (ENGINE.memory_words - 8)
+    assert (main[weights : weights + 32].view("<u8") == np.arange(8)).all()
     assert (main[:8] == loaded.descriptor_words().view("<u2")).all()
     assert (engine.memory[Space.TABLES][:32] == np.arange(32)).all()
     assert (engine.memory[Space.LUTS][:256] == np.arange(256) % 16).all()

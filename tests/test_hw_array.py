@@ -20,7 +20,7 @@ def test_array(lane: Lane, operand_bits: int, k: int, m: int, p: int, rng: np.ra
     """Sums of random steps with pauses; `done` is `step`, `latency` cycles later, with its accumulators."""
     config = small_config(lane=lane, operand_bits=operand_bits, k=k, m=m, p=p)
     dut = PeArray(config)
-    assert dut.latency == k.bit_length() + (lane is Lane.DIGIT) + 1  # registered inputs, ECP5
+    assert dut.latency == k.bit_length() + (lane is Lane.DIGIT) + 3  # ECP5: registered inputs, products and scaled sums
     fields = ("enable", "first", "level", "last", "window_first", "window_last")
     steps: list[tuple[int, ...]] = []
     expected: list[list[int]] = []

@@ -33,7 +33,8 @@ def converse(
     sent: bytes, expected_answers: int, words: list[int], busy_cycles: int, rng: np.random.Generator, share: float
 ) -> Outcome:
     """Send bytes and take answers, each with probability `share` a cycle; 100 more cycles must bring nothing more."""
-    dut = CommandUnit(small_config())
+    config = small_config()
+    dut = CommandUnit(config)
     ports = {Space.MAIN: dut.main, Space.PARAMS: dut.params, Space.TABLES: dut.tables, Space.LUTS: dut.luts}
     outcome = Outcome(b"", [], [])
 
@@ -41,7 +42,7 @@ def converse(
         position, busy_left, quiet = 0, 0, 0
         held: int | None = None  # the payload that must stay until it is taken
         offering = False
-        reading = 0
+        reading = [0] * config.read_cycles
         while quiet < 100:
             offering = position < len(sent) and (offering or rng.random() < share)
             ctx.set(dut.i.valid, offering)
@@ -50,7 +51,7 @@ def converse(
             ctx.set(dut.o.ready, ready)
             ctx.set(dut.busy, busy_left > 0)
             ctx.set(dut.count, busy_left == 0 or (busy_left - 1) % 4 <= ctx.get(dut.counter))
-            ctx.set(dut.read_data, words[reading])
+            ctx.set(dut.read_data, words[reading[0]])
             taken = offering and ctx.get(dut.i.ready)
             position += taken
             if held is not None:
@@ -71,7 +72,7 @@ def converse(
             enabled = [(space, port) for space, port in ports.items() if ctx.get(port.enable)]
             assert len(enabled) <= 1
             outcome.writes += [(space, ctx.get(port.address), ctx.get(port.data)) for space, port in enabled]
-            reading = ctx.get(dut.main.address) // 4 % len(words)
+            reading = [*reading[1:], ctx.get(dut.main.address) // 4 % len(words)]
             quiet = quiet + 1 if position == len(sent) and len(outcome.answers) >= expected_answers else 0
             await ctx.tick()
 
@@ -127,7 +128,8 @@ def test_conversation(share: float, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("busy_cycles", [1, 2, 50])
 def test_answer_to_run_waits(busy_cycles: int, rng: np.random.Generator) -> None:
     """The count is answered when the run is over: `busy` follows `run` in the next cycle."""
-    dut = CommandUnit(small_config())
+    config = small_config()
+    dut = CommandUnit(config)
 
     async def bench(ctx: Any) -> None:
         ctx.set(dut.o.ready, 1)

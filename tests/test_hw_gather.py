@@ -130,7 +130,7 @@ def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, sha
         if not plan.fill.byte:
             slots = slice(plan.fill.slot, plan.fill.slot + plan.fill.planes + 1)
             tables[slots, 1] = tables[slots, 0]
-    memory = ThrottledMemory(rng, dut.memory, words, share)
+    memory = ThrottledMemory(rng, dut.memory, words, share, config.read_cycles)
     pointers = 2 * config.tile_words
 
     async def bench(ctx: Any) -> None:

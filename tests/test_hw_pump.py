@@ -25,7 +25,7 @@ class Bench:
         self.config = config
         self.dut = WeightPump(config)
         self.words = random_words(rng, config.memory_words)
-        self.memory = ThrottledMemory(rng, self.dut.memory, self.words, share)
+        self.memory = ThrottledMemory(rng, self.dut.memory, self.words, share, config.read_cycles)
 
     def row(self, weight_word: int, row: int) -> int:
         """Codes of a row as they lie in main memory."""
@@ -50,6 +50,8 @@ class Bench:
         self.memory.grants.clear()
         header = {"weight_word": self.weight_word(rows), "pinned": int(pinned)}
         await announce(ctx, self.dut.header, pack_fields(HEADER_FIELDS, header))
+        for _ in range(1, self.config.read_cycles):
+            await self.cycle(ctx)
 
     async def read(self, ctx: Any, rows: int) -> None:
         """Read all rows in order, each when it is available, free them later, at random."""

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Elaboratable, Module
 from hw_bench import measured_latency, pack, pipelined, signed, simulate, small_config, unpack
 from numpy.typing import NDArray
 
 from subbyte.golden.requant import linear_codes, requantize, round_shift
+from subbyte.hw.code_table import CodeTable
 from subbyte.hw.requantizer import Requantizer, RequantizerLane
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
@@ -42,6 +44,20 @@ class Job:
         """The parameter entry as the lane sees it."""
         values = {"bias": self.bias % (1 << 28), "fraction": self.multiplier - (1 << 15), "shift": self.shift}
         return pack_fields(PARAM_FIELDS, values)
+
+
+class LaneBench(Elaboratable):
+    """A lane and its table."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.lane = RequantizerLane(config)
+        self.table = CodeTable(config, 1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.lane, m.submodules.table = lane, table = self.lane, self.table
+        m.d.comb += [table.addresses.eq(lane.address), lane.entry.eq(table.entries)]
+        return m
 
 
 def table_address(job: Job, lut_bits: int) -> int:
@@ -77,28 +93,55 @@ def corner_jobs(rng: np.random.Generator) -> list[Job]:
 
 def codes_of(config: EngineConfig, runs: list[tuple[int, int, list[Job]]], luts: NDArray[np.int64]) -> list[list[int]]:
     """Codes of each run (lut slot or -1 for linear, zero point, jobs), one job per cycle, through one lane."""
-    dut = RequantizerLane(config)
+    dut = LaneBench(config)
+    lane, table = dut.lane, dut.table
     results: list[list[int]] = []
 
     def drive(ctx: Any, job: Job) -> None:
-        ctx.set(dut.acc, job.acc)
-        ctx.set(dut.param.as_value(), job.param)
+        ctx.set(lane.acc, job.acc)
+        ctx.set(lane.param.as_value(), job.param)
 
     async def bench(ctx: Any) -> None:
-        ctx.set(dut.table.enable, 1)
+        ctx.set(table.load.enable, 1)
         for address, code in enumerate(luts.reshape(-1).tolist()):
-            ctx.set(dut.table.address, address)
-            ctx.set(dut.table.data, code | 0x5A50)  # only four bits of a unit count
+            ctx.set(table.load.address, address)
+            ctx.set(table.load.data, code | 0x5A50)  # only four bits of a unit count
             await ctx.tick()
-        ctx.set(dut.table.enable, 0)
+        ctx.set(table.load.enable, 0)
         for slot, zero_point, jobs in runs:
-            ctx.set(dut.lut, slot >= 0)
-            ctx.set(dut.lut_slot, max(slot, 0))
-            ctx.set(dut.zero_point, zero_point)
-            results.append(await pipelined(ctx, lambda job: drive(ctx, job), dut.code, jobs, DOCUMENTED_LATENCY))
+            ctx.set(lane.lut, slot >= 0)
+            ctx.set(table.slot, max(slot, 0))
+            ctx.set(lane.zero_point, zero_point)
+            results.append(await pipelined(ctx, lambda job: drive(ctx, job), lane.code, jobs, DOCUMENTED_LATENCY))
 
     simulate(dut, bench)
     return results
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_code_table(readers: int, rng: np.random.Generator) -> None:
+    """Every reader sees every slot, after a write of any address through the port of the last one."""
+    config = small_config()
+    dut = CodeTable(config, readers)
+    entries = rng.integers(0, 16, config.lut_slots << config.lut_bits)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.load.enable, 1)
+        for address, code in enumerate(entries.tolist()):
+            ctx.set(dut.load.address, address)
+            ctx.set(dut.load.data, code)
+            await ctx.tick()
+        ctx.set(dut.load.enable, 0)
+        for slot in range(config.lut_slots):
+            ctx.set(dut.slot, slot)
+            for _ in range(50):
+                addresses = rng.integers(0, 1 << config.lut_bits, readers)
+                ctx.set(dut.addresses, pack(addresses.tolist(), config.lut_bits))
+                await ctx.tick()
+                expected = entries[(slot << config.lut_bits) + addresses]
+                assert unpack(ctx.get(dut.entries), 4, readers) == expected.tolist()
+
+    simulate(dut, bench)
 
 
 def layer(jobs: list[Job], shift_offset: int, **fields: Any) -> Requantize:
@@ -210,21 +253,22 @@ def test_worked_example_with_integer_accumulators() -> None:
 @pytest.mark.parametrize("lut", [0, 1])
 def test_lane_latency(lut: int) -> None:
     config = small_config()
-    dut = RequantizerLane(config)
+    dut = LaneBench(config)
+    lane, table = dut.lane, dut.table
     assert RequantizerLane.LATENCY == DOCUMENTED_LATENCY
 
     async def bench(ctx: Any) -> None:
-        ctx.set(dut.table.enable, 1)
-        ctx.set(dut.table.address, 100)
-        ctx.set(dut.table.data, 9)
+        ctx.set(table.load.enable, 1)
+        ctx.set(table.load.address, 100)
+        ctx.set(table.load.data, 9)
         await ctx.tick()
-        ctx.set(dut.table.enable, 0)
-        ctx.set(dut.lut, lut)
+        ctx.set(table.load.enable, 0)
+        ctx.set(lane.lut, lut)
 
         def drive(acc: int) -> None:
-            ctx.set(dut.acc, acc)
+            ctx.set(lane.acc, acc)
 
-        assert await measured_latency(ctx, drive, dut.code, 0, 200) == DOCUMENTED_LATENCY
+        assert await measured_latency(ctx, drive, lane.code, 0, 200) == DOCUMENTED_LATENCY
 
     simulate(dut, bench)
 

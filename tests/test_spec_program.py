@@ -147,7 +147,7 @@ def test_image(program: Program) -> None:
     assert descriptors[:2] == (Space.MAIN, 0)
     assert int(descriptors[2][0]) == int(program.descriptor_words()[0]) & 0xFFFF
     assert len(descriptors[2]) == 4 * (PASS_WORDS + 2)
-    assert weights[:2] == (Space.MAIN, 80)
+    assert weights[:2] == (Space.MAIN, 4 * (16384 - 8))  # they end with main memory
     assert weights[2][3::4].tolist() == [(i << 12) & 0xFFFF for i in range(program.weights.size)]
     assert border[:2] == (Space.MAIN, 120)
     assert border[2].tolist() == blank_tensor(program.layouts["x"]).tolist()

@@ -33,24 +33,30 @@ class Latency:
     tile : last code requested to its step
     load : RUN to the first request of the weight pump
     pump : last word of a weight row requested to its step
-    array : step to its sum at the shadow's output, besides the levels of the adder tree
+    sum : step to its sum at the shadow's output
     drain : last of M results at the shadow's output to their writing
     """
 
-    start: int = 6
-    written: int = 3
-    ahead: int = 10
-    fill: int = 11
-    tile: int = 4
-    load: int = 3
-    pump: int = 1
-    array: int = 2
+    tile: int
+    sum: int
+    start: int
+    written: int
+    ahead: int
+    fill: int
+    load: int
+    pump: int
     drain: int = 9
 
-    def sum(self, engine: EngineConfig) -> int:
-        """Step to the shadow's output."""
-        registered = engine.family is Family.ECP5  # words of weights and operands, before the array
-        return self.array + registered + (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
+    @classmethod
+    def of(cls, engine: EngineConfig) -> Latency:
+        """ECP5 has registers before its decode tables, before its array, and in it before tree and accumulators."""
+        registered = engine.family is Family.ECP5
+        levels = (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
+        read = engine.read_cycles
+        return cls(
+            tile=3 + read + registered, sum=2 + levels + 3 * registered,
+            start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def estimate(program: Program, latency: Latency | None = None, cold: bool = Fals
     `cold`: the first run, which loads the weights of a pinned program; later ones find them in the weight buffer.
     """
     resident = program.pinned and not cold
-    model = _Model(program.engine, program.passes, latency or Latency(), resident)
+    model = _Model(program.engine, program.passes, latency or Latency.of(program.engine), resident)
     costs, begin = [], 0
     for index in range(len(program.passes)):
         end = round(model.run(index))
@@ -188,7 +194,7 @@ class _Model:
             self._shadow_free = self._now + results
             for block in range(self._engine.p // self._engine.r):
                 column = (block + 1) * self._engine.m - 1
-                place = self._now + self.latency.sum(self._engine) + column + self.latency.drain
+                place = self._now + self.latency.sum + column + self.latency.drain
                 self._port.write(place, self._engine.r)
                 self._written = place + self._engine.r
             self._gather.advance(self._now)

@@ -138,6 +138,12 @@ class EngineConfig:
         return 8 if self.lane is Lane.SHIFT else 2
 
     @property
+    def read_cycles(self) -> int:
+        """Cycles from the grant of a read of main memory to its word. On ECP5 the access is in registers before it
+        spreads to block RAMs all over the device."""
+        return 2 if self.family is Family.ECP5 else 1
+
+    @property
     def row_words(self) -> int:
         """Main-memory words of one weight row (K*M four-bit codes, padded to whole words)."""
         return -(-self.k * self.m * 4 // WORD_BITS)
@@ -187,6 +193,7 @@ class EngineConfig:
         total = (
             ram(WORD_BITS, self.memory_words) + ram(self.k * self.m * 4, self.ring_rows)
             + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(PARAM_BITS, self.param_entries)
+            + -(-self.r // 2) * ram(4, self.lut_slots << self.lut_bits)
         )
         return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r, 28)]
 

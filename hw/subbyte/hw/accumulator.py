@@ -6,9 +6,14 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.spec.engine import Family
 
-__all__ = ["Accumulator", "DspAccumulator", "accumulator"]
+__all__ = ["Accumulator", "DspAccumulator", "accumulator", "at_level"]
 
 MAX_LEVEL = 2
+
+
+def at_level(term, level):
+    """term * 16**level."""
+    return Mux(level[1], term << 8, Mux(level[0], term << 4, term))
 
 
 class Accumulator(wiring.Component):
@@ -44,13 +49,7 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         scaled = Signal(signed(self._width))
-        with m.Switch(self.level):
-            with m.Case(0):
-                m.d.comb += scaled.eq(self.term)
-            with m.Case(1):
-                m.d.comb += scaled.eq(self.term << 4)
-            with m.Default():
-                m.d.comb += scaled.eq(self.term << 8)
+        m.d.comb += scaled.eq(at_level(self.term, self.level))
         kept = self.acc & (~self.first).replicate(self._width)
         with m.If(self.enable):
             m.d.sync += self.acc.eq(kept.as_signed() + scaled)

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.accumulator import accumulator
+from subbyte.hw.accumulator import accumulator, at_level
 from subbyte.hw.digit_column import DigitColumn
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.spec.engine import Family, Lane
@@ -52,11 +52,12 @@ class PeArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from `step` to `done`."""
-        return self._registered + self._column.latency(self._config.k) + 1
+        return 2 * self._registered + self._column.latency(self._config.k, self._config.family) + 1
 
     @property
     def _registered(self):
-        """Whether the inputs are: ECP5's block RAM takes more than half a cycle to show a word."""
+        """Whether inputs and scaled sums are: ECP5's block RAM takes more than half a cycle to show a word, and
+        its accumulators are in LUTs."""
         return self._config.family is Family.ECP5
 
     @property
@@ -70,7 +71,7 @@ class PeArray(wiring.Component):
         for _ in range(self.latency):
             stages.append(Signal(StepControl))
             m.d.sync += stages[-1].eq(stages[-2])
-        ready = stages[-2]
+        scaling, ready = stages[-3:-1]
         m.d.comb += self.done.eq(stages[-1])
         weights, operands = self.weights, self.operands
         if self._registered:
@@ -79,15 +80,19 @@ class PeArray(wiring.Component):
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
-                m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, lanes.sum.shape(), c.acc_bits)
+                term, level = lanes.sum, ready.level
+                if self._registered:
+                    term, level = Signal(signed(c.acc_bits), reset_less=True), 0
+                    m.d.sync += term.eq(at_level(lanes.sum, scaling.level))
+                m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, term.shape(), c.acc_bits)
                 m.d.comb += [
                     lanes.weights.eq(weights.word_select(column, 4 * c.k)),
                     lanes.operands.eq(operands.word_select(p, c.k * c.operand_bits)),
                     lanes.zero.eq(self.zero),
-                    acc.term.eq(lanes.sum),
+                    acc.term.eq(term),
                     acc.enable.eq(ready.enable),
                     acc.first.eq(ready.first),
-                    acc.level.eq(ready.level),
+                    acc.level.eq(level),
                     self.acc.word_select(p * c.m + column, c.acc_bits).eq(acc.acc),
                 ]
         return m

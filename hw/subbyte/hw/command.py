@@ -28,7 +28,7 @@ class CommandUnit(wiring.Component):
     run : Out(1), pulse; busy : In(1), from the cycle after `run`
     counter : Out(2), a `Counter`, while `busy`; count : In(1), this cycle counts
     main, params, tables, luts : Out(UnitWrite), one space each
-    read_data : In(64), word of main memory at `main.address` in the cycle before
+    read_data : In(64), word of main memory at `main.address` `read_cycles` ago
     """
 
     def __init__(self, config):
@@ -124,6 +124,8 @@ class CommandUnit(wiring.Component):
                 with m.If(last):
                     m.next = "header"
             with m.State("fetch"):
+                m.next = "take" if self._config.read_cycles == 1 else "wait"
+            with m.State("wait"):
                 m.next = "take"
             with m.State("take"):
                 m.next = "read"

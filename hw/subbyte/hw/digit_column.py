@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.tree import registered_tree, tree_latency
+from subbyte.hw.tree import registered_tree, tree_latency, tree_levels
 
 __all__ = ["DigitColumn", "digit_product"]
 
@@ -28,7 +28,7 @@ class DigitColumn(wiring.Component):
     """sum over k of product(weight[k], operand[k]), rows of digits summed apart and joined last.
 
     The sum is unsigned: negative digits add `spec.weights.complement_excess`, which the bias takes back.
-    Fully pipelined, `latency(k)` cycles.
+    Fully pipelined, `latency(k, family)` cycles.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class DigitColumn(wiring.Component):
         self._k = k
         self._family = family
         self._operand_bits = operand_bits
-        row_bits = operand_bits + 1 + tree_latency(k)
+        row_bits = operand_bits + 1 + tree_levels(k)
         super().__init__({
             "weights": In(4 * k),
             "operands": In(k * operand_bits),
@@ -57,9 +57,9 @@ class DigitColumn(wiring.Component):
         })
 
     @staticmethod
-    def latency(k):
+    def latency(k, family):
         """Cycles from weights and operands to the sum of `k` lanes."""
-        return tree_latency(k) + 1
+        return tree_latency(k, family) + 1
 
     def elaborate(self, platform):
         m = Module()

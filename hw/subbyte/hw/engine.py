@@ -16,6 +16,7 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.steps import StepController
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
+from subbyte.spec.engine import Family
 from subbyte.spec.frames import Counter
 
 __all__ = ["Engine"]
@@ -56,9 +57,16 @@ class Engine(wiring.Component):
         connect(m, sequencer.first_header, pump.header)
         connect(m, sequencer.first_fill, gather.first)
         connect(m, sequencer.first_drain, writer.first)
-        connect(m, command.tables, gather.tables)
-        connect(m, command.params, requantizer.params)
-        connect(m, command.luts, requantizer.tables)
+        for written, memory in (
+            (command.tables, gather.tables), (command.params, requantizer.params), (command.luts, requantizer.tables),
+        ):
+            # ECP5 has distributed RAM for some, many cells that lie far apart: a cycle to reach them.
+            domain = "sync" if c.family is Family.ECP5 else "comb"
+            m.d[domain] += [
+                memory.enable.eq(written.enable),
+                memory.address.eq(written.address),
+                memory.data.eq(written.data),
+            ]
         m.d.comb += [
             sequencer.run.eq(command.run),
             command.busy.eq(sequencer.busy),
@@ -150,6 +158,8 @@ class Engine(wiring.Component):
             gather.grant.eq(gather.request & free),
             pump.grant.eq(pump.request & free & ~gather.request),
             command.read_data.eq(cells.read_data),
+        ]
+        m.d["sync" if self._config.read_cycles == 2 else "comb"] += [
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),

@@ -10,7 +10,7 @@ from subbyte.hw.ports import ReadPort, UnitWrite, WordArrival, fill_layout
 from subbyte.hw.segments import SegmentWalker
 from subbyte.hw.tile import activation_tile
 from subbyte.hw.tile_position import TilePosition
-from subbyte.spec.engine import WORD_NIBBLES
+from subbyte.spec.engine import WORD_NIBBLES, Family
 
 __all__ = ["Gather"]
 
@@ -18,7 +18,8 @@ class Gather(wiring.Component):
     """Executes one fill section (docs/engine.md): main memory -> chunk -> rotate -> decode -> tile.
 
     Moves up to F nibbles per cycle and plane, never across a border of an aligned chunk of F nibbles in
-    memory or of a K-word in the tile; a chunk is read once for all planes. Stages: issue, memory, chunk, decode.
+    memory or of a K-word in the tile; a chunk is read once for all planes. Stages: issue, memory, chunk, decode; see
+    `read_cycles` and below for ECP5's.
 
     Members
     -------
@@ -117,31 +118,39 @@ class Gather(wiring.Component):
             "pixel_ends": ends & walker.pixel_ends & last_plane,
             "last_pixel": walker.last_pixel,
         }
-        fetch = self._delayed(m, "fetch", issue)
+        fetch, under_way = issue, []
+        for cycle in range(c.read_cycles):
+            fetch = self._delayed(m, f"fetch{cycle}", fetch)
+            under_way.append(fetch["valid"])
         chunk = Signal(4 * c.fill_nibbles, reset_less=True)
         with m.If(fetch["valid"] & fetch["new"]):
             m.d.sync += chunk.eq(self.memory.data.word_select(fetch.pop("chunk"), len(chunk)))
-        rotate = self._delayed(m, "rotate", fetch)
+        rotate = self._delayed(m, "rotate", {**fetch, "slot": (fill.slot + fetch["plane"])[: len(fill.slot)]})
 
         m.submodules.decoder = decoder = Decoder(c)
         connect(m, flipped(self.tables), decoder.load)
+        nibbles, look = Signal.like(decoder.nibbles), rotate
         with m.Switch(rotate.pop("rotate")):
             for amount in range(c.fill_nibbles):
                 with m.Case(amount):
-                    m.d.comb += decoder.nibbles.eq(chunk.rotate_right(4 * amount))
-        m.d.comb += [decoder.byte.eq(fill.byte), decoder.slot.eq(fill.slot + rotate["plane"])]
+                    m.d.comb += nibbles.eq(chunk.rotate_right(4 * amount))
+        if c.family is Family.ECP5:  # distributed RAM: the way through it is long on both sides of a register
+            register = Signal.like(nibbles, reset_less=True)
+            m.d.sync += register.eq(nibbles)
+            nibbles, look = register, self._delayed(m, "look", rotate)
+        m.d.comb += [decoder.nibbles.eq(nibbles), decoder.byte.eq(fill.byte), decoder.slot.eq(look["slot"])]
 
         # Decode: the operands reach every lane with lane % F. Those before `lane` are kept; those behind the
         # codes are written over next, or undefined.
         m.submodules.position = position = TilePosition(c)
-        commit = rotate["close"] & (rotate["last_pixel"] | (position.bank == c.p - 1))
+        commit = look["close"] & (look["last_pixel"] | (position.bank == c.p - 1))
         store = self._delayed(m, "store", {
-            "valid": rotate["valid"],
+            "valid": look["valid"],
             "bank": position.bank,
-            "word": position.word + rotate["plane"],
-            "plane": rotate["plane"],
-            "mask": C((1 << c.k) - 1, c.k) << rotate["lane"],
-            "close": rotate["word_ends"],
+            "word": position.word + look["plane"],
+            "plane": look["plane"],
+            "mask": C((1 << c.k) - 1, c.k) << look["lane"],
+            "close": look["word_ends"],
         })
         m.submodules.tile = tile = activation_tile(c)
         m.d.comb += [
@@ -155,7 +164,7 @@ class Gather(wiring.Component):
             tile.read_word.eq(self.read_word),
             self.operands.eq(tile.operands),
         ]
-        for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, rotate)):
+        for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, look)):
             m.d.comb += [
                 user.reset.eq(self.reset),
                 user.planes.eq(fill.planes),
@@ -167,7 +176,7 @@ class Gather(wiring.Component):
         filled = position.word
         if c.p > 1:
             filled = Signal.like(position.word)
-            with m.If(rotate["valid"] & commit):
+            with m.If(look["valid"] & commit):
                 m.d.sync += filled.eq(position.following)
             with m.If(self.reset):
                 m.d.sync += filled.eq(0)
@@ -178,7 +187,7 @@ class Gather(wiring.Component):
         m.d.comb += self.filled.eq(filled)
         # A register, because the sequencer's requests come before ours in main memory's arbiter.
         m.d.sync += self.idle.eq(
-            ~(self.start | walker.active | fetch["valid"] | rotate["valid"] | store["valid"])
+            ~(self.start | walker.active | Cat(under_way, rotate["valid"], look["valid"], store["valid"]).any())
         )
         return m
 

@@ -23,7 +23,7 @@ one cycle later), so what such a read returns does not matter and Yosys need not
 
 
 class ReadPort(wiring.Signature):
-    """A unit's way to main memory: `request` holds until `grant`; `data` is valid one cycle after the grant."""
+    """A unit's way to main memory: `request` holds until `grant`; `data` is valid `read_cycles` after the grant."""
 
     def __init__(self, config):
         super().__init__({

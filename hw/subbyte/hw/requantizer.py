@@ -2,27 +2,29 @@
 
 from amaranth import *
 from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from subbyte.hw.code_table import CodeTable
 from subbyte.hw.multiplier import Multiplier, multiplier
 from subbyte.hw.ports import NO_COLLISION, UnitWrite, param_layout
 from subbyte.hw.shifter import Shifter, shifter
-from subbyte.spec.engine import PARAM_BITS, Family
+from subbyte.spec.engine import PARAM_BITS
 
 __all__ = ["Requantizer", "RequantizerLane"]
 
 
 class RequantizerLane(wiring.Component):
-    """One lane. x = acc + bias; t = (x * multiplier) >> (16 + shift), clamped; then code or table.
+    """One lane. x = acc + bias; t = (x * multiplier) >> (16 + shift), clamped; then code or table entry.
 
-    Latency `LATENCY` cycles from acc and param to code, fully pipelined, no stalls.
+    Latency `LATENCY` cycles from acc and param to code, one of them in the table; fully pipelined, no stalls.
 
     Members
     -------
     acc : In(signed(28))
     param : In(param_layout)
-    lut : In(1); lut_slot : In; zero_point : In(8), 0 with `lut`: static during use
-    table : In(UnitWrite), space LUTS
+    lut : In(1); zero_point : In(8), 0 with `lut`: static during use
+    address : Out(lut_bits), t as address of a table
+    entry : In(4), of `address`, one cycle later
     code : Out(8)
     """
 
@@ -34,9 +36,9 @@ class RequantizerLane(wiring.Component):
             "acc": In(signed(config.acc_bits)),
             "param": In(param_layout()),
             "lut": In(1),
-            "lut_slot": In(range(config.lut_slots)),
             "zero_point": In(8),
-            "table": In(UnitWrite()),
+            "address": Out(config.lut_bits),
+            "entry": In(4),
             "code": Out(8),
         })
 
@@ -55,28 +57,18 @@ class RequantizerLane(wiring.Component):
             shift = register
 
         m.submodules.shifter = shifted = shifter(c.family, c.lut_bits)
-        m.d.comb += [
-            shifted.product.eq(mul.product),
-            shifted.shift.eq(shift),
-            shifted.lut.eq(self.lut),
-            shifted.zero_point.eq(self.zero_point),
-        ]
-
-        attrs = NO_COLLISION if c.family is Family.ICE40 else NO_COLLISION | {"ram_style": "distributed"}
-        cells = memory.Memory(shape=4, depth=c.lut_slots << c.lut_bits, init=[], attrs=attrs)
-        m.submodules.cells = cells
-        writer, reader = cells.write_port(), cells.read_port()
         linear = Signal(8)  # 0 where the table answers
         with m.If(self.lut):
             m.d.sync += linear.eq(0)
         with m.Else():
             m.d.sync += linear.eq(shifted.result)
         m.d.comb += [
-            writer.addr.eq(self.table.address),
-            writer.data.eq(self.table.data),
-            writer.en.eq(self.table.enable),
-            reader.addr.eq(Cat(shifted.result[: c.lut_bits], self.lut_slot)),
-            self.code.eq(linear | Mux(self.lut, reader.data, 0)),
+            shifted.product.eq(mul.product),
+            shifted.shift.eq(shift),
+            shifted.lut.eq(self.lut),
+            shifted.zero_point.eq(self.zero_point),
+            self.address.eq(shifted.result),
+            self.code.eq(linear | Mux(self.lut, self.entry, 0)),
         ]
         return m
 
@@ -122,17 +114,20 @@ class Requantizer(wiring.Component):
             writer.en.eq(self.params.enable << self.params.address[:2]),
             reader.addr.eq(self.param),
         ]
+        per_table = min(c.r, CodeTable.READERS)
         for r in range(c.r):
+            if r % per_table == 0:
+                m.submodules[f"table{r}"] = table = CodeTable(c, per_table)
+                connect(m, flipped(self.tables), table.load)
+                m.d.comb += table.slot.eq(self.lut_slot)
             m.submodules[f"lane{r}"] = lane = RequantizerLane(c)
             m.d.sync += lane.acc.eq(self.accs.word_select(r, c.acc_bits))
             m.d.comb += [
                 lane.param.eq(reader.data),
                 lane.lut.eq(self.lut),
-                lane.lut_slot.eq(self.lut_slot),
                 lane.zero_point.eq(self.zero_point),
-                lane.table.enable.eq(self.tables.enable),
-                lane.table.address.eq(self.tables.address),
-                lane.table.data.eq(self.tables.data),
+                table.addresses.word_select(r % per_table, c.lut_bits).eq(lane.address),
+                lane.entry.eq(table.entries.word_select(r % per_table, 4)),
                 self.codes.word_select(r, 8).eq(lane.code),
             ]
         under_way = Signal(self.LATENCY)

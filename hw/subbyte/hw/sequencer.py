@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.delay import delayed
 from subbyte.hw.ports import (
     ReadPort,
     WordArrival,
@@ -61,24 +62,23 @@ class Sequencer(wiring.Component):
         m = Module()
         word = Signal(range(self._config.memory_words), reset_less=True)
         m.d.comb += [self.memory.address.eq(word), self.reset.eq(self.run & ~self.busy)]
-        # One state per descriptor word: its request; the word arrives in the cycle after the grant.
+        # One state per descriptor word: its request; the word arrives `read_cycles` after the grant.
         names = [
             "header",
             *(f"fill{i}" for i in range(len(FILL_FIELDS))),
             *(f"compute{i}" for i in range(len(COMPUTE_FIELDS))),
             *(f"drain{i}" for i in range(len(DRAIN_FIELDS))),
         ]
-        arrived = {name: Signal(name=f"{name}_arrived") for name in names}
+        granted = {name: Signal(name=f"{name}_granted") for name in names}
+        arrived = {name: delayed(m, signal, self._config.read_cycles) for name, signal in granted.items()}
 
         def request(name, following, when=1):
             m.d.comb += self.memory.request.eq(when)
             with m.If(self.memory.grant):
+                m.d.comb += granted[name].eq(1)
                 m.d.sync += word.eq(word + 1)
-                m.d.sync += arrived[name].eq(1)
                 m.next = following
 
-        for name in names:
-            m.d.sync += arrived[name].eq(0)
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.run):
@@ -91,9 +91,10 @@ class Sequencer(wiring.Component):
                     ready = self.fill_idle if i == 0 else 1
                     after = f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
                     request(f"fill{i}", after, ready)
-                    if i == 1:
-                        # The word requested behind the closing zero is loaded, but never used.
+                    if 1 <= i <= self._config.read_cycles:
+                        # What is requested behind the closing zero is never used; its last word must not start.
                         with m.If(arrived["fill0"] & ~word_view(FILL_FIELDS[0], self.memory.data).valid):
+                            m.d.comb += granted[f"fill{i}"].eq(0)
                             m.next = "finish"
             for i in range(len(COMPUTE_FIELDS)):
                 with m.State(f"compute{i}"):

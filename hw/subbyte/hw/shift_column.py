@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.tree import registered_tree, tree_latency
+from subbyte.hw.tree import registered_tree, tree_latency, tree_levels
 
 __all__ = ["ShiftColumn"]
 
@@ -12,7 +12,7 @@ __all__ = ["ShiftColumn"]
 class ShiftColumn(wiring.Component):
     """sum over k of weight[k] << exponent[k], or 0 where the operand's nonzero bit is clear.
 
-    Fully pipelined, `latency(k)` cycles.
+    Fully pipelined, `latency(k, family)` cycles.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class ShiftColumn(wiring.Component):
             "weights": In(4 * k),
             "operands": In(k * operand_bits),
             "zero": In(1),
-            "sum": Out(signed(self._product_bits + tree_latency(k))),
+            "sum": Out(signed(self._product_bits + tree_levels(k))),
         })
 
     @staticmethod
-    def latency(k):
+    def latency(k, family):
         """Cycles from weights and operands to the sum of `k` lanes."""
-        return tree_latency(k)
+        return tree_latency(k, family)
 
     def elaborate(self, platform):
         m = Module()

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.delay import delayed
 from subbyte.hw.ports import NO_COLLISION, ReadPort, WordArrival, word_view
 from subbyte.spec.engine import WORD_BITS
 from subbyte.spec.program import HEADER_FIELDS
@@ -24,7 +25,8 @@ class WeightPump(wiring.Component):
     memory : Out(ReadPort)
     row : In(range(ring_rows)), row to read
     weights : Out(4*K*M), of `row`, one cycle later
-    available : Out, row pointer; what lies before it may be read from the next cycle on
+    available : Out, row pointer; what lies before it may be read from the next cycle on. Not valid in the first
+        `read_cycles` cycles after the header
     released : In, row pointer
     """
 
@@ -56,7 +58,7 @@ class WeightPump(wiring.Component):
         more, full = Signal(), Signal()  # registers, because a grant moves many others
         completes = self.memory.grant & (segment == c.row_words - 1)
         m.d.comb += [
-            self.available.eq(available),
+            self.available.eq(delayed(m, available, c.read_cycles - 1)),
             following.eq(available + 1),
             self.memory.request.eq(more & ~full),
             self.memory.address.eq(word),
@@ -64,14 +66,6 @@ class WeightPump(wiring.Component):
         end = self.released ^ c.ring_rows  # row pointer of the row that does not fit
         m.d.sync += full.eq(Mux(completes, following == end, available == end))
 
-        fetched = Signal()
-        fetched_segment = Signal.like(segment)
-        fetched_row = Signal(range(c.ring_rows))
-        m.d.sync += [
-            fetched.eq(self.memory.grant),
-            fetched_segment.eq(segment),
-            fetched_row.eq(available),
-        ]
         with m.If(self.memory.grant):
             m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
             with m.If(word.all()):  # the weights end with the memory
@@ -80,9 +74,9 @@ class WeightPump(wiring.Component):
             m.d.sync += [segment.eq(0), available.eq(following)]
 
         m.d.comb += [
-            writer.addr.eq(fetched_row),
+            writer.addr.eq(delayed(m, available[:-1], c.read_cycles)),
             writer.data.eq(self.memory.data.replicate(c.row_words)),
-            writer.en.eq(fetched << fetched_segment),
+            writer.en.eq(delayed(m, self.memory.grant, c.read_cycles) << delayed(m, segment, c.read_cycles)),
             reader.addr.eq(self.row),
             self.weights.eq(reader.data),
         ]
