@@ -430,6 +430,15 @@ def test_refuses_two_relus() -> None:
     )
 
 
+def test_refuses_groups(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 4)).conv(2, (1, 1), linear(8)).network()
+    weight = np.ones((2, 1, 1, 2), dtype=np.int64)
+    refused(
+        replaced(network, 0, weight=weight, groups=2), UP5K,
+        r"^Layer conv0: groups must be 1 to be scheduled, not 2$",
+    )
+
+
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 3)).conv(2, (1, 1), linear(8)).network()
     with pytest.raises(ValueError, match=r"^Layer conv0: bias must have shape \(2,\), not \(3,\)"):

@@ -27,6 +27,7 @@ def windows(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any) -> t
 def naive_conv(layer: Conv2d, fmt: TensorFormat, codes: np.ndarray) -> np.ndarray:
     """The formula of `Conv2d`, one multiplication at a time, on one image (height, width, channels)."""
     out, kernel_height, kernel_width, channels = layer.weight.shape
+    per_group = out // layer.groups
     height, width = windows(codes.shape, (kernel_height, kernel_width), layer.stride, layer.padding)
     operands = fmt.operands().tolist()
     result = np.zeros((height, width, out), dtype=np.int64)
@@ -36,7 +37,7 @@ def naive_conv(layer: Conv2d, fmt: TensorFormat, codes: np.ndarray) -> np.ndarra
             row = y * layer.stride[0] - layer.padding[0] + i
             column = x * layer.stride[1] - layer.padding[1] + j
             inside = 0 <= row < codes.shape[0] and 0 <= column < codes.shape[1]
-            code = int(codes[row, column, c]) if inside else fmt.pad_code
+            code = int(codes[row, column, o // per_group * channels + c]) if inside else fmt.pad_code
             total += int(layer.weight[o, i, j, c]) * operands[code]
         result[y, x, o] = total
     return result
@@ -98,6 +99,30 @@ def test_conv2d(
         Tensor("x", size, fmt),
     )
     assert (run(network, codes) == np.clip(((np.array(expected) + 512) >> 10) + 128, 0, 255)).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    fmt=formats(), groups=st.integers(1, 4), per_group=st.tuples(small, small), kernel=st.tuples(small, small),
+    stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_grouped_conv2d(
+    fmt: TensorFormat, groups: int, per_group: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    """Every group is a convolution of its own channels; one input channel a group is depthwise."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = per_group
+    weight = rng.integers(WEIGHTS.low, WEIGHTS.high + 1, (groups * outputs, *kernel, inputs))
+    bias = rng.integers(-500, 500, groups * outputs)
+    layer = Conv2d("conv", "x", "a", weight, bias, WEIGHTS, stride, padding, groups)
+    codes = rng.integers(0, 1 << fmt.bits, (2, 4, 5, groups * inputs))
+    acc = ops.conv2d(layer, fmt, codes)
+    assert (acc == [naive_conv(layer, fmt, image) for image in codes]).all()
+    for group in range(groups):
+        own = slice(group * outputs, (group + 1) * outputs)
+        alone = Conv2d("conv", "x", "a", weight[own], bias[own], WEIGHTS, stride, padding)
+        assert (acc[..., own] == ops.conv2d(alone, fmt, codes[..., group * inputs : (group + 1) * inputs])).all()
 
 
 @settings(deadline=None, max_examples=60)

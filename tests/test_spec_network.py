@@ -101,6 +101,8 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
             changed("conv", weight=np.where(WEIGHT == WEIGHT.max(), 7, WEIGHT)),
             r"^Layer conv: weight must be in -9\.\.6 for digit4 at 4 bits, not -9\.\.7$",
         ),
+        (changed("conv", groups=2), r"^Layer conv: groups must divide 2 input and 3 output channels, not 2$"),
+        (changed("conv", groups=0), r"^Layer conv: groups must divide 2 input and 3 output channels, not 0$"),
         (changed("conv", bias=[1, 2, 3]), r"^Layer conv: bias must be an array of integers, not list$"),
         (changed("conv", bias=np.zeros(2, int)), r"^Layer conv: bias must have shape \(3,\), not \(2,\)$"),
         (
@@ -189,6 +191,21 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and a == b
+
+
+def test_grouped_weights() -> None:
+    """A depthwise layer has one input channel a group, and its bounds are those of its own weights."""
+    network = small_network()
+    weight = np.full((4, 3, 2, 1), 6)
+    depthwise = dataclasses.replace(network.layers[0], weight=weight, bias=np.zeros(4, int), groups=2)
+    tensors = {"x": network.tensors["x"], "a": Tensor("a", (5, 3, 4), ACC), "y": Tensor("y", (5, 3, 4), linear(8))}
+    layers = (depthwise, Requantize("q", "a", "y", np.full(4, 1 << 15), np.full(4, 20)))
+    validate(Network("depthwise", tensors, layers, "x", "y"))
+    low, high = accumulator_bounds(Network("depthwise", tensors, layers, "x", "y"), depthwise)
+    assert (low.tolist(), high.tolist()) == ([-128 * 36] * 4, [127 * 36] * 4)
+    wrong = dataclasses.replace(depthwise, weight=np.repeat(weight, 2, axis=3))
+    with pytest.raises(ValueError, match=r"^Layer conv: weight must have shape \(4, 3, 2, 1\), not \(4, 3, 2, 2\)$"):
+        validate(Network("depthwise", tensors, (wrong, layers[1]), "x", "y"))
 
 
 def test_round_trip(tmp_path: Path) -> None:

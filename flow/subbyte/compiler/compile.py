@@ -55,7 +55,7 @@ def _act_format(network: Network, layer: Conv2d | Dense) -> str:
     """Format of the codes that the requantizer behind `layer` writes."""
     tensor = layer.output
     for following in network.layers:
-        if following.input == tensor and not isinstance(following, MaxPool2d):
+        if tensor in following.inputs and not isinstance(following, MaxPool2d):
             tensor = following.output
             if not isinstance(following, Relu):
                 break

@@ -20,7 +20,7 @@ class Chain:
 
 def readers(network: Network, tensor: str) -> list[Layer]:
     """Layers that read `tensor`, in execution order."""
-    return [layer for layer in network.layers if layer.input == tensor]
+    return [layer for layer in network.layers if tensor in layer.inputs]
 
 
 def group_layers(network: Network) -> list[Chain | MaxPool2d]:

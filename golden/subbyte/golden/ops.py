@@ -20,16 +20,17 @@ def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
 
 
 def matmul(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """x (rows, k) times weight (n, k) transposed, exact modulo 2**64. int64, shape (rows, n).
+    """x (..., rows, k) times weight (..., n, k) transposed, exact modulo 2**64. int64, shape (..., rows, n).
 
     Runs in float64 when no partial sum can reach 2**53, whatever the order of the additions: every
     partial sum of row i is at most max|x| * sum over k of |weight[n, k]|.
     """
     largest = max(-int(x.min()), int(x.max())) if x.size else 0
-    heaviest = int(np.abs(weight).sum(axis=1).max()) if weight.size else 0
+    heaviest = int(np.abs(weight).sum(axis=-1).max()) if weight.size else 0
+    transposed = weight.swapaxes(-1, -2)
     if largest * heaviest < EXACT_FLOAT:
-        return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
-    return x @ weight.T
+        return (x.astype(np.float64) @ transposed.astype(np.float64)).astype(np.int64)
+    return x @ transposed
 
 
 def patches(
@@ -52,16 +53,28 @@ def conv2d(layer: Conv2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDA
     The border is padded with the pad code, then codes become operands: padding is like any other code.
     """
     operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
-    out, height, width, _ = layer.weight.shape
-    weight = layer.weight.transpose(0, 3, 1, 2).reshape(out, -1)
-    windows = patches(operands, (height, width), layer.stride)
+    return convolve(operands, layer.weight, layer.stride, layer.groups) + layer.bias
+
+
+def convolve(
+    operands: NDArray[np.int64], weight: NDArray[np.int64], stride: tuple[int, int], groups: int
+) -> NDArray[np.int64]:
+    """Sums of weight * operand, (n, out height, out width, out channels), of operands with their border; mod 2**64.
+
+    `weight` and `groups` as in `Conv2d`.
+    """
+    out, height, width, _ = weight.shape
+    flat = weight.transpose(0, 3, 1, 2).reshape(groups, out // groups, -1)
+    windows = patches(operands, (height, width), stride)
     n, rows, columns = windows.shape[:3]
     acc = np.empty((n, rows, columns, out), dtype=np.int64)
-    step = max(1, PATCH_VALUES // (rows * columns * weight.shape[1]))
+    step = max(1, PATCH_VALUES // (rows * columns * groups * flat.shape[2]))
     for start in range(0, n, step):
         piece = windows[start : start + step]
-        acc[start : start + step] = matmul(piece.reshape(-1, weight.shape[1]), weight).reshape(-1, rows, columns, out)
-    return acc + layer.bias
+        runs = piece.reshape(-1, groups, flat.shape[2]).swapaxes(0, 1)
+        sums = matmul(runs, flat).swapaxes(0, 1)
+        acc[start : start + step] = sums.reshape(-1, rows, columns, out)
+    return acc
 
 
 def dense(layer: Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:

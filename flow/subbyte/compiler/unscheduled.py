@@ -1,0 +1,17 @@
+"""What the layer IR can say and no schedule does yet: refused by name, before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from subbyte.spec.network import Conv2d, Layer, Network
+
+
+def unscheduled(network: Network) -> list[str]:
+    """One sentence for each feature of `network` that the compiler cannot schedule, naming its layer."""
+    return [f"Layer {layer.name}: {problem}" for layer in network.layers for problem in _problems(layer)]
+
+
+def _problems(layer: Layer) -> Iterator[str]:
+    if isinstance(layer, Conv2d) and layer.groups != 1:
+        yield f"groups must be 1 to be scheduled, not {layer.groups}"
