@@ -439,6 +439,14 @@ def test_refuses_groups(rng: np.random.Generator) -> None:
     )
 
 
+def test_refuses_skip(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
+    refused(
+        replaced(network, 1, skip="input"), UP5K,
+        r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
+    )
+
+
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 3)).conv(2, (1, 1), linear(8)).network()
     with pytest.raises(ValueError, match=r"^Layer conv0: bias must have shape \(2,\), not \(3,\)"):

@@ -84,6 +84,26 @@ def test_linear_requantizer(
     assert codes[:, 0].tolist() == [min(max(v, 0), (1 << bits) - 1) for v in exact]
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    acc=st.lists(st.integers(-(1 << 20), 1 << 20), min_size=8, max_size=8), rounding=st.sampled_from(Rounding),
+    skip=st.lists(st.integers(0, 255), min_size=8, max_size=8), zero=st.integers(0, 255), skip_zero=st.integers(0, 255),
+    shift=st.integers(17, 40),
+)
+def test_skip(
+    acc: list[int], rounding: Rounding, skip: list[int], zero: int, skip_zero: int, shift: int
+) -> None:
+    """Added after rounding, clamped once: not the sum of two clamped numbers."""
+    layer = requantizer(50000, shift, rounding=rounding, skip="s")
+    operands = linear(8, 1.0, skip_zero).operands()[np.array(skip)]
+    codes = requantize(layer, linear(8, 1.0, zero), np.array(acc)[:, None], operands[:, None])
+    exact = [
+        rounded(Fraction(v * 50000, 1 << shift), rounding) + (s - skip_zero) + zero
+        for v, s in zip(acc, skip, strict=True)
+    ]
+    assert codes[:, 0].tolist() == [min(max(v, 0), 255) for v in exact]
+
+
 def test_linear_requantizer_ties() -> None:
     """acc / 4 with M = 2**15: the modes part at exact halves only."""
     acc = np.array([-6, -2, 2, 6])[:, None]

@@ -203,6 +203,24 @@ def test_chain(chain: Network, rng: np.random.Generator) -> None:
         assert result[0, 0].tolist() == np.clip(((total * 50000 + (1 << 19)) >> 20) + 128, 0, 255).tolist()
 
 
+def test_residual_block(rng: np.random.Generator) -> None:
+    """A 4-bit convolution beside an 8-bit signed skip that is its own input, one rounding and one clamp."""
+    form = linear(8, 1.0, 128)
+    conv = Conv2d("conv", "x", "a", rng.integers(-9, 7, (2, 3, 3, 2)), np.array([5, -7]), WEIGHTS, padding=(1,) * 4)
+    layers: list[tuple[Layer, Tensor]] = [
+        (conv, Tensor("a", (4, 4, 2), accumulator())),
+        (
+            Requantize("add", "a", "y", np.full(2, 40000), np.full(2, 22), skip="x"),
+            Tensor("y", (4, 4, 2), linear(8, 1.0, 100)),
+        ),
+    ]
+    network = network_of(layers, Tensor("x", (4, 4, 2), form))
+    codes = rng.integers(0, 256, (3, 4, 4, 2))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        scaled = (naive_conv(conv, form, image) * 40000 + (1 << 21)) >> 22
+        assert result.tolist() == np.clip(scaled + (image - 128) + 100, 0, 255).tolist()
+
+
 def test_taps(chain: Network, rng: np.random.Generator) -> None:
     codes = rng.integers(0, 256, (3, 6, 6, 2)).astype(np.uint8)
     taps = run(chain, codes, taps=True)

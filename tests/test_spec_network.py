@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,43 @@ def test_problems(network: Network, message: str) -> None:
         validate(network)
 
 
+def residual_network() -> Network:
+    """Two requantizers of one accumulator: the second adds what the first gives."""
+    network = small_network()
+    skip = Requantize("q3", "e", "z", np.full(4, 50000), np.full(4, 20), skip="y")
+    tensors = network.tensors | {"z": Tensor("z", (1, 1, 4), linear(8, 0.7, 50))}
+    return dataclasses.replace(network, tensors=tensors, layers=(*network.layers, skip), output="z")
+
+
+def test_skip() -> None:
+    network = residual_network()
+    validate(network)
+    assert network.layers[-1].inputs == ("e", "y")
+    assert [layer.inputs for layer in network.layers[:3]] == [("x",), ("a",), ("b",)]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "values", "message"),
+    [
+        ("y", {"format": ACC}, r"Layer q3: skip y must have linear codes, not ACC$"),
+        ("z", {"format": TABLE}, r"^Layer q3: output z must have linear codes to add a skip, not CODEBOOK$"),
+        ("z", {"shape": (1, 4, 1)}, r"; Layer q3: skip y must have shape \(1, 4, 1\), not \(1, 1, 4\)$"),
+    ],
+)
+def test_skip_problems(tensor: str, values: dict[str, Any], message: str) -> None:
+    network = residual_network()
+    tensors = network.tensors | {tensor: dataclasses.replace(network.tensors[tensor], **values)}
+    with pytest.raises(ValueError, match=message):
+        validate(dataclasses.replace(network, tensors=tensors))
+
+
+def test_skip_is_read_after_it_is_written() -> None:
+    network = residual_network()
+    layers = network.layers
+    with pytest.raises(ValueError, match=r"^Layer q3: input y is read before it is written$"):
+        validate(dataclasses.replace(network, layers=(*layers[:-2], layers[-1], layers[-2])))
+
+
 def test_all_problems_are_listed() -> None:
     network = changed("q2", shift=np.full(4, 16), multiplier=np.full(4, 1))
     network = dataclasses.replace(network, output="v")
@@ -208,8 +246,9 @@ def test_grouped_weights() -> None:
         validate(Network("depthwise", tensors, (wrong, layers[1]), "x", "y"))
 
 
-def test_round_trip(tmp_path: Path) -> None:
-    network = small_network()
+@pytest.mark.parametrize("make", [small_network, residual_network])
+def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
+    network = make()
     save_network(network, tmp_path / "net")
     loaded = load_network(tmp_path / "net")
     assert same(network, loaded)

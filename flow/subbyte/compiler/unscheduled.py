@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from subbyte.spec.network import Conv2d, Layer, Network
+from subbyte.spec.network import Conv2d, Layer, Network, Requantize
 
 
 def unscheduled(network: Network) -> list[str]:
@@ -15,3 +15,5 @@ def unscheduled(network: Network) -> list[str]:
 def _problems(layer: Layer) -> Iterator[str]:
     if isinstance(layer, Conv2d) and layer.groups != 1:
         yield f"groups must be 1 to be scheduled, not {layer.groups}"
+    if isinstance(layer, Requantize) and layer.skip:
+        yield f"a requantizer must not add a skip to be scheduled, it adds {layer.skip}"

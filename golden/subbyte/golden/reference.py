@@ -35,7 +35,7 @@ def run(
     source = network.tensors[network.input]
     values = {network.input: _checked(source, codes)}
     for layer in network.layers:
-        values[layer.output] = _layer(network, layer, values[layer.input])
+        values[layer.output] = _layer(network, layer, *(values[name] for name in layer.inputs))
     if not taps:
         return values[network.output]
     return {name: v for name, v in values.items() if network.tensors[name].format.kind is not Kind.ACC}
@@ -53,9 +53,10 @@ def _checked(source: Tensor, codes: NDArray[Any]) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
-def _layer(network: Network, layer: Layer, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Values of the layer's output; accumulators wrap to the bits of their format."""
-    source, target = network.tensors[layer.input].format, network.tensors[layer.output].format
+def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Values of the layer's output from those of its inputs; accumulators wrap to the bits of their format."""
+    source, *more = (network.tensors[name].format for name in layer.inputs)
+    target = network.tensors[layer.output].format
     if isinstance(layer, Conv2d):
         return wrap(conv2d(layer, source, values), target.bits)
     if isinstance(layer, Dense):
@@ -64,4 +65,5 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64]) -> NDArray
         return relu(values)
     if isinstance(layer, MaxPool2d):
         return maxpool2d(layer, values)
-    return requantize(layer, target, values)
+    skips = (form.operands()[codes] for form, codes in zip(more, others, strict=True))
+    return requantize(layer, target, values, *skips)

@@ -46,16 +46,19 @@ def round_shift(x: NDArray[np.int64], n: NDArray[np.int64] | int, rounding: Roun
     return result
 
 
-def requantize(layer: Requantize, target: TensorFormat, acc: NDArray[np.int64]) -> NDArray[np.int64]:
+def requantize(
+    layer: Requantize, target: TensorFormat, acc: NDArray[np.int64], skip: NDArray[np.int64] | int = 0
+) -> NDArray[np.int64]:
     """Codes of accumulators `acc` (..., channels), as the docstring of `Requantize` says, exact. int64.
 
+    `skip` holds operands of the skip tensor, in the shape of `acc`; LIN targets only.
     ValueError when an accumulator has 2**46 or more.
     """
     if acc.size and max(-int(acc.min()), int(acc.max())) >= LARGEST_ACCUMULATOR:
         raise ValueError(f"Layer {layer.name}: accumulators must be below 2**46, not {acc.min()}..{acc.max()}")
     product = acc * layer.multiplier
     if target.kind is Kind.LIN:
-        return linear_codes(round_shift(product, layer.shift, layer.rounding), target)
+        return linear_codes(round_shift(product, layer.shift, layer.rounding) + skip, target)
     thresholds = table_thresholds(target.table, layer.table_rounding, layer.guard_bits)
     return np.searchsorted(thresholds, product >> (layer.shift - layer.guard_bits), side="right")
 

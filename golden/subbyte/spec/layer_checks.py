@@ -121,8 +121,18 @@ def _maxpool2d(layer: MaxPool2d, target: Tensor, source: Tensor) -> Iterator[str
         yield f"output {target.name} must have the format of the input"
 
 
-def _requantize(layer: Requantize, target: Tensor, source: Tensor) -> Iterator[str]:
+def _skip(target: Tensor, skip: Tensor) -> Iterator[str]:
+    yield from _sized(f"skip {skip.name}", skip.shape, target.shape)
+    if skip.format.kind is not Kind.LIN:
+        yield f"skip {skip.name} must have linear codes, not {skip.format.kind.name}"
+    if target.format.kind is not Kind.LIN:
+        yield f"output {target.name} must have linear codes to add a skip, not {target.format.kind.name}"
+
+
+def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor | None = None) -> Iterator[str]:
     yield from _sized(f"output {target.name}", target.shape, source.shape)
+    if skip:
+        yield from _skip(target, skip)
     if source.format.kind is not Kind.ACC:
         yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
     if target.format.kind is Kind.ACC:

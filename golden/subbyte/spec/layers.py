@@ -92,7 +92,7 @@ class Relu(_OneInput):
 
 
 @dataclass(frozen=True)
-class Requantize(_OneInput):
+class Requantize:
     """ACC tensor -> code tensor, per channel (numerics.md B5, decision 4).
 
     With y = acc * multiplier / 2**shift, exact:
@@ -100,6 +100,11 @@ class Requantize(_OneInput):
     - LIN output: code = clamp(round(y) + zero_point, 0, 2**bits - 1), `rounding` rounds.
     - table output: code = number of thresholds <= floor(y * 2**guard_bits), where the thresholds are
       `table_thresholds(table, table_rounding, guard_bits)`.
+
+    With `skip`, the name of a LIN code tensor of the output's shape, a LIN output adds its operand after
+    rounding and clamps once (precision highway, numerics.md B12):
+    code = clamp(round(y) + operand(skip) + zero_point, 0, 2**bits - 1). The skip's operands count in steps
+    of the output; one of another scale is brought to them by a layer before.
 
     Parameters
     ----------
@@ -116,6 +121,12 @@ class Requantize(_OneInput):
     rounding: Rounding = Rounding.HALF_UP
     table_rounding: TableRounding = TableRounding.LIN_NEAREST
     guard_bits: int = 2
+    skip: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the layer reads: accumulators, then the skip if there is one."""
+        return (self.input, self.skip) if self.skip else (self.input,)
 
 
 @dataclass(frozen=True)
