@@ -15,7 +15,7 @@ from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
 
@@ -445,6 +445,21 @@ def test_refuses_skip(rng: np.random.Generator) -> None:
         replaced(network, 1, skip="input"), UP5K,
         r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
     )
+
+
+def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
+    """One sentence each, none for the requantizer behind."""
+    acc, codes = Tensor("p.acc", (1, 1, 2), accumulator()), Tensor("q.codes", (1, 1, 2), linear(8))
+    both, source = Tensor("both", (1, 1, 4), linear(8)), Tensor("x", (2, 2, 2), linear(8))
+    network = Network(
+        "pooled", {t.name: t for t in (source, acc, codes, both)},
+        (
+            AveragePool2d("p", "x", "p.acc", (2, 2), (1, 1)), requantize("p.acc", "q"),
+            Concat("c", ("q.codes", "q.codes"), "both"),
+        ),
+        "x", "both",
+    )
+    refused(network, UP5K, r"^Layer p: averagepool2d cannot be scheduled; Layer c: concat cannot be scheduled$")
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

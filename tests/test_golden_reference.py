@@ -10,9 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbyte.golden import ops
+from subbyte.golden.divide import exact_divider
 from subbyte.golden.reference import run
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+)
 from subbyte.spec.validate import validate
 from subbyte.spec.weights import WeightFormat, WeightSet
 
@@ -139,6 +151,46 @@ def test_maxpool2d(
     layer = MaxPool2d("pool", "x", "y", kernel, stride, limited)  # type: ignore[arg-type]
     values = np.random.default_rng(seed).integers(-900, -1, (2, *size))
     assert (ops.maxpool2d(layer, values) == [naive_pool(layer, image) for image in values]).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    fmt=formats(), size=st.tuples(st.integers(3, 6), st.integers(3, 6), small), kernel=st.tuples(small, small),
+    stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_averagepool2d(
+    fmt: TensorFormat, size: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    """The sum is a depthwise convolution with weights of one, border included."""
+    channels = size[2]
+    ones = Conv2d(
+        "ones", "x", "a", np.ones((channels, *kernel, 1), dtype=np.int64), np.zeros(channels, dtype=np.int64), WEIGHTS,
+        stride, padding, channels,
+    )
+    codes = np.random.default_rng(seed).integers(0, 1 << fmt.bits, (2, *size))
+    layer = AveragePool2d("pool", "x", "a", kernel, stride, padding)
+    assert (ops.averagepool2d(layer, fmt, codes) == [naive_conv(ones, fmt, image) for image in codes]).all()
+
+
+def test_pool_and_concat(rng: np.random.Generator) -> None:
+    """Global average over 5 x 5 signed codes, then its channels behind themselves and others."""
+    form = linear(8, 1.0, 128)
+    multiplier, shift = exact_divider(25, 25 * 127, -25 * 128)
+    layers: list[tuple[Layer, Tensor]] = [
+        (AveragePool2d("sum", "x", "a", (5, 5), (1, 1)), Tensor("a", (1, 1, 2), accumulator())),
+        (
+            Requantize("mean", "a", "m", np.full(2, multiplier), np.full(2, shift)),
+            Tensor("m", (1, 1, 2), form),
+        ),
+        (MaxPool2d("top", "x", "t", (5, 5), (1, 1)), Tensor("t", (1, 1, 2), form)),
+        (Concat("cat", ("m", "t", "m"), "y"), Tensor("y", (1, 1, 6), form)),
+    ]
+    network = network_of(layers, Tensor("x", (5, 5, 2), form))
+    codes = rng.integers(0, 256, (50, 5, 5, 2))
+    mean = (2 * codes.sum(axis=(1, 2)) + 25) // 50
+    top = codes.max(axis=(1, 2))
+    assert (run(network, codes)[:, 0, 0] == np.concatenate([mean, top, mean], axis=1)).all()
 
 
 @settings(deadline=None, max_examples=30)

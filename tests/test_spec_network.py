@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
@@ -189,6 +189,54 @@ def test_skip_is_read_after_it_is_written() -> None:
         validate(dataclasses.replace(network, layers=(*layers[:-2], layers[-1], layers[-2])))
 
 
+def joined_network(**values: Any) -> Network:
+    """A sum of windows, its mean, and that twice."""
+    form = linear(8, 0.5, 7)
+    tensors = [
+        Tensor("x", (4, 5, 2), form), Tensor("s", (2, 3, 2), accumulator(14)), Tensor("m", (2, 3, 2), form),
+        Tensor("y", (2, 3, 4), form),
+    ]
+    layers = (
+        AveragePool2d("sum", "x", "s", (3, 3), (1, 1)),
+        Requantize("mean", "s", "m", np.full(2, 58254), np.full(2, 19)),
+        Concat("cat", ("m", "m"), "y"),
+    )
+    network = Network("joined", {t.name: t for t in tensors}, layers, "x", "y")
+    for name, changes in values.items():
+        network = dataclasses.replace(
+            network,
+            layers=tuple(dataclasses.replace(x, **changes) if x.name == name else x for x in network.layers),
+            tensors={
+                key: dataclasses.replace(t, **changes) if key == name else t for key, t in network.tensors.items()
+            },
+        )
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (joined_network(sum={"kernel": (5, 3)}), r"^Layer sum: kernel \(5, 3\) must fit the padded input \(4, 5\)$"),
+        (joined_network(sum={"stride": (2, 1)}), r"^Layer sum: output s must have shape \(1, 3, 2\), not \(2, 3, 2\)$"),
+        (joined_network(x={"format": ACC}), r"Layer sum: input x must be a code tensor, not an accumulator$"),
+        (joined_network(s={"format": linear(8)}), r"^Layer sum: output s must be an accumulator, not LIN; "),
+        (
+            joined_network(s={"format": accumulator(12)}),
+            r"^Layer sum: sum of a window is bounded by -63\.\.2232, beyond 12 bits$",
+        ),
+        (joined_network(cat={"inputs": ()}), r"^Layer cat: inputs must be at least one tensor$"),
+        (joined_network(cat={"inputs": ("m", "v")}), r"^Layer cat: tensor v does not exist; .*v is read before"),
+        (joined_network(cat={"inputs": ("m", "x")}), r"^Layer cat: input x must have shape \(2, 3, 2\), not \(4, "),
+        (joined_network(cat={"inputs": ("m",)}), r"^Layer cat: output y must have shape \(2, 3, 2\), not \(2, 3, 4\)$"),
+        (joined_network(y={"format": linear(8)}), r"^Layer cat: input m must have the format of the output; "),
+        (joined_network(cat={"inputs": ("s", "m")}), r"^Layer cat: input s must be a code tensor, not an acc"),
+    ],
+)
+def test_joined_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
 def test_all_problems_are_listed() -> None:
     network = changed("q2", shift=np.full(4, 16), multiplier=np.full(4, 1))
     network = dataclasses.replace(network, output="v")
@@ -246,7 +294,7 @@ def test_grouped_weights() -> None:
         validate(Network("depthwise", tensors, (wrong, layers[1]), "x", "y"))
 
 
-@pytest.mark.parametrize("make", [small_network, residual_network])
+@pytest.mark.parametrize("make", [small_network, residual_network, joined_network])
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()
     save_network(network, tmp_path / "net")

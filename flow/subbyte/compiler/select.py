@@ -6,7 +6,6 @@ from subbyte.compiler.capacity import capacity_problems
 from subbyte.compiler.fusion import Chain, group_layers
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.compiler.unscheduled import unscheduled
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import MaxPool2d, Network
 
@@ -14,9 +13,7 @@ from subbyte.spec.network import MaxPool2d, Network
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
     """Operations in execution order. ScheduleError lists the problems of all layers."""
     operations: list[Operation] = []
-    problems = unscheduled(network)
-    if problems:
-        raise ScheduleError(*problems)
+    problems: list[str] = []
     for group in group_layers(network):
         try:
             operations += _operations(network, group, engine)

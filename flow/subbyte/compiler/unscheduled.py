@@ -1,4 +1,4 @@
-"""What the layer IR can say and no schedule does yet: refused by name, before anything is planned."""
+"""What layers of a schedulable kind can ask for and no schedule does yet."""
 
 from __future__ import annotations
 

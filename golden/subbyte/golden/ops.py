@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.formats import TensorFormat
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d
+from subbyte.spec.network import AveragePool2d, Conv2d, Dense, MaxPool2d
 
 EXACT_FLOAT = 1 << 53
 PATCH_VALUES = 1 << 23
@@ -95,3 +95,10 @@ def maxpool2d(layer: MaxPool2d, values: NDArray[np.int64]) -> NDArray[np.int64]:
     windows = patches(pad(values, layer.padding, lowest), layer.kernel, layer.stride)
     largest: NDArray[np.int64] = windows.max(axis=(-2, -1))
     return largest
+
+
+def averagepool2d(layer: AveragePool2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of the operands of each window, (n, out height, out width, channels); padding as in `conv2d`."""
+    operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
+    sums: NDArray[np.int64] = patches(operands, layer.kernel, layer.stride).sum(axis=(-2, -1))
+    return sums

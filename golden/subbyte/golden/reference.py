@@ -7,10 +7,10 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.golden.ops import conv2d, dense, maxpool2d, relu, wrap
+from subbyte.golden.ops import averagepool2d, conv2d, dense, maxpool2d, relu, wrap
 from subbyte.golden.requant import requantize
 from subbyte.spec.formats import Kind
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Tensor
+from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Tensor
 
 
 @overload
@@ -65,5 +65,9 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: N
         return relu(values)
     if isinstance(layer, MaxPool2d):
         return maxpool2d(layer, values)
+    if isinstance(layer, AveragePool2d):
+        return wrap(averagepool2d(layer, source, values), target.bits)
+    if isinstance(layer, Concat):
+        return np.concatenate([values, *others], axis=-1)
     skips = (form.operands()[codes] for form, codes in zip(more, others, strict=True))
     return requantize(layer, target, values, *skips)

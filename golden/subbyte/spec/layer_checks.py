@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from subbyte.spec.bounds import weighted_bounds
 from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Dense, Layer, MaxPool2d, Relu, Requantize, Tensor
+from subbyte.spec.network import (
+    MULTIPLIER_BITS,
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool2d,
+    Relu,
+    Requantize,
+    Tensor,
+)
 from subbyte.spec.rounding import TableRounding
 
 LINEAR_SHIFTS = (17, 48)
@@ -35,7 +46,9 @@ def _sized(subject: str, actual: tuple[int, ...], expected: tuple[int, ...]) -> 
         yield f"{subject} must have shape {expected}, not {actual}"
 
 
-def _window(layer: Conv2d | MaxPool2d, kernel: tuple[int, int], source: Tensor) -> tuple[int, int] | str:
+def _window(
+    layer: Conv2d | MaxPool2d | AveragePool2d, kernel: tuple[int, int], source: Tensor
+) -> tuple[int, int] | str:
     """Output (height, width) of a sliding window, or the problem."""
     if min(*kernel, *layer.stride) < 1:
         return f"kernel {kernel} and stride {layer.stride} must be at least 1"
@@ -121,6 +134,38 @@ def _maxpool2d(layer: MaxPool2d, target: Tensor, source: Tensor) -> Iterator[str
         yield f"output {target.name} must have the format of the input"
 
 
+def _averagepool2d(layer: AveragePool2d, target: Tensor, source: Tensor) -> Iterator[str]:
+    size = _window(layer, layer.kernel, source)
+    if isinstance(size, str):
+        yield size
+        return
+    yield from _sized(f"output {target.name}", target.shape, (*size, source.shape[2]))
+    if source.format.kind is Kind.ACC:
+        yield f"input {source.name} must be a code tensor, not an accumulator"
+    elif target.format.kind is not Kind.ACC:
+        yield f"output {target.name} must be an accumulator, not {target.format.kind.name}"
+    else:
+        low, high = (layer.kernel[0] * layer.kernel[1] * end for end in source.format.bounds())
+        bottom, top = target.format.bounds()
+        if low < bottom or high > top:
+            yield f"sum of a window is bounded by {low}..{high}, beyond {target.format.bits} bits"
+
+
+def _concat(layer: Concat, target: Tensor, *sources: Tensor) -> Iterator[str]:
+    if not sources:
+        yield "inputs must be at least one tensor"
+        return
+    for source in sources:
+        if source.format.kind is Kind.ACC:
+            yield f"input {source.name} must be a code tensor, not an accumulator"
+        if source.format != target.format:
+            yield f"input {source.name} must have the format of the output"
+    height, width, _ = sources[0].shape
+    for source in sources:
+        yield from _sized(f"input {source.name}", source.shape, (height, width, source.shape[2]))
+    yield from _sized(f"output {target.name}", target.shape, (height, width, sum(s.shape[2] for s in sources)))
+
+
 def _skip(target: Tensor, skip: Tensor) -> Iterator[str]:
     yield from _sized(f"skip {skip.name}", skip.shape, target.shape)
     if skip.format.kind is not Kind.LIN:
@@ -156,5 +201,6 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
 
 CHECKS: dict[type[Layer], Callable[..., Iterator[str]]] = {
     Conv2d: _conv2d, Dense: _dense, Relu: _relu, MaxPool2d: _maxpool2d, Requantize: _requantize,
+    AveragePool2d: _averagepool2d, Concat: _concat,
 }
 """Kind of layer -> its check, called with (layer, output tensor, *input tensors)."""

@@ -106,6 +106,9 @@ class Requantize:
     code = clamp(round(y) + operand(skip) + zero_point, 0, 2**bits - 1). The skip's operands count in steps
     of the output; one of another scale is brought to them by a layer before.
 
+    The clamps are all that ReLU and clipped ReLU (ReLU6) need: with zero point 0 code 0 is real 0, and a
+    scale whose top code (or top table entry) stands for 6 clips there. There is no clip layer.
+
     Parameters
     ----------
     multiplier : int64 array (channels,), 2**15 <= M < 2**16
@@ -146,4 +149,37 @@ class MaxPool2d(_OneInput):
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-Layer = Conv2d | Dense | Relu | Requantize | MaxPool2d
+@dataclass(frozen=True)
+class AveragePool2d(_OneInput):
+    """acc[y, x, c] = sum over i, j of operand(in[row, column, c]): the sum of a window, an ACC tensor.
+
+    row, column and padding as in `Conv2d`; padded positions count as operands of the pad code. The
+    division by the window is the multiplier and shift of the `Requantize` behind, exact with
+    `subbyte.golden.divide.exact_divider`. kernel = (height, width) of the input is the global pool.
+
+    kernel, stride : (vertical, horizontal); padding : (top, left, bottom, right).
+    """
+
+    op: ClassVar[str] = "averagepool2d"
+    name: str
+    input: str
+    output: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Channels of all inputs one after the other, in the order of `inputs`; code tensors of one format.
+
+    `inputs` are names of tensors of equal height and width; the same name may come twice.
+    """
+
+    op: ClassVar[str] = "concat"
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+Layer = Conv2d | Dense | Relu | Requantize | MaxPool2d | AveragePool2d | Concat

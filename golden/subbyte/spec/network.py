@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.layers import MULTIPLIER_BITS, Conv2d, Dense, Layer, MaxPool2d, Relu, Requantize
+from subbyte.spec.layers import (
+    MULTIPLIER_BITS,
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool2d,
+    Relu,
+    Requantize,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,6 @@ class Network:
 
 
 __all__ = [
-    "MULTIPLIER_BITS", "Conv2d", "Dense", "Kind", "Layer", "MaxPool2d", "Network", "Relu",
-    "Requantize", "Tensor",
+    "MULTIPLIER_BITS", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "MaxPool2d", "Network",
+    "Relu", "Requantize", "Tensor",
 ]

@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+)
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
 from subbyte.spec.weights import WeightFormat, WeightSet
@@ -21,9 +32,11 @@ VERSION = 1
 
 _HEADER = "network"
 _ARRAYS = ("weight", "bias", "multiplier", "shift")
-_TUPLES = ("kernel", "stride", "padding")
+_TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
-_LAYERS: dict[str, type[Layer]] = {kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, MaxPool2d)}
+_LAYERS: dict[str, type[Layer]] = {
+    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, MaxPool2d, AveragePool2d, Concat)
+}
 
 
 def save_network(network: Network, path: Path | str) -> None:
