@@ -447,6 +447,14 @@ def test_refuses_skip(rng: np.random.Generator) -> None:
     )
 
 
+def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
+    refused(
+        replaced(network, 1, multiplier=np.full(2, 1 << 30), shift=np.full(2, 40), multiplier_bits=31), UP5K,
+        r"^Layer conv0_requantize: multipliers must have 16 bits to be scheduled, not 31$",
+    )
+
+
 def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
     """One sentence each, none for the requantizer behind."""
     acc, codes = Tensor("p.acc", (1, 1, 2), accumulator()), Tensor("q.codes", (1, 1, 2), linear(8))

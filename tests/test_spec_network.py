@@ -140,6 +140,15 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
         (changed("q2", multiplier=np.full(4, 65536)), r"^Layer q2: multiplier must be in 32768\.\.65535, not 65536"),
         (changed("q2", multiplier=np.full(4, 4e4)), r"^Layer q2: multiplier must be an array of integers, not float"),
         (changed("q2", multiplier=np.full(3, 40000)), r"^Layer q2: multiplier must have shape \(4,\), not \(3,\)$"),
+        (changed("q2", multiplier_bits=24), r"^Layer q2: multiplier_bits must be 16 or 31, not 24$"),
+        (
+            changed("q2", multiplier_bits=31),
+            r"^Layer q2: multiplier must be in 1073741824\.\.2147483647, not 5.*; Layer q2: shift must be in 31\.\.62",
+        ),
+        (
+            changed("q1", multiplier_bits=31, multiplier=np.full(3, 1 << 30)),
+            r"^Layer q1: shift must be in 34\.\.65, not 20\.\.22$",
+        ),
         (changed("q1", guard_bits=7, shift=np.full(3, 24)), r"^Layer q1: guard_bits must be in 0\.\.6, not 7$"),
         (
             changed("q1", guard_bits=0, table_rounding=TableRounding.LIN_NEAREST),
@@ -294,7 +303,14 @@ def test_grouped_weights() -> None:
         validate(Network("depthwise", tensors, (wrong, layers[1]), "x", "y"))
 
 
-@pytest.mark.parametrize("make", [small_network, residual_network, joined_network])
+def tflite_network() -> Network:
+    return changed(
+        "q2", multiplier=np.full(4, 1 << 30), shift=np.full(4, 31), multiplier_bits=31,
+        rounding=Rounding.TFLITE_DOUBLE,
+    )
+
+
+@pytest.mark.parametrize("make", [tflite_network, small_network, residual_network, joined_network])
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()
     save_network(network, tmp_path / "net")

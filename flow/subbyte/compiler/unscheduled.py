@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from subbyte.spec.network import Conv2d, Layer, Network, Requantize
+from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Layer, Network, Requantize
 
 
 def unscheduled(network: Network) -> list[str]:
@@ -17,3 +17,5 @@ def _problems(layer: Layer) -> Iterator[str]:
         yield f"groups must be 1 to be scheduled, not {layer.groups}"
     if isinstance(layer, Requantize) and layer.skip:
         yield f"a requantizer must not add a skip to be scheduled, it adds {layer.skip}"
+    if isinstance(layer, Requantize) and layer.multiplier_bits != MULTIPLIER_BITS:
+        yield f"multipliers must have {MULTIPLIER_BITS} bits to be scheduled, not {layer.multiplier_bits}"

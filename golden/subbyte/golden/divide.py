@@ -19,7 +19,8 @@ def exact_divider(n: int, largest: int, smallest: int = 0) -> tuple[int, int]:
     """
     x = np.arange(smallest, largest + 1, dtype=np.int64)
     wanted = (2 * x + n) // (2 * n)
-    for shift in range(LINEAR_SHIFTS[0], LINEAR_SHIFTS[1] + 1):
+    lowest, highest = LINEAR_SHIFTS[MULTIPLIER_BITS]
+    for shift in range(lowest, highest + 1):
         for multiplier in ((1 << shift) // n, -((-1 << shift) // n)):
             normalised = 1 << (MULTIPLIER_BITS - 1) <= multiplier < 1 << MULTIPLIER_BITS
             if normalised and ((x * multiplier + (1 << (shift - 1))) >> shift == wanted).all():

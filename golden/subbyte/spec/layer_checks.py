@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from subbyte.spec.bounds import weighted_bounds
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import (
-    MULTIPLIER_BITS,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -27,9 +26,9 @@ from subbyte.spec.network import (
 )
 from subbyte.spec.rounding import TableRounding
 
-LINEAR_SHIFTS = (17, 48)
-TABLE_SHIFTS = (16, 47)
-"""Smallest and largest shift of a requantizer; for tables guard_bits is added to both."""
+LINEAR_SHIFTS = {16: (17, 48), 31: (31, 62)}
+TABLE_SHIFTS = {16: (16, 47), 31: (31, 62)}
+"""Bits of the multiplier -> smallest and largest shift of a requantizer; for tables guard_bits is added to both."""
 
 LARGEST_GUARD = 6
 
@@ -182,14 +181,18 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
         yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
     if target.format.kind is Kind.ACC:
         yield f"output {target.name} must be a code tensor, not an accumulator"
-    lowest, highest = LINEAR_SHIFTS
+    if layer.multiplier_bits not in LINEAR_SHIFTS:
+        yield f"multiplier_bits must be 16 or 31, not {layer.multiplier_bits}"
+        return
+    lowest, highest = LINEAR_SHIFTS[layer.multiplier_bits]
     if target.format.kind is not Kind.LIN:
-        lowest, highest = (shift + layer.guard_bits for shift in TABLE_SHIFTS)
+        lowest, highest = (shift + layer.guard_bits for shift in TABLE_SHIFTS[layer.multiplier_bits])
         least = 1 if layer.table_rounding is TableRounding.LIN_NEAREST else 0
         if not least <= layer.guard_bits <= LARGEST_GUARD:
             yield f"guard_bits must be in {least}..{LARGEST_GUARD}, not {layer.guard_bits}"
+    half = 1 << (layer.multiplier_bits - 1)
     for subject, array, low, high in (
-        ("multiplier", layer.multiplier, 1 << (MULTIPLIER_BITS - 1), (1 << MULTIPLIER_BITS) - 1),
+        ("multiplier", layer.multiplier, half, 2 * half - 1),
         ("shift", layer.shift, lowest, highest),
     ):
         problem = _integers(subject, array, source.shape[2:])

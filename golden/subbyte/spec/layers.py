@@ -16,7 +16,7 @@ from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.weights import WeightFormat
 
 MULTIPLIER_BITS = 16
-"""Bits of a requantizer's normalised multiplier (numerics.md B5)."""
+"""Bits of a requantizer's normalised multiplier, unless the layer asks for TFLite's 31 (numerics.md B5)."""
 
 
 class _OneInput:
@@ -111,8 +111,11 @@ class Requantize:
 
     Parameters
     ----------
-    multiplier : int64 array (channels,), 2**15 <= M < 2**16
-    shift : int64 array (channels,), 17..48 for LIN, guard_bits + 16 .. guard_bits + 47 for tables
+    multiplier : int64 array (channels,), 2**(multiplier_bits - 1) <= M < 2**multiplier_bits
+    shift : int64 array (channels,)
+        16-bit multipliers: 17..48 for LIN, guard_bits + 16 .. guard_bits + 47 for tables. 31-bit
+        multipliers: 31..62, for tables plus guard_bits.
+    multiplier_bits : 16, or 31 for the multipliers of TFLite, whose own rounding is TFLITE_DOUBLE
     """
 
     op: ClassVar[str] = "requantize"
@@ -125,6 +128,7 @@ class Requantize:
     table_rounding: TableRounding = TableRounding.LIN_NEAREST
     guard_bits: int = 2
     skip: str = ""
+    multiplier_bits: int = MULTIPLIER_BITS
 
     @property
     def inputs(self) -> tuple[str, ...]:
