@@ -14,10 +14,11 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
 from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.weight_formats import BinaryWeights
 
 UP5K = PRESETS["up5k"]
 SHIFT = PRESETS["up5k-shift"]
@@ -452,6 +453,16 @@ def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     refused(
         replaced(network, 1, multiplier=np.full(2, 1 << 30), shift=np.full(2, 40), multiplier_bits=31), UP5K,
         r"^Layer conv0_requantize: multipliers must have 16 bits to be scheduled, not 31$",
+    )
+
+
+def test_refuses_binary(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), binary()).conv(2, (1, 1), linear(8)).network()
+    refused(network, UP5K, r"^Layer conv0: input input: binary codes cannot be scheduled$")
+    signs = np.ones((2, 1, 1, 2), dtype=np.int64)
+    refused(
+        replaced(network, 0, weight=signs, weight_format=BinaryWeights()), UP5K,
+        r"^Layer conv0: weights of bin cannot be scheduled$",
     )
 
 

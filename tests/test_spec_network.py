@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear
+from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, accumulator, binary, half_octave_table, linear
 from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
+from subbyte.spec.weight_formats import BinaryWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 DIGIT = WeightFormat(WeightSet.DIGIT4, 4)
@@ -100,7 +101,19 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
         ),
         (
             changed("conv", weight=np.where(WEIGHT == WEIGHT.max(), 7, WEIGHT)),
-            r"^Layer conv: weight must be in -9\.\.6 for digit4 at 4 bits, not -9\.\.7$",
+            r"^Layer conv: weight must be in -9\.\.6 for digit4x4, not -9\.\.7$",
+        ),
+        (
+            changed("conv", weight=np.sign(WEIGHT), weight_format=BinaryWeights()),
+            r"^Layer conv: weight must hold values of bin only, -1, 1, not 0$",
+        ),
+        (
+            changed("conv", weight_format=BinaryWeights()),
+            r"^Layer conv: weight must be in -1\.\.1 for bin, not -9\.\.6$",
+        ),
+        (
+            changed(tensor="y", format=binary()),
+            r"^Layer q2: output y must have linear or table codes, binary codes come from a threshold layer",
         ),
         (changed("conv", groups=2), r"^Layer conv: groups must divide 2 input and 3 output channels, not 2$"),
         (changed("conv", groups=0), r"^Layer conv: groups must divide 2 input and 3 output channels, not 0$"),
@@ -310,7 +323,16 @@ def tflite_network() -> Network:
     )
 
 
-@pytest.mark.parametrize("make", [tflite_network, small_network, residual_network, joined_network])
+def binary_network() -> Network:
+    """Binary codes and weights in the first layer."""
+    network = changed(tensor="x", format=binary(BinaryPad.PAD_POS))
+    conv = network.layers[0]
+    assert isinstance(conv, Conv2d)
+    conv = dataclasses.replace(conv, weight=np.where(conv.weight < 0, -1, 1), weight_format=BinaryWeights())
+    return dataclasses.replace(network, layers=(conv, *network.layers[1:]))
+
+
+@pytest.mark.parametrize("make", [binary_network, tflite_network, small_network, residual_network, joined_network])
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()
     save_network(network, tmp_path / "net")
@@ -338,10 +360,10 @@ def rewritten(path: Path, **changes: Any) -> None:
         np.savez(file, **entries)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1"])
+@pytest.mark.parametrize("version", [1, 3, "2"])
 def test_other_version(tmp_path: Path, version: Any) -> None:
     rewritten(tmp_path / "net", version=version)
-    with pytest.raises(ValueError, match=rf"^Network file .*net must have version 1, not {version!r}$"):
+    with pytest.raises(ValueError, match=rf"^Network file .*net must have version 2, not {version!r}$"):
         load_network(tmp_path / "net")
 
 

@@ -50,9 +50,9 @@ def pad(x: NDArray[np.int64], padding: tuple[int, int, int, int], value: int) ->
 def conv2d(layer: Conv2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Accumulators (n, out height, out width, out channels) of `Conv2d`, modulo 2**64.
 
-    The border is padded with the pad code, then codes become operands: padding is like any other code.
+    Codes become operands, then a border of the pad code's operand is put around them.
     """
-    operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
+    operands = pad(source.operands()[codes], layer.padding, source.pad_operand)
     return convolve(operands, layer.weight, layer.stride, layer.groups) + layer.bias
 
 
@@ -99,6 +99,6 @@ def maxpool2d(layer: MaxPool2d, values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def averagepool2d(layer: AveragePool2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums of the operands of each window, (n, out height, out width, channels); padding as in `conv2d`."""
-    operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
+    operands = pad(source.operands()[codes], layer.padding, source.pad_operand)
     sums: NDArray[np.int64] = patches(operands, layer.kernel, layer.stride).sum(axis=(-2, -1))
     return sums

@@ -128,12 +128,14 @@ def to_codes(
 ) -> NDArray[np.int64]:
     """Codes of real numbers, saturated; int64, the shape of x.
 
-    LIN: floor(x / scale + 1/2) + zero_point. Tables: as a table requantizer with `CODE_GUARD_BITS`
+    LIN: floor(x / scale + 1/2) + zero_point. BIN: 1 for x >= 0. Tables: as a table requantizer with `CODE_GUARD_BITS`
     guard bits sees x / scale; `rounding` places the borders, ties go up. ValueError for ACC.
     """
     units = np.asarray(x, dtype=np.float64) / fmt.scale
     if fmt.kind is Kind.LIN:
         return np.clip(round_half_up(units) + fmt.zero_point, 0, (1 << fmt.bits) - 1)
+    if fmt.kind is Kind.BIN:
+        return (units >= 0).astype(np.int64)
     top = int(fmt.operands()[-1])
     fine = np.floor(np.clip(units, -1, top + 1) * (1 << CODE_GUARD_BITS)).astype(np.int64)
     return np.searchsorted(table_thresholds(fmt.table, rounding, CODE_GUARD_BITS), fine, side="right")

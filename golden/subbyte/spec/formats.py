@@ -15,7 +15,16 @@ class Kind(enum.Enum):
     LIN = "lin"  #: code c stands for the integer c - zero_point
     LOG = "log"  #: code c stands for table[c], powers of 2 or of sqrt 2, code 0 is zero
     CODEBOOK = "codebook"  #: code c stands for table[c], any increasing table with table[0] = 0
+    BIN = "bin"  #: code 1 stands for +1, code 0 for -1
     ACC = "acc"  #: accumulator: a signed integer of `bits` bits, never stored in packed memory
+
+
+class BinaryPad(enum.IntEnum):
+    """Pad code of a BIN tensor (numerics.md B8): one of its codes, or no value at all."""
+
+    PAD_NEG = 0  #: -1
+    PAD_POS = 1  #: +1
+    PAD_ZERO = 2  #: operand 0, which no code has: the position is skipped
 
 
 def _check_int(subject: str, value: object, low: int, high: int) -> None:
@@ -29,23 +38,23 @@ def _check_int(subject: str, value: object, low: int, high: int) -> None:
 class TensorFormat:
     """Format of an activation tensor. Codes are always unsigned integers 0 .. 2**bits - 1.
 
-    The real number of code c is ``scale * operand(c)``; `operand` is ``c - zero_point`` for LIN and
-    ``table[c]`` for LOG and CODEBOOK. Signed linear tensors are stored with a zero point (128 at 8
-    bits), so the engine sees unsigned codes only.
+    The real number of code c is ``scale * operand(c)``; `operand` is ``c - zero_point`` for LIN,
+    ``table[c]`` for LOG and CODEBOOK, ``2 * c - 1`` for BIN. Signed linear tensors are stored with a
+    zero point (128 at 8 bits), so the engine sees unsigned codes only.
 
     Parameters
     ----------
     kind : Kind
     bits : int
-        LIN 1..8; LOG and CODEBOOK 1..4 (16-entry tables); ACC 8..64.
+        LIN 1..8; LOG and CODEBOOK 1..4 (16-entry tables); BIN 1; ACC 8..64.
     scale : float
         Real value of one operand unit, > 0. Not used by integer arithmetic.
     zero_point : int
         LIN only, 0 .. 2**bits - 1; 0 for the other kinds.
     table : tuple of int
-        LOG, CODEBOOK: 2**bits non-decreasing operands, table[0] = 0. Empty for LIN and ACC.
+        LOG, CODEBOOK: 2**bits non-decreasing operands, table[0] = 0. Empty for the others.
     pad_code : int
-        Code of a padded position; real zero is `zero_point` for LIN and 0 for tables.
+        Code of a padded position; real zero is `zero_point` for LIN and 0 for tables. BIN: a `BinaryPad`.
     """
 
     kind: Kind
@@ -58,7 +67,7 @@ class TensorFormat:
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):
             raise TypeError(f"Format kind must be a Kind, not {self.kind!r}")
-        low, high = {Kind.LIN: (1, 8), Kind.ACC: (8, 64)}.get(self.kind, (1, 4))
+        low, high = {Kind.LIN: (1, 8), Kind.ACC: (8, 64), Kind.BIN: (1, 1)}.get(self.kind, (1, 4))
         _check_int(f"Bits of a {self.kind.name} format", self.bits, low, high)
         if not (isinstance(self.scale, (int, float)) and np.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"Format scale must be a finite number above 0, not {self.scale!r}")
@@ -66,10 +75,10 @@ class TensorFormat:
             return
         top = (1 << self.bits) - 1
         _check_int("Zero point", self.zero_point, 0, top if self.kind is Kind.LIN else 0)
-        _check_int("Pad code", self.pad_code, 0, top)
-        if self.kind is Kind.LIN:
+        _check_int("Pad code", self.pad_code, 0, max(BinaryPad) if self.kind is Kind.BIN else top)
+        if self.kind in (Kind.LIN, Kind.BIN):
             if self.table:
-                raise ValueError(f"A LIN format has no table, not {self.table!r}")
+                raise ValueError(f"A {self.kind.name} format has no table, not {self.table!r}")
             return
         if len(self.table) != top + 1:
             raise ValueError(f"A {self.bits}-bit table must have {top + 1} entries, not {len(self.table)}")
@@ -89,10 +98,19 @@ class TensorFormat:
             raise ValueError("An ACC format has no codes")
         if self.kind is Kind.LIN:
             return np.arange(1 << self.bits, dtype=np.int64) - self.zero_point
+        if self.kind is Kind.BIN:
+            return np.array([-1, 1])
         return np.asarray(self.table, dtype=np.int64)
 
+    @property
+    def pad_operand(self) -> int:
+        """Operand of a padded position: that of the pad code, 0 for PAD_ZERO. ValueError for ACC."""
+        if self.kind is Kind.BIN and self.pad_code == BinaryPad.PAD_ZERO:
+            return 0
+        return int(self.operands()[self.pad_code])
+
     def bounds(self) -> tuple[int, int]:
-        """Smallest and largest operand (for ACC: of the two's complement range)."""
+        """Smallest and largest operand, padding included (for ACC: of the two's complement range)."""
         if self.kind is Kind.ACC:
             return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
         values = self.operands()
@@ -102,6 +120,11 @@ class TensorFormat:
 def linear(bits: int, scale: float = 1.0, zero_point: int = 0) -> TensorFormat:
     """Linear format whose padding is real zero."""
     return TensorFormat(Kind.LIN, bits, scale, zero_point, (), zero_point)
+
+
+def binary(pad: BinaryPad = BinaryPad.PAD_ZERO, scale: float = 1.0) -> TensorFormat:
+    """Format of a tensor of -1 and +1."""
+    return TensorFormat(Kind.BIN, 1, scale, 0, (), int(pad))
 
 
 def log2_table(bits: int, span: int | None = None) -> tuple[int, ...]:

@@ -73,10 +73,11 @@ def _weights(layer: Conv2d | Dense, target: Tensor, source: Tensor, shape: tuple
         return
     form = layer.weight_format
     if layer.weight.min() < form.low or layer.weight.max() > form.high:
-        yield (
-            f"weight must be in {form.low}..{form.high} for {form.set.value} at {form.bits} bits, "
-            f"not {layer.weight.min()}..{layer.weight.max()}"
-        )
+        span = f"{layer.weight.min()}..{layer.weight.max()}"
+        yield f"weight must be in {form.low}..{form.high} for {form.name}, not {span}"
+    elif not np.isin(layer.weight, form.values).all():
+        other = layer.weight[~np.isin(layer.weight, form.values)][0]
+        yield f"weight must hold values of {form.name} only, {', '.join(map(str, form.values))}, not {other}"
     if target.format.kind is Kind.ACC:
         yield from _accumulator(layer, source.format, target.format)
 
@@ -181,6 +182,8 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
         yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
     if target.format.kind is Kind.ACC:
         yield f"output {target.name} must be a code tensor, not an accumulator"
+    if target.format.kind is Kind.BIN:
+        yield f"output {target.name} must have linear or table codes, binary codes come from a threshold layer"
     if layer.multiplier_bits not in LINEAR_SHIFTS:
         yield f"multiplier_bits must be 16 or 31, not {layer.multiplier_bits}"
         return

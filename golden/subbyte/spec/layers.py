@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.rounding import Rounding, TableRounding
-from subbyte.spec.weights import WeightFormat
+from subbyte.spec.weight_formats import AnyWeightFormat
 
 MULTIPLIER_BITS = 16
 """Bits of a requantizer's normalised multiplier, unless the layer asks for TFLite's 31 (numerics.md B5)."""
@@ -35,8 +35,9 @@ class Conv2d(_OneInput):
     """acc[y, x, o] = bias[o] + sum over i, j, c of weight[o, i, j, c] * operand(in[row, column, g + c]).
 
     row = y * vertical stride - top + i, column = x * horizontal stride - left + j. Positions outside the
-    input read the input format's pad_code. Writes an ACC tensor. A dense layer is `Dense`; it differs
-    only in that it sees its input as one vector.
+    input hold the input format's pad_operand. Writes an ACC tensor. A dense layer is `Dense`; it differs
+    only in that it sees its input as one vector. Binary weights and binary codes are the numbers -1 and
+    +1; `subbyte.golden.xnor` has the same sums by XNOR and popcount.
 
     With `groups` = G both channel axes are cut into G equal runs, and an output channel sees the input
     channels of its own run only: g = (in channels / G) * floor(o / (out channels / G)). G = in channels
@@ -45,7 +46,7 @@ class Conv2d(_OneInput):
     Parameters
     ----------
     weight : int array (out channels, kernel height, kernel width, in channels / groups)
-        Values of `weight_format`'s set.
+        Values of `weight_format`.
     bias : int64 array (out channels,), in accumulator units.
     stride : (vertical, horizontal), each >= 1
     padding : (top, left, bottom, right), each >= 0
@@ -58,7 +59,7 @@ class Conv2d(_OneInput):
     output: str
     weight: NDArray[np.int64] = field(repr=False)
     bias: NDArray[np.int64] = field(repr=False)
-    weight_format: WeightFormat
+    weight_format: AnyWeightFormat
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
@@ -78,7 +79,7 @@ class Dense(_OneInput):
     output: str
     weight: NDArray[np.int64] = field(repr=False)
     bias: NDArray[np.int64] = field(repr=False)
-    weight_format: WeightFormat
+    weight_format: AnyWeightFormat
 
 
 @dataclass(frozen=True)
