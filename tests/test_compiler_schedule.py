@@ -15,7 +15,7 @@ from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
-from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.weight_formats import BinaryWeights
@@ -392,12 +392,12 @@ def test_refuses_rows_beyond_a_step(rng: np.random.Generator) -> None:
     refused(network, UP5K, r"^Layer conv0\S*: Field step_ky must be in -32768\.\.32767, not 33280$")
 
 
-def acc_network(*layers: Relu | Requantize | MaxPool2d) -> Network:
+def acc_network(*layers: Relu | Requantize | MaxPool2d | Threshold) -> Network:
     """A convolution to accumulators `conv0.acc`, then the layers given."""
     network = build(np.random.default_rng(1), UP5K, (4, 4, 2)).conv(2, (1, 1), linear(8)).network()
     tensors = dict(network.tensors)
     for layer in layers:
-        form = linear(8) if isinstance(layer, Requantize) else accumulator()
+        form = linear(8) if isinstance(layer, Requantize | Threshold) else accumulator()
         tensors[layer.output] = Tensor(layer.output, (4, 4, 2), form)
     return dataclasses.replace(
         network, tensors=tensors, layers=(network.layers[0], *layers), output=layers[-1].output
@@ -463,6 +463,14 @@ def test_refuses_binary(rng: np.random.Generator) -> None:
     refused(
         replaced(network, 0, weight=signs, weight_format=BinaryWeights()), UP5K,
         r"^Layer conv0: weights of bin cannot be scheduled$",
+    )
+
+
+def test_refuses_thresholds_layer() -> None:
+    layer = Threshold("t", "conv0.acc", "t.codes", np.zeros((2, 255), dtype=np.int64), np.ones(2, dtype=np.int64))
+    refused(
+        acc_network(layer), UP5K,
+        r"^Layer t: threshold must not read accumulators; relu and requantize follow conv0$",
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from subbyte.golden import ops
 from subbyte.golden.divide import exact_divider
 from subbyte.golden.reference import run
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
 from subbyte.spec.network import (
     AveragePool2d,
     Concat,
@@ -24,8 +24,10 @@ from subbyte.spec.network import (
     Relu,
     Requantize,
     Tensor,
+    Threshold,
 )
 from subbyte.spec.validate import validate
+from subbyte.spec.weight_formats import BinaryWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 WEIGHTS = WeightFormat(WeightSet.DIGIT4, 8)
@@ -271,6 +273,29 @@ def test_residual_block(rng: np.random.Generator) -> None:
     for image, result in zip(codes, run(network, codes), strict=True):
         scaled = (naive_conv(conv, form, image) * 40000 + (1 << 21)) >> 22
         assert result.tolist() == np.clip(scaled + (image - 128) + 100, 0, 255).tolist()
+
+
+def test_binary_layers(rng: np.random.Generator) -> None:
+    """Signs of an 8-bit layer, a binary convolution of them with the comparison turned in one channel."""
+    weight = 2 * rng.integers(0, 2, (3, 3, 3, 2)) - 1
+    first = Conv2d("first", "x", "a", rng.integers(-9, 7, (2, 1, 1, 2)), np.array([5, -7]), WEIGHTS)
+    second = Conv2d("second", "b", "c", weight, np.zeros(3, dtype=np.int64), BinaryWeights(), padding=(1,) * 4)
+    levels, sign = np.array([[0], [-3], [2]]), np.array([1, -1, 1])
+    layers: list[tuple[Layer, Tensor]] = [
+        (first, Tensor("a", (4, 4, 2), accumulator())),
+        (Threshold("s", "a", "b", np.zeros((2, 1), dtype=np.int64), np.ones(2, dtype=np.int64)),
+         Tensor("b", (4, 4, 2), binary())),
+        (second, Tensor("c", (4, 4, 3), accumulator(8))),
+        (Threshold("t", "c", "y", levels, sign), Tensor("y", (4, 4, 3), binary())),
+    ]
+    network = network_of(layers, Tensor("x", (4, 4, 2), linear(8)))
+    codes = rng.integers(0, 256, (3, 4, 4, 2))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        signs = (naive_conv(first, linear(8), image) >= 0).astype(np.int64)
+        padded = np.pad(2 * signs - 1, ((1, 1), (1, 1), (0, 0)))
+        for y, x, o in np.ndindex(4, 4, 3):
+            total = int((weight[o] * padded[y : y + 3, x : x + 3]).sum())
+            assert result[y, x, o] == (total >= levels[o, 0] if sign[o] > 0 else total < levels[o, 0])
 
 
 def test_taps(chain: Network, rng: np.random.Generator) -> None:

@@ -15,7 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, accumulator, binary, half_octave_table, linear
-from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+    Threshold,
+)
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
@@ -259,6 +270,54 @@ def test_joined_problems(network: Network, message: str) -> None:
         validate(network)
 
 
+ACC8, TWO_BITS = accumulator(8), linear(2)
+LEVELS = np.array([[-5, 0, 7], [-128, 3, 3], [1, 2, 128]])
+
+
+def threshold_network(form: TensorFormat = TWO_BITS, acc: TensorFormat = ACC8, **values: Any) -> Network:
+    """A small convolution and a threshold layer behind it."""
+    sign, thresholds = np.ones(3, dtype=np.int64), LEVELS[:, : (1 << form.bits) - 1]
+    layer = Threshold("t", "a", "y", thresholds, sign)
+    conv = Conv2d(
+        "conv", "x", "a", np.ones((3, 1, 1, 1), dtype=np.int64), np.zeros(3, dtype=np.int64), DIGIT
+    )
+    tensors = [Tensor("x", (2, 2, 1), linear(4)), Tensor("a", (2, 2, 3), acc), Tensor("y", (2, 2, 3), form)]
+    layers = (conv, dataclasses.replace(layer, **values))
+    return Network("thresholds", {t.name: t for t in tensors}, layers, "x", "y")
+
+
+@pytest.mark.parametrize("form", [linear(2), TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1, 2, 4)), binary()])
+def test_threshold(form: TensorFormat) -> None:
+    validate(threshold_network(form))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (threshold_network(ACC), r"^Network output y .*; Layer t: output y must be a code tensor, not an accumulator$"),
+        (threshold_network(acc=linear(8)), r"Layer t: input a must be an accumulator, not LIN$"),
+        (
+            threshold_network(thresholds=LEVELS[:, :2]),
+            r"^Layer t: thresholds must have shape \(3, 3\), not \(3, 2\)$",
+        ),
+        (threshold_network(thresholds=LEVELS + 1), r"^Layer t: thresholds must be in -128\.\.128, not -127\.\.129$"),
+        (
+            threshold_network(thresholds=LEVELS[:, [0, 2, 1]]),
+            r"^Layer t: thresholds must not decrease, those of channel 0 do$",
+        ),
+        (threshold_network(sign=np.ones(2, int)), r"^Layer t: sign must have shape \(3,\), not \(2,\)$"),
+        (threshold_network(sign=np.array([1, 1, -1])), r"^Layer t: sign must be 1 for LIN codes, not -1$"),
+        (
+            threshold_network(binary(), sign=np.array([1, 0, -1])),
+            r"^Layer t: sign must be -1 or 1 for BIN codes, not 0$",
+        ),
+    ],
+)
+def test_threshold_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
 def test_all_problems_are_listed() -> None:
     network = changed("q2", shift=np.full(4, 16), multiplier=np.full(4, 1))
     network = dataclasses.replace(network, output="v")
@@ -332,7 +391,10 @@ def binary_network() -> Network:
     return dataclasses.replace(network, layers=(conv, *network.layers[1:]))
 
 
-@pytest.mark.parametrize("make", [binary_network, tflite_network, small_network, residual_network, joined_network])
+@pytest.mark.parametrize(
+    "make",
+    [small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network],
+)
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()
     save_network(network, tmp_path / "net")

@@ -8,9 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.ops import averagepool2d, conv2d, dense, maxpool2d, relu, wrap
-from subbyte.golden.requant import requantize
+from subbyte.golden.requant import requantize, threshold_codes
 from subbyte.spec.formats import Kind
-from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool2d,
+    Network,
+    Relu,
+    Tensor,
+    Threshold,
+)
 
 
 @overload
@@ -63,6 +74,8 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: N
         return wrap(dense(layer, source, values), target.bits)
     if isinstance(layer, Relu):
         return relu(values)
+    if isinstance(layer, Threshold):
+        return threshold_codes(layer, values)
     if isinstance(layer, MaxPool2d):
         return maxpool2d(layer, values)
     if isinstance(layer, AveragePool2d):

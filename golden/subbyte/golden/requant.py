@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.network import MULTIPLIER_BITS, Requantize
+from subbyte.spec.network import MULTIPLIER_BITS, Requantize, Threshold
 from subbyte.spec.rounding import Rounding, table_thresholds
 
 PRODUCT_BITS = 62
@@ -80,3 +80,11 @@ def requantize(
 def linear_codes(values: NDArray[np.int64], target: TensorFormat) -> NDArray[np.int64]:
     """clamp(values + zero_point, 0, 2**bits - 1)."""
     return np.clip(values + target.zero_point, 0, (1 << target.bits) - 1)
+
+
+def threshold_codes(layer: Threshold, acc: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Codes of accumulators `acc` (..., channels), as the docstring of `Threshold` says. int64."""
+    reached = np.zeros_like(acc)
+    for level in layer.thresholds.T:
+        reached += acc >= level
+    return np.where(layer.sign > 0, reached, layer.thresholds.shape[1] - reached)

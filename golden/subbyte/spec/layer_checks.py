@@ -23,6 +23,7 @@ from subbyte.spec.network import (
     Relu,
     Requantize,
     Tensor,
+    Threshold,
 )
 from subbyte.spec.rounding import TableRounding
 
@@ -205,8 +206,34 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
             yield f"{subject} must be in {low}..{high}, not {array.min()}..{array.max()}"
 
 
+def _threshold(layer: Threshold, target: Tensor, source: Tensor) -> Iterator[str]:
+    yield from _sized(f"output {target.name}", target.shape, source.shape)
+    if target.format.kind is Kind.ACC:
+        yield f"output {target.name} must be a code tensor, not an accumulator"
+        return
+    if source.format.kind is not Kind.ACC:
+        yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
+        return
+    channels, limit = source.shape[2], 1 << (source.format.bits - 1)
+    problem = _integers("thresholds", layer.thresholds, (channels, (1 << target.format.bits) - 1))
+    if problem:
+        yield problem
+    elif layer.thresholds.min() < -limit or layer.thresholds.max() > limit:
+        yield f"thresholds must be in {-limit}..{limit}, not {layer.thresholds.min()}..{layer.thresholds.max()}"
+    elif (np.diff(layer.thresholds, axis=1) < 0).any():
+        channel = int(np.argmax((np.diff(layer.thresholds, axis=1) < 0).any(axis=1)))
+        yield f"thresholds must not decrease, those of channel {channel} do"
+    allowed = (-1, 1) if target.format.kind is Kind.BIN else (1,)
+    problem = _integers("sign", layer.sign, (channels,))
+    if problem:
+        yield problem
+    elif not np.isin(layer.sign, allowed).all():
+        other = layer.sign[~np.isin(layer.sign, allowed)][0]
+        yield f"sign must be {' or '.join(map(str, allowed))} for {target.format.kind.name} codes, not {other}"
+
+
 CHECKS: dict[type[Layer], Callable[..., Iterator[str]]] = {
     Conv2d: _conv2d, Dense: _dense, Relu: _relu, MaxPool2d: _maxpool2d, Requantize: _requantize,
-    AveragePool2d: _averagepool2d, Concat: _concat,
+    Threshold: _threshold, AveragePool2d: _averagepool2d, Concat: _concat,
 }
 """Kind of layer -> its check, called with (layer, output tensor, *input tensors)."""

@@ -138,6 +138,30 @@ class Requantize:
 
 
 @dataclass(frozen=True)
+class Threshold(_OneInput):
+    """ACC tensor -> code tensor by integer thresholds of each channel (numerics.md B5).
+
+    q = number of entries of thresholds[channel] that are <= acc. The code is q where sign[channel] is 1;
+    where it is -1, which only BIN outputs may have, it is 1 - q: +1 for accumulators below the threshold.
+    Output codes are LIN, table or BIN, in the order of their operands.
+
+    Parameters
+    ----------
+    thresholds : int64 array (channels, 2**bits - 1), non-decreasing along the last axis
+        -2**(A-1) .. 2**(A-1) for accumulators of A bits; the ends are always and never reached.
+        `subbyte.golden.thresholds` computes them.
+    sign : int64 array (channels,) of 1 and -1
+    """
+
+    op: ClassVar[str] = "threshold"
+    name: str
+    input: str
+    output: str
+    thresholds: NDArray[np.int64] = field(repr=False)
+    sign: NDArray[np.int64] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class MaxPool2d(_OneInput):
     """Maximum over windows by operand value (codes are ordered); padded positions never win.
 
@@ -187,4 +211,4 @@ class Concat:
     output: str
 
 
-Layer = Conv2d | Dense | Relu | Requantize | MaxPool2d | AveragePool2d | Concat
+Layer = Conv2d | Dense | Relu | Requantize | Threshold | MaxPool2d | AveragePool2d | Concat

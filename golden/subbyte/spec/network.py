@@ -20,6 +20,7 @@ from subbyte.spec.layers import (
     MaxPool2d,
     Relu,
     Requantize,
+    Threshold,
 )
 
 
@@ -57,5 +58,5 @@ class Network:
 
 __all__ = [
     "MULTIPLIER_BITS", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "MaxPool2d", "Network",
-    "Relu", "Requantize", "Tensor",
+    "Relu", "Requantize", "Tensor", "Threshold",
 ]

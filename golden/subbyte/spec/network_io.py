@@ -24,6 +24,7 @@ from subbyte.spec.network import (
     Relu,
     Requantize,
     Tensor,
+    Threshold,
 )
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
@@ -33,11 +34,11 @@ from subbyte.spec.weights import WeightFormat, WeightSet
 VERSION = 2
 
 _HEADER = "network"
-_ARRAYS = ("weight", "bias", "multiplier", "shift")
+_ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign")
 _TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
 _LAYERS: dict[str, type[Layer]] = {
-    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, MaxPool2d, AveragePool2d, Concat)
+    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat)
 }
 
 _WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {"lanes": WeightFormat, "bin": BinaryWeights}
