@@ -466,6 +466,16 @@ def test_refuses_binary(rng: np.random.Generator) -> None:
     )
 
 
+def test_refuses_signed_log(rng: np.random.Generator) -> None:
+    signed = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3), 0, True)
+    conv = build(rng, UP5K, (3, 3, 2), signed).conv(2, (1, 1), linear(8)).network()
+    refused(conv, UP5K, r"^Layer conv0: input input: signed codes cannot be scheduled$")
+    pool = build(rng, UP5K, (3, 3, 2), signed).pool((2, 2), (1, 1)).network()
+    refused(pool, UP5K, r"^Layer pool0: maxpool2d of signed log codes cannot be scheduled$")
+    output = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), signed).network()
+    refused(output, UP5K, r"^Layer conv0_requantize: signed log codes cannot be scheduled$")
+
+
 def test_refuses_thresholds_layer() -> None:
     layer = Threshold("t", "conv0.acc", "t.codes", np.zeros((2, 255), dtype=np.int64), np.ones(2, dtype=np.int64))
     refused(

@@ -152,7 +152,7 @@ def test_maxpool2d(
     limited = tuple(min(edge, kernel[i % 2] - 1) for i, edge in enumerate(padding))
     layer = MaxPool2d("pool", "x", "y", kernel, stride, limited)  # type: ignore[arg-type]
     values = np.random.default_rng(seed).integers(-900, -1, (2, *size))
-    assert (ops.maxpool2d(layer, values) == [naive_pool(layer, image) for image in values]).all()
+    assert (ops.maxpool2d(layer, accumulator(), values) == [naive_pool(layer, image) for image in values]).all()
 
 
 @settings(deadline=None, max_examples=60)

@@ -29,8 +29,9 @@ from subbyte.spec.network import (
 )
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.two_phase import two_phase_table
 from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
-from subbyte.spec.weight_formats import BinaryWeights
+from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, LogWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 DIGIT = WeightFormat(WeightSet.DIGIT4, 4)
@@ -305,6 +306,10 @@ def test_threshold(form: TensorFormat) -> None:
             threshold_network(thresholds=LEVELS[:, [0, 2, 1]]),
             r"^Layer t: thresholds must not decrease, those of channel 0 do$",
         ),
+        (
+            threshold_network(TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1), 0, True)),
+            r"^Layer t: output y must have codes in the order of their operands, not sign and magnitude$",
+        ),
         (threshold_network(sign=np.ones(2, int)), r"^Layer t: sign must have shape \(3,\), not \(2,\)$"),
         (threshold_network(sign=np.array([1, 1, -1])), r"^Layer t: sign must be 1 for LIN codes, not -1$"),
         (
@@ -391,9 +396,20 @@ def binary_network() -> Network:
     return dataclasses.replace(network, layers=(conv, *network.layers[1:]))
 
 
+def coded_network() -> Network:
+    """Weights of a codebook and of log codes, signed log activations between."""
+    network = changed(tensor="x", format=TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(8), 0, True))
+    conv, dense = network.layers[0], network.layers[4]
+    assert isinstance(conv, Conv2d) and isinstance(dense, Dense)
+    conv = dataclasses.replace(conv, weight=np.full(conv.weight.shape, 181), weight_format=LogWeights(3, True))
+    book = CodebookWeights(2, 5, (0, 1, 0, -1))
+    dense = dataclasses.replace(dense, weight=np.sign(dense.weight), weight_format=book)
+    return dataclasses.replace(network, layers=(conv, *network.layers[1:4], dense, network.layers[5]))
+
+
 @pytest.mark.parametrize(
     "make",
-    [small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network],
+    [coded_network, small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network],
 )
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()

@@ -215,6 +215,8 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     source = network.tensors[pool.input]
     if source.format.kind is Kind.ACC:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d must read codes, not the accumulators {source.name}")
+    if source.format.signed:
+        raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
     channels = source.shape[2]
     try:
         codes = coding(linear(source.format.bits), engine)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import AveragePool2d, Conv2d, Dense, MaxPool2d
+from subbyte.spec.two_phase import PHASE_BITS, PHASE_ROOT, phases
+from subbyte.spec.weight_formats import adds_exponents
 
 EXACT_FLOAT = 1 << 53
 PATCH_VALUES = 1 << 23
@@ -47,13 +49,30 @@ def pad(x: NDArray[np.int64], padding: tuple[int, int, int, int], value: int) ->
     return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
 
 
+def _terms(
+    layer: Conv2d | Dense, source: TensorFormat, operands: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(operands, weight) pairs whose products add up to those of the layer: itself, or the two phases of exponents.
+
+    With a = 128 e + 181 o of the operand and likewise of the weight, the sum of v(t1 + t2) is that of
+    e * weight and of o * (181 e_w + 256 o_w).
+    """
+    if not adds_exponents(layer.weight_format, source):
+        return [(operands, layer.weight)]
+    (even, odd), (even_weight, odd_weight) = phases(operands), phases(layer.weight)
+    return [(even, layer.weight), (odd, PHASE_ROOT * even_weight + (2 << PHASE_BITS) * odd_weight)]
+
+
 def conv2d(layer: Conv2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Accumulators (n, out height, out width, out channels) of `Conv2d`, modulo 2**64.
 
     Codes become operands, then a border of the pad code's operand is put around them.
     """
     operands = pad(source.operands()[codes], layer.padding, source.pad_operand)
-    return convolve(operands, layer.weight, layer.stride, layer.groups) + layer.bias
+    acc = layer.bias
+    for term, weight in _terms(layer, source, operands):
+        acc = acc + convolve(term, weight, layer.stride, layer.groups)
+    return acc
 
 
 def convolve(
@@ -80,7 +99,9 @@ def convolve(
 def dense(layer: Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Accumulators (n, 1, 1, out features) of `Dense`, modulo 2**64."""
     features = source.operands()[codes].reshape(len(codes), layer.weight[0].size)
-    acc = matmul(features, layer.weight.reshape(len(layer.weight), -1)) + layer.bias
+    acc = layer.bias
+    for term, weight in _terms(layer, source, features):
+        acc = acc + matmul(term, weight.reshape(len(weight), -1))
     return acc[:, None, None, :]
 
 
@@ -89,12 +110,15 @@ def relu(acc: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum(acc, 0)
 
 
-def maxpool2d(layer: MaxPool2d, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Largest value of each window; codes are ordered like their operands, and padding never wins."""
+def maxpool2d(layer: MaxPool2d, source: TensorFormat, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Largest value of each window, by the order of the operands; padding never wins."""
     lowest = int(np.iinfo(np.int64).min)
+    sign = 1 << (source.bits - 1)
+    if source.signed:
+        values = np.where(values & sign, -(values & (sign - 1)), values)
     windows = patches(pad(values, layer.padding, lowest), layer.kernel, layer.stride)
     largest: NDArray[np.int64] = windows.max(axis=(-2, -1))
-    return largest
+    return np.where(largest < 0, sign - largest, largest) if source.signed else largest
 
 
 def averagepool2d(layer: AveragePool2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -77,7 +77,7 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: N
     if isinstance(layer, Threshold):
         return threshold_codes(layer, values)
     if isinstance(layer, MaxPool2d):
-        return maxpool2d(layer, values)
+        return maxpool2d(layer, source, values)
     if isinstance(layer, AveragePool2d):
         return wrap(averagepool2d(layer, source, values), target.bits)
     if isinstance(layer, Concat):

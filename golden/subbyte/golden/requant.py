@@ -74,7 +74,14 @@ def requantize(
         rounded = round_shift(product, layer.shift, layer.rounding, layer.multiplier_bits)
         return linear_codes(rounded + skip, target)
     thresholds = table_thresholds(target.table, layer.table_rounding, layer.guard_bits)
-    return np.searchsorted(thresholds, product >> (layer.shift - layer.guard_bits), side="right")
+    size = np.abs(product) if target.signed else product
+    codes: NDArray[np.int64] = np.searchsorted(thresholds, size >> (layer.shift - layer.guard_bits), side="right")
+    return _with_sign(codes, product < 0, target) if target.signed else codes
+
+
+def _with_sign(codes: NDArray[np.int64], negative: NDArray[np.bool_], target: TensorFormat) -> NDArray[np.int64]:
+    """Codes of magnitudes with the sign bit set where `negative`, never for magnitude 0."""
+    return np.where(negative & (codes > 0), codes | 1 << (target.bits - 1), codes)
 
 
 def linear_codes(values: NDArray[np.int64], target: TensorFormat) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.spec.bounds import weighted_bounds
+from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import (
     AveragePool2d,
@@ -84,8 +84,7 @@ def _weights(layer: Conv2d | Dense, target: Tensor, source: Tensor, shape: tuple
 
 
 def _accumulator(layer: Conv2d | Dense, source: TensorFormat, target: TensorFormat) -> Iterator[str]:
-    low, high = weighted_bounds(layer.weight, *source.bounds())
-    low, high = low + layer.bias, high + layer.bias
+    low, high = layer_bounds(layer, source)
     bottom, top = target.bounds()
     if low.min() < bottom or high.max() > top:
         channel = int(np.argmax(np.maximum(high, -low)))
@@ -211,6 +210,8 @@ def _threshold(layer: Threshold, target: Tensor, source: Tensor) -> Iterator[str
     if target.format.kind is Kind.ACC:
         yield f"output {target.name} must be a code tensor, not an accumulator"
         return
+    if target.format.signed:
+        yield f"output {target.name} must have codes in the order of their operands, not sign and magnitude"
     if source.format.kind is not Kind.ACC:
         yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
         return

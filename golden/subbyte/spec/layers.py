@@ -37,7 +37,9 @@ class Conv2d(_OneInput):
     row = y * vertical stride - top + i, column = x * horizontal stride - left + j. Positions outside the
     input hold the input format's pad_operand. Writes an ACC tensor. A dense layer is `Dense`; it differs
     only in that it sees its input as one vector. Binary weights and binary codes are the numbers -1 and
-    +1; `subbyte.golden.xnor` has the same sums by XNOR and popcount.
+    +1; `subbyte.golden.xnor` has the same sums by XNOR and popcount. Half-octave log weights on exact
+    half-octave codes add exponents: there the product is `subbyte.spec.two_phase.phase_product`, which is
+    in units of 1/128 of weight times operand.
 
     With `groups` = G both channel axes are cut into G equal runs, and an output channel sees the input
     channels of its own run only: g = (in channels / G) * floor(o / (out channels / G)). G = in channels
@@ -100,7 +102,8 @@ class Requantize:
 
     - LIN output: code = clamp(round(y) + zero_point, 0, 2**bits - 1), `rounding` rounds.
     - table output: code = number of thresholds <= floor(y * 2**guard_bits), where the thresholds are
-      `table_thresholds(table, table_rounding, guard_bits)`.
+      `table_thresholds(table, table_rounding, guard_bits)`. Signed LOG: that code for abs(y), and the
+      sign bit where y < 0 and the code is not 0.
 
     With `skip`, the name of a LIN code tensor of the output's shape, a LIN output adds its operand after
     rounding and clamps once (precision highway, numerics.md B12):
@@ -163,7 +166,10 @@ class Threshold(_OneInput):
 
 @dataclass(frozen=True)
 class MaxPool2d(_OneInput):
-    """Maximum over windows by operand value (codes are ordered); padded positions never win.
+    """Maximum over windows by operand value; padded positions never win.
+
+    Codes are in the order of their operands, except those of signed LOG formats, where a minus zero
+    comes out as code 0.
 
     kernel, stride : (vertical, horizontal); padding : (top, left, bottom, right). Works on code and on
     ACC tensors; output size floor((size + padding - kernel) / stride) + 1.

@@ -28,7 +28,7 @@ from subbyte.spec.network import (
 )
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
-from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights
+from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, CodebookWeights, LinearWeights, LogWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 VERSION = 2
@@ -41,7 +41,9 @@ _LAYERS: dict[str, type[Layer]] = {
     kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat)
 }
 
-_WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {"lanes": WeightFormat, "bin": BinaryWeights}
+_WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {
+    "lanes": WeightFormat, "bin": BinaryWeights, "lin": LinearWeights, "codebook": CodebookWeights, "log": LogWeights,
+}
 
 
 def save_network(network: Network, path: Path | str) -> None:
@@ -108,6 +110,8 @@ def _weight_format(values: dict[str, Any]) -> AnyWeightFormat:
     fields = {key: value for key, value in values.items() if key != "kind"}
     if "set" in fields:
         fields["set"] = WeightSet(fields["set"])
+    if "table" in fields:
+        fields["table"] = tuple(fields["table"])
     return _WEIGHT_FORMATS[values["kind"]](**fields)
 
 
