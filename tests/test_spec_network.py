@@ -31,7 +31,7 @@ from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.two_phase import two_phase_table
 from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
-from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, LogWeights
+from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, LogWeights, OutlierWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 DIGIT = WeightFormat(WeightSet.DIGIT4, 4)
@@ -397,13 +397,13 @@ def binary_network() -> Network:
 
 
 def coded_network() -> Network:
-    """Weights of a codebook and of log codes, signed log activations between."""
+    """Weights of a codebook with outliers and of log codes, signed log activations between."""
     network = changed(tensor="x", format=TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(8), 0, True))
     conv, dense = network.layers[0], network.layers[4]
     assert isinstance(conv, Conv2d) and isinstance(dense, Dense)
     conv = dataclasses.replace(conv, weight=np.full(conv.weight.shape, 181), weight_format=LogWeights(3, True))
     book = CodebookWeights(2, 5, (0, 1, 0, -1))
-    dense = dataclasses.replace(dense, weight=np.sign(dense.weight), weight_format=book)
+    dense = dataclasses.replace(dense, weight=np.sign(dense.weight) + 30, weight_format=OutlierWeights(book))
     return dataclasses.replace(network, layers=(conv, *network.layers[1:4], dense, network.layers[5]))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat, linear
 from subbyte.spec.rounding import TableRounding, table_thresholds
-from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights
+from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, nearest_value
 
 CODE_GUARD_BITS = 16
 """Fraction bits to which `to_codes` looks at x / scale for tables."""
@@ -106,9 +106,7 @@ def nearest_weights(x: NDArray[np.float64], weight_format: AnyWeightFormat) -> N
     values = weight_format.values
     if len(values) == weight_format.high - weight_format.low + 1:
         return np.clip(round_half_up(x), weight_format.low, weight_format.high)
-    borders = (values[1:] + values[:-1]) / 2
-    nearest: NDArray[np.int64] = values[np.searchsorted(borders, x, side="right")]
-    return nearest
+    return nearest_value(values, x)
 
 
 def weight_scales(

@@ -28,7 +28,14 @@ from subbyte.spec.network import (
 )
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
-from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, CodebookWeights, LinearWeights, LogWeights
+from subbyte.spec.weight_formats import (
+    AnyWeightFormat,
+    BinaryWeights,
+    CodebookWeights,
+    LinearWeights,
+    LogWeights,
+    OutlierWeights,
+)
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 VERSION = 2
@@ -43,6 +50,7 @@ _LAYERS: dict[str, type[Layer]] = {
 
 _WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {
     "lanes": WeightFormat, "bin": BinaryWeights, "lin": LinearWeights, "codebook": CodebookWeights, "log": LogWeights,
+    "outliers": OutlierWeights,
 }
 
 
@@ -110,6 +118,8 @@ def _weight_format(values: dict[str, Any]) -> AnyWeightFormat:
     fields = {key: value for key, value in values.items() if key != "kind"}
     if "set" in fields:
         fields["set"] = WeightSet(fields["set"])
+    if "dense" in fields:
+        fields["dense"] = _weight_format(fields["dense"])
     if "table" in fields:
         fields["table"] = tuple(fields["table"])
     return _WEIGHT_FORMATS[values["kind"]](**fields)

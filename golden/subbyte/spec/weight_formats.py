@@ -198,7 +198,57 @@ class LogWeights(_Values):
         return np.array([0, *(1 << t for t in range(entries - 1))])
 
 
-AnyWeightFormat = WeightFormat | BinaryWeights | LinearWeights | CodebookWeights | LogWeights
+OUTLIER_RANGE = (-128, 127)
+
+DenseWeightFormat = WeightFormat | BinaryWeights | LinearWeights | CodebookWeights | LogWeights
+
+
+def nearest_value(values: NDArray[np.int64], x: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """The nearest of increasing `values` to each number, ties up, saturated; int64, the shape of x."""
+    nearest: NDArray[np.int64] = values[np.searchsorted(values[1:] + values[:-1], 2 * x, side="right")]
+    return nearest
+
+
+@dataclass(frozen=True)
+class OutlierWeights(_Values):
+    """Sums of a dense weight and, in few places, an outlier of 8 signed bits (numerics.md, decision 7).
+
+    The split is a function of the weight: dense is the nearest dense weight, ties up, and the outlier what
+    is missing, -128..127. How many weights of a row of the engine's weight memory may have one is the
+    engine's rule, which this format does not know.
+
+    Parameters
+    ----------
+    dense : format of the dense part, whose `bits` are those stored for every weight
+    """
+
+    dense: DenseWeightFormat
+
+    @property
+    def bits(self) -> int:
+        """Bits of the dense part."""
+        return self.dense.bits
+
+    @property
+    def name(self) -> str:
+        """As in digit4x4+outliers."""
+        return f"{self.dense.name}+outliers"
+
+    @property
+    def values(self) -> NDArray[np.int64]:
+        """Every integer whose outlier has 8 bits."""
+        low, high = OUTLIER_RANGE
+        every = np.arange(self.dense.low + low, self.dense.high + high + 1)
+        missing = self.split(every)[1]
+        return every[(missing >= low) & (missing <= high)]
+
+    def split(self, weight: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(dense, outlier) with dense + outlier = weight, each int64 of the same shape."""
+        dense = nearest_value(self.dense.values, weight)
+        return dense, weight - dense
+
+
+AnyWeightFormat = DenseWeightFormat | OutlierWeights
 
 
 def adds_exponents(weight_format: AnyWeightFormat, form: TensorFormat) -> bool:
