@@ -19,6 +19,7 @@ from subbyte.spec.network import (
     Conv2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     Network,
     Relu,
@@ -296,6 +297,17 @@ def test_binary_layers(rng: np.random.Generator) -> None:
         for y, x, o in np.ndindex(4, 4, 3):
             total = int((weight[o] * padded[y : y + 3, x : x + 3]).sum())
             assert result[y, x, o] == (total >= levels[o, 0] if sign[o] > 0 else total < levels[o, 0])
+
+
+def test_lookup(rng: np.random.Generator) -> None:
+    """Code by code, into a format of other bits."""
+    table = rng.integers(0, 16, 256)
+    network = network_of(
+        [(Lookup("look", "x", "y", table), Tensor("y", (3, 4, 2), linear(4)))], Tensor("x", (3, 4, 2), linear(8))
+    )
+    codes = rng.integers(0, 256, (5, 3, 4, 2)).astype(np.uint8)
+    result = run(network, codes)
+    assert result.dtype == np.int64 and result.ravel().tolist() == [table[code] for code in codes.ravel()]
 
 
 def test_taps(chain: Network, rng: np.random.Generator) -> None:

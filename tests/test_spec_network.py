@@ -20,6 +20,7 @@ from subbyte.spec.network import (
     Concat,
     Conv2d,
     Dense,
+    Lookup,
     MaxPool2d,
     Network,
     Relu,
@@ -323,6 +324,35 @@ def test_threshold_problems(network: Network, message: str) -> None:
         validate(network)
 
 
+def lookup_network(source: TensorFormat = TWO_BITS, target: TensorFormat = TWO_BITS, **values: Any) -> Network:
+    """One lookup."""
+    layer = dataclasses.replace(Lookup("look", "x", "y", np.array([3, 1, 0, 1])), **values)
+    tensors = {"x": Tensor("x", (1, 2, 3), source), "y": Tensor("y", (1, 2, 3), target)}
+    return Network("lookup", tensors, (layer,), "x", "y")
+
+
+SIGNED_LOG = TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1), 0, True)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lookup_network(ACC), r"Layer look: input x must be a code tensor, not an accumulator$"),
+        (lookup_network(target=ACC), r"Layer look: output y must be a code tensor, not an accumulator$"),
+        (lookup_network(linear(3)), r"^Layer look: table must have shape \(8,\), not \(4,\)$"),
+        (lookup_network(target=linear(1)), r"^Layer look: table must hold codes 0\.\.1, not 0\.\.3$"),
+        (
+            lookup_network(target=SIGNED_LOG, table=np.array([0, 1, 2, 3])),
+            r"^Layer look: table must not hold minus zero, code 2$",
+        ),
+        (lookup_network(table=[1, 2, 3, 0]), r"^Layer look: table must be an array of integers, not list$"),
+    ],
+)
+def test_lookup_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
 def test_all_problems_are_listed() -> None:
     network = changed("q2", shift=np.full(4, 16), multiplier=np.full(4, 1))
     network = dataclasses.replace(network, output="v")
@@ -409,7 +439,10 @@ def coded_network() -> Network:
 
 @pytest.mark.parametrize(
     "make",
-    [coded_network, small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network],
+    [
+        small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network,
+        coded_network, lookup_network,
+    ],
 )
 def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
     network = make()

@@ -16,6 +16,7 @@ from subbyte.spec.network import (
     Conv2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     Network,
     Relu,
@@ -82,5 +83,8 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: N
         return wrap(averagepool2d(layer, source, values), target.bits)
     if isinstance(layer, Concat):
         return np.concatenate([values, *others], axis=-1)
+    if isinstance(layer, Lookup):
+        found: NDArray[np.int64] = layer.table.astype(np.int64)[values]
+        return found
     skips = (form.operands()[codes] for form, codes in zip(more, others, strict=True))
     return requantize(layer, target, values, *skips)

@@ -19,6 +19,7 @@ from subbyte.spec.network import (
     Conv2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     Relu,
     Requantize,
@@ -233,8 +234,24 @@ def _threshold(layer: Threshold, target: Tensor, source: Tensor) -> Iterator[str
         yield f"sign must be {' or '.join(map(str, allowed))} for {target.format.kind.name} codes, not {other}"
 
 
+def _lookup(layer: Lookup, target: Tensor, source: Tensor) -> Iterator[str]:
+    yield from _sized(f"output {target.name}", target.shape, source.shape)
+    accumulators = [t for t in (source, target) if t.format.kind is Kind.ACC]
+    for tensor in accumulators:
+        yield f"{'input' if tensor is source else 'output'} {tensor.name} must be a code tensor, not an accumulator"
+    if accumulators:
+        return
+    problem, top = _integers("table", layer.table, (1 << source.format.bits,)), (1 << target.format.bits) - 1
+    if problem:
+        yield problem
+    elif layer.table.min() < 0 or layer.table.max() > top:
+        yield f"table must hold codes 0..{top}, not {layer.table.min()}..{layer.table.max()}"
+    elif target.format.signed and (layer.table == (top + 1) // 2).any():
+        yield f"table must not hold minus zero, code {(top + 1) // 2}"
+
+
 CHECKS: dict[type[Layer], Callable[..., Iterator[str]]] = {
     Conv2d: _conv2d, Dense: _dense, Relu: _relu, MaxPool2d: _maxpool2d, Requantize: _requantize,
-    Threshold: _threshold, AveragePool2d: _averagepool2d, Concat: _concat,
+    Threshold: _threshold, AveragePool2d: _averagepool2d, Concat: _concat, Lookup: _lookup,
 }
 """Kind of layer -> its check, called with (layer, output tensor, *input tensors)."""

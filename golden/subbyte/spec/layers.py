@@ -108,10 +108,11 @@ class Requantize:
     With `skip`, the name of a LIN code tensor of the output's shape, a LIN output adds its operand after
     rounding and clamps once (precision highway, numerics.md B12):
     code = clamp(round(y) + operand(skip) + zero_point, 0, 2**bits - 1). The skip's operands count in steps
-    of the output; one of another scale is brought to them by a layer before.
+    of the output; one of another scale is brought to them by a `Lookup` before.
 
     The clamps are all that ReLU and clipped ReLU (ReLU6) need: with zero point 0 code 0 is real 0, and a
-    scale whose top code (or top table entry) stands for 6 clips there. There is no clip layer.
+    scale whose top code (or top table entry) stands for 6 clips there. There is no clip layer; a `Lookup`
+    can clip codes anywhere else.
 
     Parameters
     ----------
@@ -217,4 +218,20 @@ class Concat:
     output: str
 
 
-Layer = Conv2d | Dense | Relu | Requantize | Threshold | MaxPool2d | AveragePool2d | Concat
+@dataclass(frozen=True)
+class Lookup(_OneInput):
+    """out = table[in], code by code: any function of one code, as h-swish, or another scale or format.
+
+    Parameters
+    ----------
+    table : int64 array (2**bits of the input,), codes of the output
+    """
+
+    op: ClassVar[str] = "lookup"
+    name: str
+    input: str
+    output: str
+    table: NDArray[np.int64] = field(repr=False)
+
+
+Layer = Conv2d | Dense | Relu | Requantize | Threshold | MaxPool2d | AveragePool2d | Concat | Lookup

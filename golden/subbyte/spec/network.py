@@ -17,6 +17,7 @@ from subbyte.spec.layers import (
     Conv2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     Relu,
     Requantize,
@@ -57,6 +58,6 @@ class Network:
 
 
 __all__ = [
-    "MULTIPLIER_BITS", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "MaxPool2d", "Network",
-    "Relu", "Requantize", "Tensor", "Threshold",
+    "MULTIPLIER_BITS", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "Lookup", "MaxPool2d",
+    "Network", "Relu", "Requantize", "Tensor", "Threshold",
 ]

@@ -19,6 +19,7 @@ from subbyte.spec.network import (
     Conv2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     Network,
     Relu,
@@ -41,11 +42,11 @@ from subbyte.spec.weights import WeightFormat, WeightSet
 VERSION = 2
 
 _HEADER = "network"
-_ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign")
+_ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign", "table")
 _TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
 _LAYERS: dict[str, type[Layer]] = {
-    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat)
+    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat, Lookup)
 }
 
 _WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {
