@@ -276,6 +276,35 @@ def test_residual_block(rng: np.random.Generator) -> None:
         assert result.tolist() == np.clip(scaled + (image - 128) + 100, 0, 255).tolist()
 
 
+def test_precision_highway(rng: np.random.Generator) -> None:
+    """Two blocks on an 8-bit stream of one scale; what feeds each convolution is the stream's 4-bit codes."""
+    stream, narrow = linear(8, 1.0, 100), TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 7))
+    table = np.array([sum(v - 100 >= t for t in narrow.table[1:9]) for v in range(256)])
+    layers: list[tuple[Layer, Tensor]] = []
+    weights, skip = rng.integers(-9, 7, (2, 3, 3, 3, 1)), "x"
+    for block in range(2):
+        conv = Conv2d(
+            f"conv{block}", f"n{block}", f"a{block}", weights[block], np.array([3, -4, 9]), WEIGHTS,
+            padding=(1, 1, 1, 1), groups=3,
+        )
+        add = Requantize(f"q{block}", f"a{block}", f"s{block}", np.full(3, 40000), np.full(3, 22), skip=skip)
+        layers += [
+            (Lookup(f"look{block}", skip, f"n{block}", table), Tensor(f"n{block}", (3, 3, 3), narrow)),
+            (conv, Tensor(f"a{block}", (3, 3, 3), accumulator())),
+            (add, Tensor(f"s{block}", (3, 3, 3), stream)),
+        ]
+        skip = f"s{block}"
+    network = network_of(layers, Tensor("x", (3, 3, 3), stream))
+    codes = rng.integers(0, 256, (3, 3, 3, 3))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        for block in range(2):
+            conv = layers[3 * block + 1][0]
+            assert isinstance(conv, Conv2d)
+            scaled = (naive_conv(conv, narrow, table[image]) * 40000 + (1 << 21)) >> 22
+            image = np.clip(scaled + (image - 100) + 100, 0, 255)
+        assert (result == image).all()
+
+
 def test_binary_layers(rng: np.random.Generator) -> None:
     """Signs of an 8-bit layer, a binary convolution of them with the comparison turned in one channel."""
     weight = 2 * rng.integers(0, 2, (3, 3, 3, 2)) - 1

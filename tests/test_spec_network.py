@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from subbyte.spec.bounds import accumulator_bounds, weighted_bounds
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, accumulator, binary, half_octave_table, linear
 from subbyte.spec.network import (
     AveragePool2d,
@@ -31,7 +32,7 @@ from subbyte.spec.network import (
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.two_phase import two_phase_table
-from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
+from subbyte.spec.validate import validate
 from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, LogWeights, OutlierWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 

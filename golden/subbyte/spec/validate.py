@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from subbyte.spec.bounds import accumulator_bounds, weighted_bounds
 from subbyte.spec.formats import Kind
 from subbyte.spec.layer_checks import CHECKS
 from subbyte.spec.network import Layer, Network
-
-__all__ = ["accumulator_bounds", "validate", "weighted_bounds"]
 
 
 def validate(network: Network) -> None:
