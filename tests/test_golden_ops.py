@@ -348,3 +348,10 @@ def test_matmul_at_the_limit() -> None:
     """2**53 + 1 is not a float64: the product must have taken the integer path."""
     x = np.array([[1 << 26, 1]])
     assert matmul(x, np.array([[1 << 27, 1]])).tolist() == [[(1 << 53) + 1]]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_grouped_matmul_at_the_limit(sign: int) -> None:
+    """Every product and every pair of groups is below 2**53, the sum over k is not; negative operands count too."""
+    x = sign * np.array([[[1 << 26, 1 << 26, 1]]])
+    assert matmul(x, np.array([[[1 << 26, 1 << 26, 1]]])).tolist() == [[[sign * ((1 << 53) + 1)]]]

@@ -58,7 +58,9 @@ def test_floats_are_the_rationals_that_they_are() -> None:
 
 
 def test_limits() -> None:
-    """Ends of the accumulator's range are always and never reached."""
+    """Ends of the accumulator's range are always and never reached; accumulators have 28 bits unless told."""
+    assert thresholds_of([-1, 1], [0], [0]).tolist() == [[-(1 << 27), 1 << 27]]
+    assert [part.tolist() for part in binary_thresholds(1, [0], [0])] == [[[1 << 27]], [1]]
     assert thresholds_of([-1e9, 0.0, 1e9], [1e-6], [0.0], 8).tolist() == [[-128, 0, 128]]
     assert thresholds_of([1, 2, 3], [0], [2], 8).tolist() == [[-128, -128, 128]]
     thresholds, sign = binary_thresholds(1e9, [-1e-6, 1e-6], [0, 0], 8)

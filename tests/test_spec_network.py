@@ -335,6 +335,12 @@ def lookup_network(source: TensorFormat = TWO_BITS, target: TensorFormat = TWO_B
 SIGNED_LOG = TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1), 0, True)
 
 
+def test_lookup() -> None:
+    """Of any code format into any other; minus zero may be read."""
+    validate(lookup_network(target=SIGNED_LOG, table=np.array([0, 1, 3, 3])))
+    validate(lookup_network(SIGNED_LOG, binary(), table=np.array([0, 1, 1, 0])))
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
