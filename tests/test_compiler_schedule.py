@@ -14,10 +14,11 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
+from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.weight_formats import BinaryWeights
 
 UP5K = PRESETS["up5k"]
 SHIFT = PRESETS["up5k-shift"]
@@ -391,12 +392,12 @@ def test_refuses_rows_beyond_a_step(rng: np.random.Generator) -> None:
     refused(network, UP5K, r"^Layer conv0\S*: Field step_ky must be in -32768\.\.32767, not 38400$")
 
 
-def acc_network(*layers: Relu | Requantize | MaxPool2d) -> Network:
+def acc_network(*layers: Relu | Requantize | MaxPool2d | Threshold) -> Network:
     """A convolution to accumulators `conv0.acc`, then the layers given."""
     network = build(np.random.default_rng(1), UP5K, (4, 4, 2)).conv(2, (1, 1), linear(8)).network()
     tensors = dict(network.tensors)
     for layer in layers:
-        form = linear(8) if isinstance(layer, Requantize) else accumulator()
+        form = linear(8) if isinstance(layer, Requantize | Threshold) else accumulator()
         tensors[layer.output] = Tensor(layer.output, (4, 4, 2), form)
     return dataclasses.replace(
         network, tensors=tensors, layers=(network.layers[0], *layers), output=layers[-1].output
@@ -428,6 +429,74 @@ def test_refuses_two_relus() -> None:
         acc_network(first, second, requantize("y", "q")), UP5K,
         r"^Layer second: relu must not read accumulators; relu and requantize follow conv0$",
     )
+
+
+def test_refuses_groups(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 4)).conv(2, (1, 1), linear(8)).network()
+    weight = np.ones((2, 1, 1, 2), dtype=np.int64)
+    refused(
+        replaced(network, 0, weight=weight, groups=2), UP5K,
+        r"^Layer conv0: groups must be 1 to be scheduled, not 2$",
+    )
+
+
+def test_refuses_skip(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
+    refused(
+        replaced(network, 1, skip="input"), UP5K,
+        r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
+    )
+
+
+def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
+    refused(
+        replaced(network, 1, multiplier=np.full(2, 1 << 30), shift=np.full(2, 40), multiplier_bits=31), UP5K,
+        r"^Layer conv0_requantize: multipliers must have 16 bits to be scheduled, not 31$",
+    )
+
+
+def test_refuses_binary(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), binary()).conv(2, (1, 1), linear(8)).network()
+    refused(network, UP5K, r"^Layer conv0: input input: binary codes cannot be scheduled$")
+    signs = np.ones((2, 1, 1, 2), dtype=np.int64)
+    refused(
+        replaced(network, 0, weight=signs, weight_format=BinaryWeights()), UP5K,
+        r"^Layer conv0: weights of bin cannot be scheduled$",
+    )
+
+
+def test_refuses_signed_log(rng: np.random.Generator) -> None:
+    signed = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3), 0, True)
+    conv = build(rng, UP5K, (3, 3, 2), signed).conv(2, (1, 1), linear(8)).network()
+    refused(conv, UP5K, r"^Layer conv0: input input: signed codes cannot be scheduled$")
+    pool = build(rng, UP5K, (3, 3, 2), signed).pool((2, 2), (1, 1)).network()
+    refused(pool, UP5K, r"^Layer pool0: maxpool2d of signed log codes cannot be scheduled$")
+    output = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), signed).network()
+    refused(output, UP5K, r"^Layer conv0_requantize: signed log codes cannot be scheduled$")
+
+
+def test_refuses_thresholds_layer() -> None:
+    layer = Threshold("t", "conv0.acc", "t.codes", np.zeros((2, 255), dtype=np.int64), np.ones(2, dtype=np.int64))
+    refused(
+        acc_network(layer), UP5K,
+        r"^Layer t: threshold must not read accumulators; relu and requantize follow conv0$",
+    )
+
+
+def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
+    """One sentence each, none for the requantizer behind."""
+    acc, codes = Tensor("p.acc", (1, 1, 2), accumulator()), Tensor("q.codes", (1, 1, 2), linear(8))
+    both, source = Tensor("both", (1, 1, 4), linear(8)), Tensor("x", (2, 2, 2), linear(8))
+    network = Network(
+        "pooled", {t.name: t for t in (source, acc, codes, both)},
+        (
+            AveragePool2d("p", "x", "p.acc", (2, 2), (1, 1)), requantize("p.acc", "q"),
+            Concat("c", ("q.codes", "q.codes"), "both"),
+        ),
+        "x", "both",
+    )
+    refused(network, UP5K, r"^Layer p: averagepool2d cannot be scheduled; Layer c: concat cannot be scheduled$")
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

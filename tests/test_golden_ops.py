@@ -21,14 +21,16 @@ LOG = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4))
 FLOOR, LOG_NEAREST, LIN_NEAREST = TableRounding.FLOOR, TableRounding.LOG_NEAREST, TableRounding.LIN_NEAREST
 
 
-def rounded(y: Fraction, rounding: Rounding) -> int:
-    """The definition of each mode on an exact number."""
+def rounded(y: Fraction, rounding: Rounding, extra: int = 0) -> int:
+    """The definition of each mode on an exact number; TFLITE_DOUBLE rounds to `extra` fraction bits first."""
     if rounding is Rounding.FLOOR:
         return math.floor(y)
     if rounding is Rounding.HALF_UP:
         return math.floor(y + Fraction(1, 2))
     if rounding is Rounding.HALF_EVEN:
         return round(y)
+    if rounding is Rounding.TFLITE_DOUBLE:
+        return rounded(Fraction(rounded(y * (1 << extra), Rounding.HALF_UP), 1 << extra), Rounding.HALF_AWAY)
     return int(math.copysign(math.floor(abs(y) + Fraction(1, 2)), y))
 
 
@@ -36,7 +38,9 @@ def rounded(y: Fraction, rounding: Rounding) -> int:
 @pytest.mark.parametrize("n", range(1, 6))
 def test_round_shift(rounding: Rounding, n: int) -> None:
     x = np.arange(-200, 201)
-    assert round_shift(x, n, rounding).tolist() == [rounded(Fraction(int(v), 1 << n), rounding) for v in x]
+    for bits in range(1, n + 1):
+        expected = [rounded(Fraction(int(v), 1 << n), rounding, n - bits) for v in x]
+        assert round_shift(x, n, rounding, bits).tolist() == expected
 
 
 def test_round_shift_per_channel() -> None:
@@ -80,8 +84,28 @@ def test_linear_requantizer(
     zero = data.draw(st.integers(0, (1 << bits) - 1))
     layer = requantizer(multiplier, shift, rounding=rounding)
     codes = requantize(layer, linear(bits, 1.0, zero), np.array(acc)[:, None])
-    exact = [rounded(Fraction(v * multiplier, 1 << shift), rounding) + zero for v in acc]
+    exact = [rounded(Fraction(v * multiplier, 1 << shift), rounding, shift - 16) + zero for v in acc]
     assert codes[:, 0].tolist() == [min(max(v, 0), (1 << bits) - 1) for v in exact]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    acc=st.lists(st.integers(-(1 << 20), 1 << 20), min_size=8, max_size=8), rounding=st.sampled_from(Rounding),
+    skip=st.lists(st.integers(0, 255), min_size=8, max_size=8), zero=st.integers(0, 255), skip_zero=st.integers(0, 255),
+    shift=st.integers(17, 40),
+)
+def test_skip(
+    acc: list[int], rounding: Rounding, skip: list[int], zero: int, skip_zero: int, shift: int
+) -> None:
+    """Added after rounding, clamped once: not the sum of two clamped numbers."""
+    layer = requantizer(50000, shift, rounding=rounding, skip="s")
+    operands = linear(8, 1.0, skip_zero).operands()[np.array(skip)]
+    codes = requantize(layer, linear(8, 1.0, zero), np.array(acc)[:, None], operands[:, None])
+    exact = [
+        rounded(Fraction(v * 50000, 1 << shift), rounding, shift - 16) + (s - skip_zero) + zero
+        for v, s in zip(acc, skip, strict=True)
+    ]
+    assert codes[:, 0].tolist() == [min(max(v, 0), 255) for v in exact]
 
 
 def test_linear_requantizer_ties() -> None:
@@ -89,7 +113,7 @@ def test_linear_requantizer_ties() -> None:
     acc = np.array([-6, -2, 2, 6])[:, None]
     expected = {
         Rounding.FLOOR: [6, 7, 8, 9], Rounding.HALF_UP: [7, 8, 9, 10], Rounding.HALF_AWAY: [6, 7, 9, 10],
-        Rounding.HALF_EVEN: [6, 8, 8, 10],
+        Rounding.HALF_EVEN: [6, 8, 8, 10], Rounding.TFLITE_DOUBLE: [6, 7, 9, 10],
     }
     for rounding, codes in expected.items():
         layer = requantizer(1 << 15, 17, rounding=rounding)
@@ -126,6 +150,70 @@ def border(low: int, high: int, rounding: TableRounding) -> tuple[Fraction, bool
     if rounding is LIN_NEAREST:
         return Fraction(low + high, 2), False
     return (Fraction(low * high) if low else Fraction(high * high, 2)), True
+
+
+def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
+    """gemmlowp's SRDHM of two int32, as its C code: a division that drops the fraction."""
+    nudge = 1 << 30 if a * b >= 0 else 1 - (1 << 30)
+    total = a * b + nudge
+    return total >> 31 if total >= 0 else -(-total >> 31)
+
+
+def rounding_divide_by_power_of_two(x: int, exponent: int) -> int:
+    """gemmlowp's RDBPOT, as its C code."""
+    mask = (1 << exponent) - 1
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> exponent) + ((x & mask) > threshold)
+
+
+@settings(deadline=None, max_examples=200)
+@given(acc=st.integers(-(1 << 31) + 1, (1 << 31) - 1), multiplier=st.integers(1 << 30, (1 << 31) - 1),
+       exponent=st.integers(0, 31))
+def test_tflite_double_is_tflite(acc: int, multiplier: int, exponent: int) -> None:
+    """MultiplyByQuantizedMultiplier with its 31-bit multiplier and a right shift of `exponent`."""
+    expected = rounding_divide_by_power_of_two(saturating_rounding_doubling_high_mul(acc, multiplier), exponent)
+    x = np.array([acc * multiplier])
+    assert round_shift(x, 31 + exponent, Rounding.TFLITE_DOUBLE, 31).tolist() == [expected]
+    layer = requantizer(multiplier, 31 + exponent, rounding=Rounding.TFLITE_DOUBLE, multiplier_bits=31)
+    assert requantize(layer, linear(8, 1.0, 128), np.array([[acc]])).item() == min(max(expected + 128, 0), 255)
+
+
+def test_tflite_double_at_its_ties() -> None:
+    """Every half of the first and of the second step, and the pairs that single rounding takes elsewhere."""
+    multiplier = 1 << 30
+    for exponent in range(5):
+        for acc in range(-200, 201):
+            expected = rounding_divide_by_power_of_two(saturating_rounding_doubling_high_mul(acc, multiplier), exponent)
+            x = np.array([acc * multiplier])
+            assert round_shift(x, 31 + exponent, Rounding.TFLITE_DOUBLE, 31).item() == expected
+    double, single = (
+        round_shift(np.array([3 * multiplier]), 32, rounding, 31).item()
+        for rounding in (Rounding.TFLITE_DOUBLE, Rounding.HALF_UP)
+    )
+    assert (double, single) == (1, 1)
+    assert round_shift(np.array([multiplier]), 32, Rounding.TFLITE_DOUBLE, 31).item() == 1
+    assert round_shift(np.array([multiplier]), 32, Rounding.HALF_UP, 31).item() == 0
+
+
+@given(st.floats(1e-9, 0.999))
+def test_31_bit_multipliers(ratio: float) -> None:
+    multiplier, shift = (int(v) for v in multiplier_shift(ratio, 31))
+    assert 1 << 30 <= multiplier < 1 << 31 and shift >= 31
+    assert abs(Fraction(ratio) * 2**shift - multiplier) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize("acc", [1 << 31, -(1 << 31)])
+def test_accumulators_for_31_bits(acc: int) -> None:
+    layer = requantizer(1 << 30, 40, multiplier_bits=31)
+    with pytest.raises(ValueError, match=r"^Layer q: accumulators must be below 2\*\*31, not "):
+        requantize(layer, linear(8), np.array([[acc]]))
+
+
+def test_31_bits_to_a_table(rng: np.random.Generator) -> None:
+    """A multiplier of 31 bits whose low 15 are zero gives the codes of its upper 16."""
+    acc, form = rng.integers(-1000, 100_000, (50, 1)), TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 63))
+    wide = requantizer(40000 << 15, 43, multiplier_bits=31)
+    assert (requantize(wide, form, acc) == requantize(requantizer(40000, 28), form, acc)).all()
 
 
 def test_large_accumulators_are_refused() -> None:
@@ -260,3 +348,10 @@ def test_matmul_at_the_limit() -> None:
     """2**53 + 1 is not a float64: the product must have taken the integer path."""
     x = np.array([[1 << 26, 1]])
     assert matmul(x, np.array([[1 << 27, 1]])).tolist() == [[(1 << 53) + 1]]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_grouped_matmul_at_the_limit(sign: int) -> None:
+    """Every product and every pair of groups is below 2**53, the sum over k is not; negative operands count too."""
+    x = sign * np.array([[[1 << 26, 1 << 26, 1]]])
+    assert matmul(x, np.array([[[1 << 26, 1 << 26, 1]]])).tolist() == [[[sign * ((1 << 53) + 1)]]]

@@ -15,6 +15,7 @@ from subbyte.golden.quantize import (
     Method,
     chosen_scale,
     linear_format,
+    nearest_weights,
     quantize_weights,
     round_half_up,
     sample_vector,
@@ -24,6 +25,7 @@ from subbyte.golden.quantize import (
 )
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
 from subbyte.spec.rounding import TableRounding
+from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, CodebookWeights, LinearWeights, LogWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 FORMATS = [WeightFormat(weight_set, bits) for weight_set in WeightSet for bits in (4, 8)]
@@ -107,6 +109,50 @@ def test_weights_min_max(fmt: WeightFormat, rng: np.random.Generator) -> None:
     assert ((flat.min(axis=1) == fmt.low) | (flat.max(axis=1) == fmt.high)).all()
     steps = scales[:, None, None, None]
     assert (np.abs(integers * steps - weight) <= steps * (0.5 + 1e-9)).all()
+
+
+CODED: list[AnyWeightFormat] = [
+    BinaryWeights(), LinearWeights(1, False), LinearWeights(2, True), LinearWeights(3, False), LinearWeights(8, True),
+    CodebookWeights(2, 5, (0, 1, 0, -1)), CodebookWeights(3, 6, (0, 1, 2, 31, -31, -1, -5, 7)),
+    LogWeights(2), LogWeights(5), LogWeights(4, True), WeightFormat(WeightSet.DIGIT4, 4),
+]
+
+
+@pytest.mark.parametrize("fmt", CODED, ids=lambda fmt: fmt.name)
+def test_nearest_weights(fmt: AnyWeightFormat) -> None:
+    """The nearest legal weight, the upper of two at equal distance; eighths of all integers in and around the range."""
+    x = np.arange(8 * fmt.low - 20, 8 * fmt.high + 20) / 8
+    values = fmt.values.tolist()
+    expected = [min(values, key=lambda value: (abs(value - v), -value)) for v in x.tolist()]
+    assert nearest_weights(x, fmt).tolist() == expected
+
+
+@pytest.mark.parametrize("method", [Method.MSE, Method.MIN_MAX])
+@pytest.mark.parametrize("fmt", CODED, ids=lambda fmt: fmt.name)
+def test_weights_of_every_format(fmt: AnyWeightFormat, method: Method, rng: np.random.Generator) -> None:
+    """Legal weights, no worse with the searched scale; MIN_MAX clips nothing."""
+    weight = rng.normal(size=(6, 3, 3, 5))
+    scales = weight_scales(weight, fmt, method)
+    integers = quantize_weights(weight, scales, fmt)
+    assert integers.shape == weight.shape and np.isin(integers, fmt.values).all()
+    restored = integers * scales[:, None, None, None]
+    widest = weight_scales(weight, fmt, Method.MIN_MAX)
+    plain = quantize_weights(weight, widest, fmt) * widest[:, None, None, None]
+    assert np.square(restored - weight).sum() <= np.square(plain - weight).sum()
+    if method is Method.MIN_MAX:
+        steps, columns = scales[:, None, None, None], fmt.low * scales
+        assert (weight.reshape(6, -1).min(axis=1) >= columns - 1e-9).all()
+        assert (weight <= fmt.high * steps + 1e-9).all() or not fmt.high
+
+
+def test_binary_scale_is_the_mean_magnitude(rng: np.random.Generator) -> None:
+    """alpha = ||w||_1 / n is the least squares optimum (methods.md A8)."""
+    weight = rng.standard_cauchy((4, 50))
+    scales = weight_scales(weight, BinaryWeights(), "mse")
+    assert scales == pytest.approx(np.abs(weight).mean(axis=1))
+    assert (quantize_weights(weight, scales, BinaryWeights()) == np.where(weight >= 0, 1, -1)).all()
+    errors = [np.square(np.sign(weight) * s[:, None] - weight).sum() for s in (0.99 * scales, scales, 1.01 * scales)]
+    assert errors[1] == min(errors)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

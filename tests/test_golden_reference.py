@@ -10,10 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbyte.golden import ops
+from subbyte.golden.divide import exact_divider
 from subbyte.golden.reference import run
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    Lookup,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+    Threshold,
+)
 from subbyte.spec.validate import validate
+from subbyte.spec.weight_formats import BinaryWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 WEIGHTS = WeightFormat(WeightSet.DIGIT4, 8)
@@ -27,6 +42,7 @@ def windows(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any) -> t
 def naive_conv(layer: Conv2d, fmt: TensorFormat, codes: np.ndarray) -> np.ndarray:
     """The formula of `Conv2d`, one multiplication at a time, on one image (height, width, channels)."""
     out, kernel_height, kernel_width, channels = layer.weight.shape
+    per_group = out // layer.groups
     height, width = windows(codes.shape, (kernel_height, kernel_width), layer.stride, layer.padding)
     operands = fmt.operands().tolist()
     result = np.zeros((height, width, out), dtype=np.int64)
@@ -36,7 +52,7 @@ def naive_conv(layer: Conv2d, fmt: TensorFormat, codes: np.ndarray) -> np.ndarra
             row = y * layer.stride[0] - layer.padding[0] + i
             column = x * layer.stride[1] - layer.padding[1] + j
             inside = 0 <= row < codes.shape[0] and 0 <= column < codes.shape[1]
-            code = int(codes[row, column, c]) if inside else fmt.pad_code
+            code = int(codes[row, column, o // per_group * channels + c]) if inside else fmt.pad_code
             total += int(layer.weight[o, i, j, c]) * operands[code]
         result[y, x, o] = total
     return result
@@ -102,6 +118,30 @@ def test_conv2d(
 
 @settings(deadline=None, max_examples=60)
 @given(
+    fmt=formats(), groups=st.integers(1, 4), per_group=st.tuples(small, small), kernel=st.tuples(small, small),
+    stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_grouped_conv2d(
+    fmt: TensorFormat, groups: int, per_group: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    """Every group is a convolution of its own channels; one input channel a group is depthwise."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = per_group
+    weight = rng.integers(WEIGHTS.low, WEIGHTS.high + 1, (groups * outputs, *kernel, inputs))
+    bias = rng.integers(-500, 500, groups * outputs)
+    layer = Conv2d("conv", "x", "a", weight, bias, WEIGHTS, stride, padding, groups)
+    codes = rng.integers(0, 1 << fmt.bits, (2, 4, 5, groups * inputs))
+    acc = ops.conv2d(layer, fmt, codes)
+    assert (acc == [naive_conv(layer, fmt, image) for image in codes]).all()
+    for group in range(groups):
+        own = slice(group * outputs, (group + 1) * outputs)
+        alone = Conv2d("conv", "x", "a", weight[own], bias[own], WEIGHTS, stride, padding)
+        assert (acc[..., own] == ops.conv2d(alone, fmt, codes[..., group * inputs : (group + 1) * inputs])).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
     size=st.tuples(st.integers(3, 6), st.integers(3, 6), small), kernel=st.tuples(small, small),
     stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
 )
@@ -113,7 +153,47 @@ def test_maxpool2d(
     limited = tuple(min(edge, kernel[i % 2] - 1) for i, edge in enumerate(padding))
     layer = MaxPool2d("pool", "x", "y", kernel, stride, limited)  # type: ignore[arg-type]
     values = np.random.default_rng(seed).integers(-900, -1, (2, *size))
-    assert (ops.maxpool2d(layer, values) == [naive_pool(layer, image) for image in values]).all()
+    assert (ops.maxpool2d(layer, accumulator(), values) == [naive_pool(layer, image) for image in values]).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    fmt=formats(), size=st.tuples(st.integers(3, 6), st.integers(3, 6), small), kernel=st.tuples(small, small),
+    stride=st.tuples(small, small), padding=paddings, seed=st.integers(0, 99),
+)
+def test_averagepool2d(
+    fmt: TensorFormat, size: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int, int, int], seed: int,
+) -> None:
+    """The sum is a depthwise convolution with weights of one, border included."""
+    channels = size[2]
+    ones = Conv2d(
+        "ones", "x", "a", np.ones((channels, *kernel, 1), dtype=np.int64), np.zeros(channels, dtype=np.int64), WEIGHTS,
+        stride, padding, channels,
+    )
+    codes = np.random.default_rng(seed).integers(0, 1 << fmt.bits, (2, *size))
+    layer = AveragePool2d("pool", "x", "a", kernel, stride, padding)
+    assert (ops.averagepool2d(layer, fmt, codes) == [naive_conv(ones, fmt, image) for image in codes]).all()
+
+
+def test_pool_and_concat(rng: np.random.Generator) -> None:
+    """Global average over 5 x 5 signed codes, then its channels behind themselves and others."""
+    form = linear(8, 1.0, 128)
+    multiplier, shift = exact_divider(25, 25 * 127, -25 * 128)
+    layers: list[tuple[Layer, Tensor]] = [
+        (AveragePool2d("sum", "x", "a", (5, 5), (1, 1)), Tensor("a", (1, 1, 2), accumulator())),
+        (
+            Requantize("mean", "a", "m", np.full(2, multiplier), np.full(2, shift)),
+            Tensor("m", (1, 1, 2), form),
+        ),
+        (MaxPool2d("top", "x", "t", (5, 5), (1, 1)), Tensor("t", (1, 1, 2), form)),
+        (Concat("cat", ("m", "t", "m"), "y"), Tensor("y", (1, 1, 6), form)),
+    ]
+    network = network_of(layers, Tensor("x", (5, 5, 2), form))
+    codes = rng.integers(0, 256, (50, 5, 5, 2))
+    mean = (2 * codes.sum(axis=(1, 2)) + 25) // 50
+    top = codes.max(axis=(1, 2))
+    assert (run(network, codes)[:, 0, 0] == np.concatenate([mean, top, mean], axis=1)).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -176,6 +256,87 @@ def test_chain(chain: Network, rng: np.random.Generator) -> None:
         nearest = np.array([[[(2 * v >= table[1:] + table[:-1]).sum() for v in p] for p in row] for row in scaled])
         total = (dense.weight * table[nearest]).sum(axis=(1, 2, 3)) + dense.bias
         assert result[0, 0].tolist() == np.clip(((total * 50000 + (1 << 19)) >> 20) + 128, 0, 255).tolist()
+
+
+def test_residual_block(rng: np.random.Generator) -> None:
+    """A 4-bit convolution beside an 8-bit signed skip that is its own input, one rounding and one clamp."""
+    form = linear(8, 1.0, 128)
+    conv = Conv2d("conv", "x", "a", rng.integers(-9, 7, (2, 3, 3, 2)), np.array([5, -7]), WEIGHTS, padding=(1,) * 4)
+    layers: list[tuple[Layer, Tensor]] = [
+        (conv, Tensor("a", (4, 4, 2), accumulator())),
+        (
+            Requantize("add", "a", "y", np.full(2, 40000), np.full(2, 22), skip="x"),
+            Tensor("y", (4, 4, 2), linear(8, 1.0, 100)),
+        ),
+    ]
+    network = network_of(layers, Tensor("x", (4, 4, 2), form))
+    codes = rng.integers(0, 256, (3, 4, 4, 2))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        scaled = (naive_conv(conv, form, image) * 40000 + (1 << 21)) >> 22
+        assert result.tolist() == np.clip(scaled + (image - 128) + 100, 0, 255).tolist()
+
+
+def test_precision_highway(rng: np.random.Generator) -> None:
+    """Two blocks on an 8-bit stream of one scale; what feeds each convolution is the stream's 4-bit codes."""
+    stream, narrow = linear(8, 1.0, 100), TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 7))
+    table = np.array([sum(v - 100 >= t for t in narrow.table[1:9]) for v in range(256)])
+    layers: list[tuple[Layer, Tensor]] = []
+    weights, skip = rng.integers(-9, 7, (2, 3, 3, 3, 1)), "x"
+    for block in range(2):
+        conv = Conv2d(
+            f"conv{block}", f"n{block}", f"a{block}", weights[block], np.array([3, -4, 9]), WEIGHTS,
+            padding=(1, 1, 1, 1), groups=3,
+        )
+        add = Requantize(f"q{block}", f"a{block}", f"s{block}", np.full(3, 40000), np.full(3, 22), skip=skip)
+        layers += [
+            (Lookup(f"look{block}", skip, f"n{block}", table), Tensor(f"n{block}", (3, 3, 3), narrow)),
+            (conv, Tensor(f"a{block}", (3, 3, 3), accumulator())),
+            (add, Tensor(f"s{block}", (3, 3, 3), stream)),
+        ]
+        skip = f"s{block}"
+    network = network_of(layers, Tensor("x", (3, 3, 3), stream))
+    codes = rng.integers(0, 256, (3, 3, 3, 3))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        for block in range(2):
+            conv = layers[3 * block + 1][0]
+            assert isinstance(conv, Conv2d)
+            scaled = (naive_conv(conv, narrow, table[image]) * 40000 + (1 << 21)) >> 22
+            image = np.clip(scaled + (image - 100) + 100, 0, 255)
+        assert (result == image).all()
+
+
+def test_binary_layers(rng: np.random.Generator) -> None:
+    """Signs of an 8-bit layer, a binary convolution of them with the comparison turned in one channel."""
+    weight = 2 * rng.integers(0, 2, (3, 3, 3, 2)) - 1
+    first = Conv2d("first", "x", "a", rng.integers(-9, 7, (2, 1, 1, 2)), np.array([5, -7]), WEIGHTS)
+    second = Conv2d("second", "b", "c", weight, np.zeros(3, dtype=np.int64), BinaryWeights(), padding=(1,) * 4)
+    levels, sign = np.array([[0], [-3], [2]]), np.array([1, -1, 1])
+    layers: list[tuple[Layer, Tensor]] = [
+        (first, Tensor("a", (4, 4, 2), accumulator())),
+        (Threshold("s", "a", "b", np.zeros((2, 1), dtype=np.int64), np.ones(2, dtype=np.int64)),
+         Tensor("b", (4, 4, 2), binary())),
+        (second, Tensor("c", (4, 4, 3), accumulator(8))),
+        (Threshold("t", "c", "y", levels, sign), Tensor("y", (4, 4, 3), binary())),
+    ]
+    network = network_of(layers, Tensor("x", (4, 4, 2), linear(8)))
+    codes = rng.integers(0, 256, (3, 4, 4, 2))
+    for image, result in zip(codes, run(network, codes), strict=True):
+        signs = (naive_conv(first, linear(8), image) >= 0).astype(np.int64)
+        padded = np.pad(2 * signs - 1, ((1, 1), (1, 1), (0, 0)))
+        for y, x, o in np.ndindex(4, 4, 3):
+            total = int((weight[o] * padded[y : y + 3, x : x + 3]).sum())
+            assert result[y, x, o] == (total >= levels[o, 0] if sign[o] > 0 else total < levels[o, 0])
+
+
+def test_lookup(rng: np.random.Generator) -> None:
+    """Code by code, into a format of other bits."""
+    table = rng.integers(0, 16, 256)
+    network = network_of(
+        [(Lookup("look", "x", "y", table), Tensor("y", (3, 4, 2), linear(4)))], Tensor("x", (3, 4, 2), linear(8))
+    )
+    codes = rng.integers(0, 256, (5, 3, 4, 2)).astype(np.uint8)
+    result = run(network, codes)
+    assert result.dtype == np.int64 and result.ravel().tolist() == [table[code] for code in codes.ravel()]
 
 
 def test_taps(chain: Network, rng: np.random.Generator) -> None:

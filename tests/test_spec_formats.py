@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
+from subbyte.spec.formats import (
+    BinaryPad,
+    Kind,
+    TensorFormat,
+    accumulator,
+    binary,
+    half_octave_table,
+    linear,
+    log2_table,
+)
+from subbyte.spec.two_phase import two_phase_table
 
 TABLE = log2_table(4)
 
@@ -29,6 +39,19 @@ TABLE = log2_table(4)
         ({"kind": Kind.LOG, "table": TABLE, "zero_point": 1}, ValueError, r"^Zero point must be in 0\.\.0, not 1$"),
         ({"pad_code": 16}, ValueError, r"^Pad code must be in 0\.\.15, not 16$"),
         ({"pad_code": -1}, ValueError, r"^Pad code must be in 0\.\.15, not -1$"),
+        ({"kind": Kind.BIN, "bits": 2}, ValueError, r"^Bits of a BIN format must be in 1\.\.1, not 2$"),
+        ({"kind": Kind.BIN, "bits": 1, "zero_point": 1}, ValueError, r"^Zero point must be in 0\.\.0, not 1$"),
+        ({"kind": Kind.BIN, "bits": 1, "pad_code": 3}, ValueError, r"^Pad code must be in 0\.\.2, not 3$"),
+        ({"kind": Kind.BIN, "bits": 1, "table": (0, 1)}, ValueError, r"^A BIN format has no table, not \(0, 1\)$"),
+        ({"signed": True}, ValueError, r"^Only a LOG format of 2 bits or more can be signed, not LIN of 4$"),
+        (
+            {"kind": Kind.LOG, "bits": 1, "table": (0,), "signed": True}, ValueError,
+            r"^Only a LOG format of 2 bits or more can be signed, not LOG of 1$",
+        ),
+        (
+            {"kind": Kind.LOG, "table": TABLE, "signed": True}, ValueError,
+            r"^A 3-bit table must have 8 entries, not 16$",
+        ),
         ({"table": TABLE}, ValueError, r"^A LIN format has no table, not \(0, 1, 2, "),
         ({"kind": Kind.CODEBOOK, "table": (0, 1)}, ValueError, r"^A 4-bit table must have 16 entries, not 2$"),
         ({"kind": Kind.LOG, "bits": 1, "table": (0, 1 << 16)}, ValueError, r"^Table entry must be in 0\.\.65535, not"),
@@ -62,6 +85,33 @@ def test_table_operands() -> None:
     assert fmt.operands().dtype == np.int64
     assert fmt.operands().tolist() == list(TABLE)
     assert fmt.bounds() == (0, 1 << 14)
+
+
+def test_binary() -> None:
+    form = binary()
+    assert form.operands().tolist() == [-1, 1] and form.bounds() == (-1, 1) and form.nibbles == 1
+    operands = {pad: binary(pad).pad_operand for pad in BinaryPad}
+    assert operands == {BinaryPad.PAD_NEG: -1, BinaryPad.PAD_POS: 1, BinaryPad.PAD_ZERO: 0}
+
+
+def test_pad_operand() -> None:
+    assert linear(8, 1.0, 128).pad_operand == 0
+    assert TensorFormat(Kind.LIN, 4, 1.0, 3, (), 1).pad_operand == -2
+    assert TensorFormat(Kind.LOG, 4, 1.0, 0, TABLE, 5).pad_operand == 16
+
+
+def test_signed_log() -> None:
+    """Sign and magnitude: minus zero, the sign alone, is 0."""
+    form = TensorFormat(Kind.LOG, 3, 1.0, 0, log2_table(2), 0, True)
+    assert form.operands().tolist() == [0, 1, 2, 4, 0, -1, -2, -4]
+    assert form.bounds() == (-4, 4) and not form.two_phase
+
+
+def test_two_phase() -> None:
+    assert TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(16)).two_phase
+    assert TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(8), 0, True).two_phase
+    assert not TensorFormat(Kind.CODEBOOK, 4, 1.0, 0, two_phase_table(16)).two_phase
+    assert not TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 128 * 128)).two_phase
 
 
 def test_accumulator() -> None:

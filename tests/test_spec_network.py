@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.bounds import accumulator_bounds, weighted_bounds
+from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, accumulator, binary, half_octave_table, linear
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Lookup,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+    Threshold,
+)
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding, TableRounding
-from subbyte.spec.validate import accumulator_bounds, validate, weighted_bounds
+from subbyte.spec.two_phase import two_phase_table
+from subbyte.spec.validate import validate
+from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, LogWeights, OutlierWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 DIGIT = WeightFormat(WeightSet.DIGIT4, 4)
@@ -99,8 +115,22 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
         ),
         (
             changed("conv", weight=np.where(WEIGHT == WEIGHT.max(), 7, WEIGHT)),
-            r"^Layer conv: weight must be in -9\.\.6 for digit4 at 4 bits, not -9\.\.7$",
+            r"^Layer conv: weight must be in -9\.\.6 for digit4x4, not -9\.\.7$",
         ),
+        (
+            changed("conv", weight=np.sign(WEIGHT), weight_format=BinaryWeights()),
+            r"^Layer conv: weight must hold values of bin only, not 0$",
+        ),
+        (
+            changed("conv", weight_format=BinaryWeights()),
+            r"^Layer conv: weight must be in -1\.\.1 for bin, not -9\.\.6$",
+        ),
+        (
+            changed(tensor="y", format=binary()),
+            r"^Layer q2: output y must have linear or table codes, binary codes come from a threshold layer",
+        ),
+        (changed("conv", groups=2), r"^Layer conv: groups must divide 2 input and 3 output channels, not 2$"),
+        (changed("conv", groups=0), r"^Layer conv: groups must divide 2 input and 3 output channels, not 0$"),
         (changed("conv", bias=[1, 2, 3]), r"^Layer conv: bias must be an array of integers, not list$"),
         (changed("conv", bias=np.zeros(2, int)), r"^Layer conv: bias must have shape \(3,\), not \(2,\)$"),
         (
@@ -137,6 +167,15 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
         (changed("q2", multiplier=np.full(4, 65536)), r"^Layer q2: multiplier must be in 32768\.\.65535, not 65536"),
         (changed("q2", multiplier=np.full(4, 4e4)), r"^Layer q2: multiplier must be an array of integers, not float"),
         (changed("q2", multiplier=np.full(3, 40000)), r"^Layer q2: multiplier must have shape \(4,\), not \(3,\)$"),
+        (changed("q2", multiplier_bits=24), r"^Layer q2: multiplier_bits must be 16 or 31, not 24$"),
+        (
+            changed("q2", multiplier_bits=31),
+            r"^Layer q2: multiplier must be in 1073741824\.\.2147483647, not 5.*; Layer q2: shift must be in 31\.\.62",
+        ),
+        (
+            changed("q1", multiplier_bits=31, multiplier=np.full(3, 1 << 30)),
+            r"^Layer q1: shift must be in 34\.\.65, not 20\.\.22$",
+        ),
         (changed("q1", guard_bits=7, shift=np.full(3, 24)), r"^Layer q1: guard_bits must be in 0\.\.6, not 7$"),
         (
             changed("q1", guard_bits=0, table_rounding=TableRounding.LIN_NEAREST),
@@ -145,6 +184,178 @@ WEIGHT = small_network().layers[0].weight  # type: ignore[union-attr]
     ],
 )
 def test_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
+def residual_network() -> Network:
+    """Two requantizers of one accumulator: the second adds what the first gives."""
+    network = small_network()
+    skip = Requantize("q3", "e", "z", np.full(4, 50000), np.full(4, 20), skip="y")
+    tensors = network.tensors | {"z": Tensor("z", (1, 1, 4), linear(8, 0.7, 50))}
+    return dataclasses.replace(network, tensors=tensors, layers=(*network.layers, skip), output="z")
+
+
+def test_skip() -> None:
+    network = residual_network()
+    validate(network)
+    assert network.layers[-1].inputs == ("e", "y")
+    assert [layer.inputs for layer in network.layers[:3]] == [("x",), ("a",), ("b",)]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "values", "message"),
+    [
+        ("y", {"format": ACC}, r"Layer q3: skip y must have linear codes, not ACC$"),
+        ("z", {"format": TABLE}, r"^Layer q3: output z must have linear codes to add a skip, not CODEBOOK$"),
+        ("z", {"shape": (1, 4, 1)}, r"; Layer q3: skip y must have shape \(1, 4, 1\), not \(1, 1, 4\)$"),
+    ],
+)
+def test_skip_problems(tensor: str, values: dict[str, Any], message: str) -> None:
+    network = residual_network()
+    tensors = network.tensors | {tensor: dataclasses.replace(network.tensors[tensor], **values)}
+    with pytest.raises(ValueError, match=message):
+        validate(dataclasses.replace(network, tensors=tensors))
+
+
+def test_skip_is_read_after_it_is_written() -> None:
+    network = residual_network()
+    layers = network.layers
+    with pytest.raises(ValueError, match=r"^Layer q3: input y is read before it is written$"):
+        validate(dataclasses.replace(network, layers=(*layers[:-2], layers[-1], layers[-2])))
+
+
+def joined_network(**values: Any) -> Network:
+    """A sum of windows, its mean, and that twice."""
+    form = linear(8, 0.5, 7)
+    tensors = [
+        Tensor("x", (4, 5, 2), form), Tensor("s", (2, 3, 2), accumulator(14)), Tensor("m", (2, 3, 2), form),
+        Tensor("y", (2, 3, 4), form),
+    ]
+    layers = (
+        AveragePool2d("sum", "x", "s", (3, 3), (1, 1)),
+        Requantize("mean", "s", "m", np.full(2, 58254), np.full(2, 19)),
+        Concat("cat", ("m", "m"), "y"),
+    )
+    network = Network("joined", {t.name: t for t in tensors}, layers, "x", "y")
+    for name, changes in values.items():
+        network = dataclasses.replace(
+            network,
+            layers=tuple(dataclasses.replace(x, **changes) if x.name == name else x for x in network.layers),
+            tensors={
+                key: dataclasses.replace(t, **changes) if key == name else t for key, t in network.tensors.items()
+            },
+        )
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (joined_network(sum={"kernel": (5, 3)}), r"^Layer sum: kernel \(5, 3\) must fit the padded input \(4, 5\)$"),
+        (joined_network(sum={"stride": (2, 1)}), r"^Layer sum: output s must have shape \(1, 3, 2\), not \(2, 3, 2\)$"),
+        (joined_network(x={"format": ACC}), r"Layer sum: input x must be a code tensor, not an accumulator$"),
+        (joined_network(s={"format": linear(8)}), r"^Layer sum: output s must be an accumulator, not LIN; "),
+        (
+            joined_network(s={"format": accumulator(12)}),
+            r"^Layer sum: sum of a window is bounded by -63\.\.2232, beyond 12 bits$",
+        ),
+        (joined_network(cat={"inputs": ()}), r"^Layer cat: inputs must be at least one tensor$"),
+        (joined_network(cat={"inputs": ("m", "v")}), r"^Layer cat: tensor v does not exist; .*v is read before"),
+        (joined_network(cat={"inputs": ("m", "x")}), r"^Layer cat: input x must have shape \(2, 3, 2\), not \(4, "),
+        (joined_network(cat={"inputs": ("m",)}), r"^Layer cat: output y must have shape \(2, 3, 2\), not \(2, 3, 4\)$"),
+        (joined_network(y={"format": linear(8)}), r"^Layer cat: input m must have the format of the output; "),
+        (joined_network(cat={"inputs": ("s", "m")}), r"^Layer cat: input s must be a code tensor, not an acc"),
+    ],
+)
+def test_joined_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
+ACC8, TWO_BITS = accumulator(8), linear(2)
+LEVELS = np.array([[-5, 0, 7], [-128, 3, 3], [1, 2, 128]])
+
+
+def threshold_network(form: TensorFormat = TWO_BITS, acc: TensorFormat = ACC8, **values: Any) -> Network:
+    """A small convolution and a threshold layer behind it."""
+    sign, thresholds = np.ones(3, dtype=np.int64), LEVELS[:, : (1 << form.bits) - 1]
+    layer = Threshold("t", "a", "y", thresholds, sign)
+    conv = Conv2d(
+        "conv", "x", "a", np.ones((3, 1, 1, 1), dtype=np.int64), np.zeros(3, dtype=np.int64), DIGIT
+    )
+    tensors = [Tensor("x", (2, 2, 1), linear(4)), Tensor("a", (2, 2, 3), acc), Tensor("y", (2, 2, 3), form)]
+    layers = (conv, dataclasses.replace(layer, **values))
+    return Network("thresholds", {t.name: t for t in tensors}, layers, "x", "y")
+
+
+@pytest.mark.parametrize("form", [linear(2), TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1, 2, 4)), binary()])
+def test_threshold(form: TensorFormat) -> None:
+    validate(threshold_network(form))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (threshold_network(ACC), r"^Network output y .*; Layer t: output y must be a code tensor, not an accumulator$"),
+        (threshold_network(acc=linear(8)), r"Layer t: input a must be an accumulator, not LIN$"),
+        (
+            threshold_network(thresholds=LEVELS[:, :2]),
+            r"^Layer t: thresholds must have shape \(3, 3\), not \(3, 2\)$",
+        ),
+        (threshold_network(thresholds=LEVELS + 1), r"^Layer t: thresholds must be in -128\.\.128, not -127\.\.129$"),
+        (
+            threshold_network(thresholds=LEVELS[:, [0, 2, 1]]),
+            r"^Layer t: thresholds must not decrease, those of channel 0 do$",
+        ),
+        (
+            threshold_network(TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1), 0, True)),
+            r"^Layer t: output y must have codes in the order of their operands, not sign and magnitude$",
+        ),
+        (threshold_network(sign=np.ones(2, int)), r"^Layer t: sign must have shape \(3,\), not \(2,\)$"),
+        (threshold_network(sign=np.array([1, 1, -1])), r"^Layer t: sign must be 1 for LIN codes, not -1$"),
+        (
+            threshold_network(binary(), sign=np.array([1, 0, -1])),
+            r"^Layer t: sign must be -1 or 1 for BIN codes, not 0$",
+        ),
+    ],
+)
+def test_threshold_problems(network: Network, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(network)
+
+
+def lookup_network(source: TensorFormat = TWO_BITS, target: TensorFormat = TWO_BITS, **values: Any) -> Network:
+    """One lookup."""
+    layer = dataclasses.replace(Lookup("look", "x", "y", np.array([3, 1, 0, 1])), **values)
+    tensors = {"x": Tensor("x", (1, 2, 3), source), "y": Tensor("y", (1, 2, 3), target)}
+    return Network("lookup", tensors, (layer,), "x", "y")
+
+
+SIGNED_LOG = TensorFormat(Kind.LOG, 2, 1.0, 0, (0, 1), 0, True)
+
+
+def test_lookup() -> None:
+    """Of any code format into any other; minus zero may be read."""
+    validate(lookup_network(target=SIGNED_LOG, table=np.array([0, 1, 3, 3])))
+    validate(lookup_network(SIGNED_LOG, binary(), table=np.array([0, 1, 1, 0])))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lookup_network(ACC), r"Layer look: input x must be a code tensor, not an accumulator$"),
+        (lookup_network(target=ACC), r"Layer look: output y must be a code tensor, not an accumulator$"),
+        (lookup_network(linear(3)), r"^Layer look: table must have shape \(8,\), not \(4,\)$"),
+        (lookup_network(target=linear(1)), r"^Layer look: table must hold codes 0\.\.1, not 0\.\.3$"),
+        (
+            lookup_network(target=SIGNED_LOG, table=np.array([0, 1, 2, 3])),
+            r"^Layer look: table must not hold minus zero, code 2$",
+        ),
+        (lookup_network(table=[1, 2, 3, 0]), r"^Layer look: table must be an array of integers, not list$"),
+    ],
+)
+def test_lookup_problems(network: Network, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         validate(network)
 
@@ -191,8 +402,57 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_grouped_weights() -> None:
+    """A depthwise layer has one input channel a group, and its bounds are those of its own weights."""
     network = small_network()
+    weight = np.full((4, 3, 2, 1), 6)
+    depthwise = dataclasses.replace(network.layers[0], weight=weight, bias=np.zeros(4, int), groups=2)
+    tensors = {"x": network.tensors["x"], "a": Tensor("a", (5, 3, 4), ACC), "y": Tensor("y", (5, 3, 4), linear(8))}
+    layers = (depthwise, Requantize("q", "a", "y", np.full(4, 1 << 15), np.full(4, 20)))
+    validate(Network("depthwise", tensors, layers, "x", "y"))
+    low, high = accumulator_bounds(Network("depthwise", tensors, layers, "x", "y"), depthwise)
+    assert (low.tolist(), high.tolist()) == ([-128 * 36] * 4, [127 * 36] * 4)
+    wrong = dataclasses.replace(depthwise, weight=np.repeat(weight, 2, axis=3))
+    with pytest.raises(ValueError, match=r"^Layer conv: weight must have shape \(4, 3, 2, 1\), not \(4, 3, 2, 2\)$"):
+        validate(Network("depthwise", tensors, (wrong, layers[1]), "x", "y"))
+
+
+def tflite_network() -> Network:
+    return changed(
+        "q2", multiplier=np.full(4, 1 << 30), shift=np.full(4, 31), multiplier_bits=31,
+        rounding=Rounding.TFLITE_DOUBLE,
+    )
+
+
+def binary_network() -> Network:
+    """Binary codes and weights in the first layer."""
+    network = changed(tensor="x", format=binary(BinaryPad.PAD_POS))
+    conv = network.layers[0]
+    assert isinstance(conv, Conv2d)
+    conv = dataclasses.replace(conv, weight=np.where(conv.weight < 0, -1, 1), weight_format=BinaryWeights())
+    return dataclasses.replace(network, layers=(conv, *network.layers[1:]))
+
+
+def coded_network() -> Network:
+    """Weights of a codebook with outliers and of log codes, signed log activations between."""
+    network = changed(tensor="x", format=TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(8), 0, True))
+    conv, dense = network.layers[0], network.layers[4]
+    assert isinstance(conv, Conv2d) and isinstance(dense, Dense)
+    conv = dataclasses.replace(conv, weight=np.full(conv.weight.shape, 181), weight_format=LogWeights(3, True))
+    book = CodebookWeights(2, 5, (0, 1, 0, -1))
+    dense = dataclasses.replace(dense, weight=np.sign(dense.weight) + 30, weight_format=OutlierWeights(book))
+    return dataclasses.replace(network, layers=(conv, *network.layers[1:4], dense, network.layers[5]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        small_network, residual_network, joined_network, threshold_network, tflite_network, binary_network,
+        coded_network, lookup_network,
+    ],
+)
+def test_round_trip(make: Callable[[], Network], tmp_path: Path) -> None:
+    network = make()
     save_network(network, tmp_path / "net")
     loaded = load_network(tmp_path / "net")
     assert same(network, loaded)
@@ -218,10 +478,10 @@ def rewritten(path: Path, **changes: Any) -> None:
         np.savez(file, **entries)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1"])
+@pytest.mark.parametrize("version", [1, 3, "2"])
 def test_other_version(tmp_path: Path, version: Any) -> None:
     rewritten(tmp_path / "net", version=version)
-    with pytest.raises(ValueError, match=rf"^Network file .*net must have version 1, not {version!r}$"):
+    with pytest.raises(ValueError, match=rf"^Network file .*net must have version 2, not {version!r}$"):
         load_network(tmp_path / "net")
 
 

@@ -55,7 +55,7 @@ def _act_format(network: Network, layer: Conv2d | Dense) -> str:
     """Format of the codes that the requantizer behind `layer` writes."""
     tensor = layer.output
     for following in network.layers:
-        if following.input == tensor and not isinstance(following, MaxPool2d):
+        if tensor in following.inputs and not isinstance(following, MaxPool2d):
             tensor = following.output
             if not isinstance(following, Relu):
                 break
@@ -75,7 +75,7 @@ def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dic
             "name": layer.name,
             "op": layer.op,
             "macs": macs(nodes[layer.name], graph.shapes[nodes[layer.name].output]),
-            "weight_format": f"{layer.weight_format.set.value}x{layer.weight_format.bits}",
+            "weight_format": layer.weight_format.name,
             "act_format": _act_format(network, layer),
             "cycles_est": _cost(costs, layer.name).cycles,
             "bound_by": _cost(costs, layer.name).bound_by,

@@ -33,6 +33,8 @@ class Coding:
 
 def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
     """Planes for this engine's lanes. ScheduleError (without a layer's name) when there are too many."""
+    if form.kind is Kind.BIN or form.signed:
+        raise ScheduleError(f"{'signed' if form.signed else 'binary'} codes cannot be scheduled")
     values = form.operands() + form.zero_point
     if engine.lane is Lane.SHIFT:
         planes, radix = _shift_planes(form, values, engine), 0

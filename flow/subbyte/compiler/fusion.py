@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.unscheduled import unscheduled
 from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize
 
 
@@ -20,7 +21,7 @@ class Chain:
 
 def readers(network: Network, tensor: str) -> list[Layer]:
     """Layers that read `tensor`, in execution order."""
-    return [layer for layer in network.layers if layer.input == tensor]
+    return [layer for layer in network.layers if tensor in layer.inputs]
 
 
 def group_layers(network: Network) -> list[Chain | MaxPool2d]:
@@ -28,7 +29,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d]:
 
     ScheduleError lists every layer that fits in no chain.
     """
-    problems: list[str] = []
+    problems = unscheduled(network)
     chains: list[Chain | MaxPool2d] = []
     taken: set[str] = set()
     for layer in network.layers:
@@ -40,6 +41,10 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d]:
             continue
         if isinstance(layer, Relu | Requantize):
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
+            continue
+        if not isinstance(layer, Conv2d | Dense):
+            problems.append(f"Layer {layer.name}: {layer.op} cannot be scheduled")
+            taken |= _behind(network, layer)
             continue
         try:
             chain = _chain(network, layer)

@@ -108,7 +108,7 @@ def _pool(
     for node in nodes:
         if isinstance(node, MaxPoolNode):
             pool = MaxPool2d(node.name, state.tensor.name, node.output, node.kernel, node.stride, node.padding)
-            state.codes = ops.maxpool2d(pool, state.codes)
+            state.codes = ops.maxpool2d(pool, state.tensor.format, state.codes)
             state.tensor = Tensor(node.output, graph.shapes[node.output], state.tensor.format)
             layers.append(pool)
             tensors[node.output] = state.tensor

@@ -11,10 +11,10 @@ from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.spec.bounds import weighted_bounds
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, MaxPool2d, Network, Tensor
-from subbyte.spec.validate import weighted_bounds
 from subbyte.spec.weights import WeightFormat, complement_excess, encode
 
 
@@ -215,6 +215,8 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     source = network.tensors[pool.input]
     if source.format.kind is Kind.ACC:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d must read codes, not the accumulators {source.name}")
+    if source.format.signed:
+        raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
     channels = source.shape[2]
     try:
         codes = coding(linear(source.format.bits), engine)

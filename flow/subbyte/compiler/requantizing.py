@@ -82,6 +82,8 @@ def requantizer(
 def _problems(layer: Requantize, form: TensorFormat, relu: bool) -> Iterator[str]:
     if relu and form.zero_point:
         yield f"relu before zero point {form.zero_point} must be implied by the clamp at code 0, zero point must be 0"
+    if form.signed:
+        yield "signed log codes cannot be scheduled"
     if form.kind is Kind.LIN and layer.rounding is not Rounding.HALF_UP:
         yield f"rounding must be {Rounding.HALF_UP.value}, not {layer.rounding.value}"
 

@@ -31,19 +31,22 @@ def log_format(
     table: tuple[int, ...],
     method: Method | str,
     rounding: TableRounding = TableRounding.LIN_NEAREST,
+    signed: bool = False,
 ) -> TensorFormat:
     """LOG format with `table` whose scale, the full-scale range of LogQuant, is searched on `samples`.
 
     The paper's FSR is a whole number of octaves; here the scale is any real number, because the
-    requantizer before the tensor has a multiplier. Negative samples count as 0. MSE minimises the
-    squared error under `rounding`.
+    requantizer before the tensor has a multiplier. Negative samples count as 0, unless the format is
+    `signed`: `table` then holds its magnitudes, and a code has one bit more. MSE minimises the squared
+    error under `rounding`.
     """
-    x = np.maximum(np.asarray(samples, dtype=np.float64), 0.0)
-    base = TensorFormat(Kind.LOG, (len(table) - 1).bit_length(), 1.0, 0, table, 0)
+    x = np.asarray(samples, dtype=np.float64)
+    x = x if signed else np.maximum(x, 0.0)
+    base = TensorFormat(Kind.LOG, (len(table) - 1).bit_length() + signed, 1.0, 0, table, 0, signed)
 
     def restored(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
         fmt = dataclasses.replace(base, scale=scale)
         return to_real(to_codes(values, fmt, rounding), fmt)
 
-    scale = chosen_scale(x, 0, table[-1], Method(method), restored)
+    scale = chosen_scale(x, base.bounds()[0], table[-1], Method(method), restored)
     return dataclasses.replace(base, scale=scale)

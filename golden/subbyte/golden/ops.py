@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.formats import TensorFormat
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d
+from subbyte.spec.network import AveragePool2d, Conv2d, Dense, MaxPool2d
+from subbyte.spec.two_phase import PHASE_BITS, PHASE_ROOT, phases
+from subbyte.spec.weight_formats import adds_exponents
 
 EXACT_FLOAT = 1 << 53
 PATCH_VALUES = 1 << 23
@@ -20,16 +22,17 @@ def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
 
 
 def matmul(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """x (rows, k) times weight (n, k) transposed, exact modulo 2**64. int64, shape (rows, n).
+    """x (..., rows, k) times weight (..., n, k) transposed, exact modulo 2**64. int64, shape (..., rows, n).
 
     Runs in float64 when no partial sum can reach 2**53, whatever the order of the additions: every
     partial sum of row i is at most max|x| * sum over k of |weight[n, k]|.
     """
     largest = max(-int(x.min()), int(x.max())) if x.size else 0
-    heaviest = int(np.abs(weight).sum(axis=1).max()) if weight.size else 0
+    heaviest = int(np.abs(weight).sum(axis=-1).max()) if weight.size else 0
+    transposed = weight.swapaxes(-1, -2)
     if largest * heaviest < EXACT_FLOAT:
-        return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
-    return x @ weight.T
+        return (x.astype(np.float64) @ transposed.astype(np.float64)).astype(np.int64)
+    return x @ transposed
 
 
 def patches(
@@ -46,28 +49,59 @@ def pad(x: NDArray[np.int64], padding: tuple[int, int, int, int], value: int) ->
     return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
 
 
+def _terms(
+    layer: Conv2d | Dense, source: TensorFormat, operands: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(operands, weight) pairs whose products add up to those of the layer: itself, or the two phases of exponents.
+
+    With a = 128 e + 181 o of the operand and likewise of the weight, the sum of v(t1 + t2) is that of
+    e * weight and of o * (181 e_w + 256 o_w).
+    """
+    if not adds_exponents(layer.weight_format, source):
+        return [(operands, layer.weight)]
+    (even, odd), (even_weight, odd_weight) = phases(operands), phases(layer.weight)
+    return [(even, layer.weight), (odd, PHASE_ROOT * even_weight + (2 << PHASE_BITS) * odd_weight)]
+
+
 def conv2d(layer: Conv2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Accumulators (n, out height, out width, out channels) of `Conv2d`, modulo 2**64.
 
-    The border is padded with the pad code, then codes become operands: padding is like any other code.
+    Codes become operands, then a border of the pad code's operand is put around them.
     """
-    operands = source.operands()[pad(codes, layer.padding, source.pad_code)]
-    out, height, width, _ = layer.weight.shape
-    weight = layer.weight.transpose(0, 3, 1, 2).reshape(out, -1)
-    windows = patches(operands, (height, width), layer.stride)
+    operands = pad(source.operands()[codes], layer.padding, source.pad_operand)
+    acc = layer.bias
+    for term, weight in _terms(layer, source, operands):
+        acc = acc + convolve(term, weight, layer.stride, layer.groups)
+    return acc
+
+
+def convolve(
+    operands: NDArray[np.int64], weight: NDArray[np.int64], stride: tuple[int, int], groups: int
+) -> NDArray[np.int64]:
+    """Sums of weight * operand, (n, out height, out width, out channels), of operands with their border; mod 2**64.
+
+    `weight` and `groups` as in `Conv2d`.
+    """
+    out, height, width, _ = weight.shape
+    flat = weight.transpose(0, 3, 1, 2).reshape(groups, out // groups, -1)
+    windows = patches(operands, (height, width), stride)
     n, rows, columns = windows.shape[:3]
     acc = np.empty((n, rows, columns, out), dtype=np.int64)
-    step = max(1, PATCH_VALUES // (rows * columns * weight.shape[1]))
+    step = max(1, PATCH_VALUES // (rows * columns * groups * flat.shape[2]))
     for start in range(0, n, step):
         piece = windows[start : start + step]
-        acc[start : start + step] = matmul(piece.reshape(-1, weight.shape[1]), weight).reshape(-1, rows, columns, out)
-    return acc + layer.bias
+        runs = piece.reshape(-1, groups, flat.shape[2]).swapaxes(0, 1)
+        sums = matmul(runs, flat).swapaxes(0, 1)
+        acc[start : start + step] = sums.reshape(-1, rows, columns, out)
+    return acc
 
 
 def dense(layer: Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Accumulators (n, 1, 1, out features) of `Dense`, modulo 2**64."""
     features = source.operands()[codes].reshape(len(codes), layer.weight[0].size)
-    acc = matmul(features, layer.weight.reshape(len(layer.weight), -1)) + layer.bias
+    acc = layer.bias
+    for term, weight in _terms(layer, source, features):
+        acc = acc + matmul(term, weight.reshape(len(weight), -1))
     return acc[:, None, None, :]
 
 
@@ -76,9 +110,19 @@ def relu(acc: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum(acc, 0)
 
 
-def maxpool2d(layer: MaxPool2d, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Largest value of each window; codes are ordered like their operands, and padding never wins."""
+def maxpool2d(layer: MaxPool2d, source: TensorFormat, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Largest value of each window, by the order of the operands; padding never wins."""
     lowest = int(np.iinfo(np.int64).min)
+    sign = 1 << (source.bits - 1)
+    if source.signed:
+        values = np.where(values & sign, -(values & (sign - 1)), values)
     windows = patches(pad(values, layer.padding, lowest), layer.kernel, layer.stride)
     largest: NDArray[np.int64] = windows.max(axis=(-2, -1))
-    return largest
+    return np.where(largest < 0, sign - largest, largest) if source.signed else largest
+
+
+def averagepool2d(layer: AveragePool2d, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of the operands of each window, (n, out height, out width, channels); padding as in `conv2d`."""
+    operands = pad(source.operands()[codes], layer.padding, source.pad_operand)
+    sums: NDArray[np.int64] = patches(operands, layer.kernel, layer.stride).sum(axis=(-2, -1))
+    return sums

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat, linear
 from subbyte.spec.rounding import TableRounding, table_thresholds
-from subbyte.spec.weights import WeightFormat
+from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, nearest_value
 
 CODE_GUARD_BITS = 16
 """Fraction bits to which `to_codes` looks at x / scale for tables."""
@@ -60,13 +60,13 @@ def chosen_scale(
     restored: Restored,
     percentile: float = 99.9,
 ) -> float:
-    """Scale for a format with operands low..high, low <= 0 < high.
+    """Scale for a format with operands low..high, low <= 0 <= high, not both 0.
 
     When nothing has to be represented (all samples 0, or negative with low = 0) it is 1.
     """
     x = sample_vector(samples)
     kept = x if method is not Method.PERCENTILE else x[np.abs(x) <= np.percentile(np.abs(x), percentile)]
-    widest = max(kept.max() / high, kept.min() / low if low else 0.0)
+    widest = max(kept.max() / high if high else 0.0, kept.min() / low if low else 0.0)
     if widest <= 0:
         return 1.0
     if method is not Method.MSE:
@@ -79,6 +79,11 @@ def chosen_scale(
 def _linear_grid(low: int, high: int) -> Restored:
     """Restored samples on the grid scale * low .. scale * high."""
     return lambda x, scale: np.multiply(scale, np.clip(round_half_up(x / scale), low, high))
+
+
+def _weight_grid(weight_format: AnyWeightFormat) -> Restored:
+    """Restored samples on the legal weights times scale."""
+    return lambda x, scale: np.multiply(scale, nearest_weights(x / scale, weight_format))
 
 
 def linear_format(
@@ -96,31 +101,43 @@ def linear_format(
     return linear(bits, scale, zero)
 
 
+def nearest_weights(x: NDArray[np.float64], weight_format: AnyWeightFormat) -> NDArray[np.int64]:
+    """Nearest legal weight of each number, ties up, saturated; int64, the shape of x."""
+    values = weight_format.values
+    if len(values) == weight_format.high - weight_format.low + 1:
+        return np.clip(round_half_up(x), weight_format.low, weight_format.high)
+    return nearest_value(values, x)
+
+
 def weight_scales(
-    weight: NDArray[np.floating[Any]], weight_format: WeightFormat, method: Method | str
+    weight: NDArray[np.floating[Any]], weight_format: AnyWeightFormat, method: Method | str
 ) -> NDArray[np.float64]:
     """Real value of one integer step per output channel, for weights (out channels, ...). float64, (out channels,).
 
-    The range low..high of the format is asymmetric: MIN_MAX is the smallest scale that clips neither
-    end, max(max w / high, min w / low). A channel of zeros takes the mean of the others, 1 if all are.
+    The range low..high of the format may be asymmetric: MIN_MAX is the smallest scale that clips neither
+    end, max(max w / high, min w / low). MSE of binary weights is the mean magnitude, their exact optimum.
+    A channel of zeros takes the mean of the others, 1 if all are.
     """
     flat = np.asarray(weight, dtype=np.float64).reshape(len(weight), -1)
     low, high = weight_format.low, weight_format.high
-    restored = _linear_grid(low, high)
     used = flat.any(axis=1)
     scales: NDArray[np.float64] = np.ones(len(flat))
-    scales[used] = [chosen_scale(row, low, high, Method(method), restored) for row in flat[used]]
+    if isinstance(weight_format, BinaryWeights) and Method(method) is Method.MSE:
+        scales[used] = np.abs(flat[used]).mean(axis=1)
+    else:
+        restored = _weight_grid(weight_format)
+        scales[used] = [chosen_scale(row, low, high, Method(method), restored) for row in flat[used]]
     if used.any():
         scales[~used] = scales[used].mean()
     return scales
 
 
 def quantize_weights(
-    weight: NDArray[np.floating[Any]], scales: NDArray[np.floating[Any]], weight_format: WeightFormat
+    weight: NDArray[np.floating[Any]], scales: NDArray[np.floating[Any]], weight_format: AnyWeightFormat
 ) -> NDArray[np.int64]:
     """Nearest integers of the format, ties up, saturated: the shape of `weight` (out channels, ...), int64."""
     columns = np.asarray(scales, dtype=np.float64).reshape(-1, *[1] * (np.ndim(weight) - 1))
-    return np.clip(round_half_up(np.asarray(weight, np.float64) / columns), weight_format.low, weight_format.high)
+    return nearest_weights(np.asarray(weight, np.float64) / columns, weight_format)
 
 
 def to_codes(
@@ -128,15 +145,24 @@ def to_codes(
 ) -> NDArray[np.int64]:
     """Codes of real numbers, saturated; int64, the shape of x.
 
-    LIN: floor(x / scale + 1/2) + zero_point. Tables: as a table requantizer with `CODE_GUARD_BITS`
-    guard bits sees x / scale; `rounding` places the borders, ties go up. ValueError for ACC.
+    LIN: floor(x / scale + 1/2) + zero_point. BIN: 1 for x >= 0. Tables: as a table requantizer with `CODE_GUARD_BITS`
+    guard bits sees x / scale; `rounding` places the borders, ties go up; signed ones take the code of the magnitude.
+    ValueError for ACC.
     """
     units = np.asarray(x, dtype=np.float64) / fmt.scale
     if fmt.kind is Kind.LIN:
         return np.clip(round_half_up(units) + fmt.zero_point, 0, (1 << fmt.bits) - 1)
-    top = int(fmt.operands()[-1])
-    fine = np.floor(np.clip(units, -1, top + 1) * (1 << CODE_GUARD_BITS)).astype(np.int64)
-    return np.searchsorted(table_thresholds(fmt.table, rounding, CODE_GUARD_BITS), fine, side="right")
+    if fmt.kind is Kind.BIN:
+        return (units >= 0).astype(np.int64)
+    top = int(fmt.operands().max())
+    size = np.abs(units) if fmt.signed else units
+    fine = np.floor(np.clip(size, -1, top + 1) * (1 << CODE_GUARD_BITS)).astype(np.int64)
+    codes: NDArray[np.int64] = np.searchsorted(
+        table_thresholds(fmt.table, rounding, CODE_GUARD_BITS), fine, side="right"
+    )
+    if fmt.signed:
+        codes = np.where((units < 0) & (codes > 0), codes | 1 << (fmt.bits - 1), codes)
+    return codes
 
 
 def to_real(codes: NDArray[np.integer[Any]], fmt: TensorFormat) -> NDArray[np.float64]:

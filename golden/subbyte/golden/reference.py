@@ -7,10 +7,22 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.golden.ops import conv2d, dense, maxpool2d, relu, wrap
-from subbyte.golden.requant import requantize
+from subbyte.golden.ops import averagepool2d, conv2d, dense, maxpool2d, relu, wrap
+from subbyte.golden.requant import requantize, threshold_codes
 from subbyte.spec.formats import Kind
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    Lookup,
+    MaxPool2d,
+    Network,
+    Relu,
+    Tensor,
+    Threshold,
+)
 
 
 @overload
@@ -35,7 +47,7 @@ def run(
     source = network.tensors[network.input]
     values = {network.input: _checked(source, codes)}
     for layer in network.layers:
-        values[layer.output] = _layer(network, layer, values[layer.input])
+        values[layer.output] = _layer(network, layer, *(values[name] for name in layer.inputs))
     if not taps:
         return values[network.output]
     return {name: v for name, v in values.items() if network.tensors[name].format.kind is not Kind.ACC}
@@ -53,15 +65,26 @@ def _checked(source: Tensor, codes: NDArray[Any]) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
-def _layer(network: Network, layer: Layer, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Values of the layer's output; accumulators wrap to the bits of their format."""
-    source, target = network.tensors[layer.input].format, network.tensors[layer.output].format
+def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Values of the layer's output from those of its inputs; accumulators wrap to the bits of their format."""
+    source, *more = (network.tensors[name].format for name in layer.inputs)
+    target = network.tensors[layer.output].format
     if isinstance(layer, Conv2d):
         return wrap(conv2d(layer, source, values), target.bits)
     if isinstance(layer, Dense):
         return wrap(dense(layer, source, values), target.bits)
     if isinstance(layer, Relu):
         return relu(values)
+    if isinstance(layer, Threshold):
+        return threshold_codes(layer, values)
     if isinstance(layer, MaxPool2d):
-        return maxpool2d(layer, values)
-    return requantize(layer, target, values)
+        return maxpool2d(layer, source, values)
+    if isinstance(layer, AveragePool2d):
+        return wrap(averagepool2d(layer, source, values), target.bits)
+    if isinstance(layer, Concat):
+        return np.concatenate([values, *others], axis=-1)
+    if isinstance(layer, Lookup):
+        found: NDArray[np.int64] = layer.table.astype(np.int64)[values]
+        return found
+    skips = (form.operands()[codes] for form, codes in zip(more, others, strict=True))
+    return requantize(layer, target, values, *skips)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import zipfile
 from pathlib import Path
@@ -12,18 +13,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    Lookup,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+    Threshold,
+)
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
+from subbyte.spec.weight_formats import (
+    AnyWeightFormat,
+    BinaryWeights,
+    CodebookWeights,
+    LinearWeights,
+    LogWeights,
+    OutlierWeights,
+)
 from subbyte.spec.weights import WeightFormat, WeightSet
 
-VERSION = 1
+VERSION = 2
 
 _HEADER = "network"
-_ARRAYS = ("weight", "bias", "multiplier", "shift")
-_TUPLES = ("kernel", "stride", "padding")
+_ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign", "table")
+_TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
-_LAYERS: dict[str, type[Layer]] = {kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, MaxPool2d)}
+_LAYERS: dict[str, type[Layer]] = {
+    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat, Lookup)
+}
+
+_WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {
+    "lanes": WeightFormat, "bin": BinaryWeights, "lin": LinearWeights, "codebook": CodebookWeights, "log": LogWeights,
+    "outliers": OutlierWeights,
+}
 
 
 def save_network(network: Network, path: Path | str) -> None:
@@ -80,9 +109,21 @@ def load_network(path: Path | str) -> Network:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, WeightFormat):
-        return [value.set.value, value.bits]
-    return value.value if isinstance(value, Rounding | TableRounding) else value
+    if isinstance(value, AnyWeightFormat):
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return next({"kind": kind} | fields for kind, cls in _WEIGHT_FORMATS.items() if type(value) is cls)
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _weight_format(values: dict[str, Any]) -> AnyWeightFormat:
+    fields = {key: value for key, value in values.items() if key != "kind"}
+    if "set" in fields:
+        fields["set"] = WeightSet(fields["set"])
+    if "dense" in fields:
+        fields["dense"] = _weight_format(fields["dense"])
+    if "table" in fields:
+        fields["table"] = tuple(fields["table"])
+    return _WEIGHT_FORMATS[values["kind"]](**fields)
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:
@@ -105,7 +146,7 @@ def _layer(index: int, values: dict[str, Any], entries: dict[str, NDArray[Any]])
         elif name in _ENUMS:
             arguments[name] = _ENUMS[name](values[name])
         elif name == "weight_format":
-            arguments[name] = WeightFormat(WeightSet(values[name][0]), values[name][1])
+            arguments[name] = _weight_format(values[name])
         else:
             arguments[name] = values[name]
     return kind(**arguments)

@@ -16,6 +16,7 @@ class Rounding(enum.Enum):
     HALF_UP = "half_up"  #: (x + 2**(n-1)) >> n, ties to plus infinity
     HALF_AWAY = "half_away"  #: sign(x) * ((abs(x) + 2**(n-1)) >> n)
     HALF_EVEN = "half_even"  #: HALF_UP, minus 1 if the remainder is exactly half and the result odd
+    TFLITE_DOUBLE = "tflite_double"  #: HALF_UP by the multiplier's m bits, then HALF_AWAY by n - m >= 0 (B5)
 
 
 class TableRounding(enum.Enum):

@@ -1,51 +1,12 @@
-"""Checks of a `Network`, and the proof that its accumulators do not overflow (numerics.md B3)."""
+"""Checks of a `Network`: names, shapes, the order of reading and writing, and those of every layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
-from subbyte.spec.formats import Kind, TensorFormat
-from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
-from subbyte.spec.rounding import TableRounding
-
-LINEAR_SHIFTS = (17, 48)
-TABLE_SHIFTS = (16, 47)
-"""Smallest and largest shift of a requantizer; for tables guard_bits is added to both."""
-
-LARGEST_GUARD = 6
-
-
-def weighted_bounds(weight: NDArray[np.int64], low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Smallest and largest sum of weight * operand per output channel, operands anywhere in low..high.
-
-    Parameters
-    ----------
-    weight : int array (out channels, ...)
-
-    Returns
-    -------
-    (low, high), each int64, shape (out channels,): sums of min and max of w * low, w * high (B3).
-    """
-    flat = weight.reshape(len(weight), -1).astype(np.int64)
-    ends = np.stack([flat * low, flat * high])
-    return ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
-
-
-def accumulator_bounds(network: Network, layer: Conv2d | Dense) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Smallest and largest accumulator of each output channel, bias included, for any input codes.
-
-    The pad code is a code of the input format, so its operand lies inside the bounds of that format.
-
-    Returns
-    -------
-    (low, high), each int64, shape (out channels,).
-    """
-    low, high = weighted_bounds(layer.weight, *network.tensors[layer.input].format.bounds())
-    return low + layer.bias, high + layer.bias
+from subbyte.spec.formats import Kind
+from subbyte.spec.layer_checks import CHECKS
+from subbyte.spec.network import Layer, Network
 
 
 def validate(network: Network) -> None:
@@ -82,135 +43,14 @@ def _problems(network: Network) -> Iterator[str]:
 
 
 def _layer_problems(network: Network, layer: Layer, written: set[str]) -> Iterator[str]:
-    missing = [name for name in (layer.input, layer.output) if name not in network.tensors]
+    missing = [name for name in (*layer.inputs, layer.output) if name not in network.tensors]
     for name in missing:
         yield f"tensor {name} does not exist"
-    if layer.input not in written:
-        yield f"input {layer.input} is read before it is written"
+    for name in layer.inputs:
+        if name not in written:
+            yield f"input {name} is read before it is written"
     if layer.output in written:
         yield f"output {layer.output} is written twice"
     if not missing:
-        source, target = network.tensors[layer.input], network.tensors[layer.output]
-        yield from _CHECKS[type(layer)](layer, source, target)
-
-
-def _integers(subject: str, array: NDArray[Any], shape: tuple[int, ...]) -> str | None:
-    """The problem of an array that is not an integer array of `shape`, if it has one."""
-    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer):
-        return f"{subject} must be an array of integers, not {getattr(array, 'dtype', type(array).__name__)}"
-    return None if array.shape == shape else f"{subject} must have shape {shape}, not {array.shape}"
-
-
-def _sized(subject: str, actual: tuple[int, ...], expected: tuple[int, ...]) -> Iterator[str]:
-    if actual != expected:
-        yield f"{subject} must have shape {expected}, not {actual}"
-
-
-def _window(layer: Conv2d | MaxPool2d, kernel: tuple[int, int], source: Tensor) -> tuple[int, int] | str:
-    """Output (height, width) of a sliding window, or the problem."""
-    if min(*kernel, *layer.stride) < 1:
-        return f"kernel {kernel} and stride {layer.stride} must be at least 1"
-    if min(layer.padding) < 0:
-        return f"padding must be at least 0, not {layer.padding}"
-    top, left, bottom, right = layer.padding
-    padded = (source.shape[0] + top + bottom, source.shape[1] + left + right)
-    if padded[0] < kernel[0] or padded[1] < kernel[1]:
-        return f"kernel {kernel} must fit the padded input {padded}"
-    return (padded[0] - kernel[0]) // layer.stride[0] + 1, (padded[1] - kernel[1]) // layer.stride[1] + 1
-
-
-def _weights(layer: Conv2d | Dense, source: Tensor, target: Tensor, shape: tuple[int, ...]) -> Iterator[str]:
-    """Checks that Conv2d and Dense share; `shape` is what the weight must have."""
-    problem = _integers("weight", layer.weight, shape)
-    bias_problem = _integers("bias", layer.bias, shape[:1])
-    yield from (text for text in (problem, bias_problem) if text)
-    if source.format.kind is Kind.ACC:
-        yield f"input {source.name} must be a code tensor, not an accumulator"
-    if target.format.kind is not Kind.ACC:
-        yield f"output {target.name} must be an accumulator, not {target.format.kind.name}"
-    if problem or bias_problem or source.format.kind is Kind.ACC:
-        return
-    form = layer.weight_format
-    if layer.weight.min() < form.low or layer.weight.max() > form.high:
-        yield (
-            f"weight must be in {form.low}..{form.high} for {form.set.value} at {form.bits} bits, "
-            f"not {layer.weight.min()}..{layer.weight.max()}"
-        )
-    if target.format.kind is Kind.ACC:
-        yield from _accumulator(layer, source.format, target.format)
-
-
-def _accumulator(layer: Conv2d | Dense, source: TensorFormat, target: TensorFormat) -> Iterator[str]:
-    low, high = weighted_bounds(layer.weight, *source.bounds())
-    low, high = low + layer.bias, high + layer.bias
-    bottom, top = target.bounds()
-    if low.min() < bottom or high.max() > top:
-        channel = int(np.argmax(np.maximum(high, -low)))
-        bound = f"{low[channel]}..{high[channel]}"
-        yield f"accumulator of channel {channel} is bounded by {bound}, beyond {target.bits} bits"
-
-
-def _conv2d(layer: Conv2d, source: Tensor, target: Tensor) -> Iterator[str]:
-    if np.ndim(layer.weight) != 4 or layer.weight.size == 0:
-        yield f"weight must be (out, kernel height, kernel width, in), not of shape {np.shape(layer.weight)}"
-        return
-    out, height, width, _ = layer.weight.shape
-    size = _window(layer, (height, width), source)
-    if isinstance(size, str):
-        yield size
-    else:
-        yield from _sized(f"output {target.name}", target.shape, (*size, out))
-    yield from _weights(layer, source, target, (out, height, width, source.shape[2]))
-
-
-def _dense(layer: Dense, source: Tensor, target: Tensor) -> Iterator[str]:
-    yield from _sized(f"output {target.name}", target.shape, (1, 1, len(layer.weight)))
-    yield from _weights(layer, source, target, (len(layer.weight), *source.shape))
-
-
-def _relu(layer: Relu, source: Tensor, target: Tensor) -> Iterator[str]:
-    yield from _sized(f"output {target.name}", target.shape, source.shape)
-    if source.format.kind is not Kind.ACC:
-        yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
-    if target.format != source.format:
-        yield f"output {target.name} must have the format of the input"
-
-
-def _maxpool2d(layer: MaxPool2d, source: Tensor, target: Tensor) -> Iterator[str]:
-    size = _window(layer, layer.kernel, source)
-    if isinstance(size, str):
-        yield size
-    else:
-        yield from _sized(f"output {target.name}", target.shape, (*size, source.shape[2]))
-    if any(pad >= edge for pad, edge in zip(layer.padding, layer.kernel * 2, strict=True)):
-        yield f"padding {layer.padding} must be smaller than the kernel {layer.kernel}"
-    if target.format != source.format:
-        yield f"output {target.name} must have the format of the input"
-
-
-def _requantize(layer: Requantize, source: Tensor, target: Tensor) -> Iterator[str]:
-    yield from _sized(f"output {target.name}", target.shape, source.shape)
-    if source.format.kind is not Kind.ACC:
-        yield f"input {source.name} must be an accumulator, not {source.format.kind.name}"
-    if target.format.kind is Kind.ACC:
-        yield f"output {target.name} must be a code tensor, not an accumulator"
-    lowest, highest = LINEAR_SHIFTS
-    if target.format.kind is not Kind.LIN:
-        lowest, highest = (shift + layer.guard_bits for shift in TABLE_SHIFTS)
-        least = 1 if layer.table_rounding is TableRounding.LIN_NEAREST else 0
-        if not least <= layer.guard_bits <= LARGEST_GUARD:
-            yield f"guard_bits must be in {least}..{LARGEST_GUARD}, not {layer.guard_bits}"
-    for subject, array, low, high in (
-        ("multiplier", layer.multiplier, 1 << (MULTIPLIER_BITS - 1), (1 << MULTIPLIER_BITS) - 1),
-        ("shift", layer.shift, lowest, highest),
-    ):
-        problem = _integers(subject, array, source.shape[2:])
-        if problem:
-            yield problem
-        elif array.min() < low or array.max() > high:
-            yield f"{subject} must be in {low}..{high}, not {array.min()}..{array.max()}"
-
-
-_CHECKS: dict[type[Layer], Callable[[Any, Tensor, Tensor], Iterator[str]]] = {
-    Conv2d: _conv2d, Dense: _dense, Relu: _relu, MaxPool2d: _maxpool2d, Requantize: _requantize,
-}
+        sources = (network.tensors[name] for name in layer.inputs)
+        yield from CHECKS[type(layer)](layer, network.tensors[layer.output], *sources)

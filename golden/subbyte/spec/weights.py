@@ -41,6 +41,16 @@ class WeightFormat:
             raise ValueError(f"Weight bits must be 4 or 8, not {self.bits!r}")
 
     @property
+    def name(self) -> str:
+        """Set and bits, as in digit4x8."""
+        return f"{self.set.value}x{self.bits}"
+
+    @property
+    def values(self) -> NDArray[np.int64]:
+        """All legal weights, low..high, int64."""
+        return np.arange(self.low, self.high + 1)
+
+    @property
     def rows(self) -> int:
         """Rows of the weight buffer for one reduction step."""
         return self.bits // 4
