@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Proofs with the `sat` command of Yosys: free inputs, assumptions, assertions, and faults that must break a proof.
 
 Two kinds: `depth` cycles from reset (for a combinational property 1 is all there is), or for ever by temporal
@@ -100,14 +101,18 @@ class Proof:
         found = [line for line in (folder / "faults.txt").read_text().splitlines() if "-port CLK" not in line]
         return found[:DRAWN]
 
-    def check(self, folder: Path, depth: int = 1, *, for_ever: bool = False, wire: str | None = None) -> None:
-        """The proof holds, and with a fault it does not: one of those drawn, at `wire` or anywhere, must break it.
+    def check(
+        self, folder: Path, depth: int = 1, *, for_ever: bool = False, wire: str | None = None, reach: int = 2
+    ) -> None:
+        """The proof holds, and a fault breaks it: one of those drawn, at `wire` or anywhere, leads to a failure.
 
+        Not by the induction, but within `depth + reach` cycles from reset, or one when it is not for ever.
         Not every one can: some bits have no effect, others none on what is proved.
         """
         assert self.holds(folder, depth, for_ever=for_ever), "not proved"
         faults = self.faults(folder, wire)
-        broken = any(not self.holds(folder, depth, for_ever=for_ever, fault=fault) for fault in faults)
+        cycles = depth + reach if for_ever else depth
+        broken = any(not self.holds(folder, cycles, fault=fault) for fault in faults)
         assert broken, f"none of {len(faults)} faults breaks the proof"
 
     def holds(self, folder: Path, depth: int = 1, *, for_ever: bool = False, fault: str | None = None) -> bool:

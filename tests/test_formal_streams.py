@@ -68,7 +68,7 @@ def test_ready_tells_the_end_of_an_answer(tmp_path: Path) -> None:
     left = proof.watch("left", 8)
     moved = proof.past(dut.o.valid & dut.o.ready)
     proof.always(~moved | (dut.i.ready == proof.past(left == 0)))
-    proof.check(tmp_path, 3, for_ever=True, wire="last")
+    proof.check(tmp_path, 3, for_ever=True, wire="last", reach=10)
 
 
 def test_axi_stream_holds_until_taken(tmp_path: Path) -> None:
