@@ -94,6 +94,7 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["verilog", "--engine", "up6k", "-o", "out/e.v"], "up5k, up5k-shift, ecp5-25"),
         (["verilog", "-o", "out/e.txt"], "must be named *.v"),
+        (["verilog", "--bus", "ahb", "-o", "out/e.v"], "axi-lite"),
         (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, ulx3s-25f"),
         (["build", "--board", "icebreaker", "--engine", "ecp5-25", "-o", "out"], "needs an engine for ice40"),
         (["verify", "out"], "out must be one that compile wrote"),
@@ -137,3 +138,12 @@ def test_verilog_is_written_with_its_description(
     for port in facts["ports"]:
         assert f"{port['name']}" in text
     assert told["verilog_sha256"] == facts["verilog_sha256"] and facts["parameters"]["k"] == 16
+    assert facts["bus"] == "none"
+
+
+def test_verilog_with_a_bus(in_tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verilog", "--bus", "wishbone", "-o", "out/e.v", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["bus"], facts["top"]) == ("wishbone", "subbyte_engine_wishbone")
+    assert "module subbyte_engine_wishbone(" in Path("out/e.v").read_text()
+    assert {"name": "wb_adr_i", "direction": "input", "width": 12} in facts["ports"]

@@ -7,13 +7,16 @@ import dataclasses
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hw_bench import small_config
 
-from subbyte.hw.export import TOP, engine_verilog, verilog_digest
+from subbyte.hw.bus import Bus
+from subbyte.hw.export import TOP, engine_verilog, top_name, verilog_digest, verilog_ports
 from subbyte.spec.engine import Lane
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 CONFIGS = {
     "small": small_config(k=4, m=1, r=1),
     "wider operand": small_config(k=4, m=1, r=1, operand_bits=8),
@@ -46,11 +49,28 @@ def test_name_is_not_in_the_text(texts: dict[str, str]) -> None:
     assert engine_verilog(dataclasses.replace(CONFIGS["small"], name="other")) == texts["small"]
 
 
-def test_ports(texts: dict[str, str]) -> None:
-    top = re.search(rf"^module {TOP}\(.*?^endmodule", texts["small"], re.MULTILINE | re.DOTALL)
+def ports_of(text: str, name: str) -> dict[str, tuple[str, int]]:
+    """Ports of a module, read from its Verilog."""
+    top = re.search(rf"^module {name}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
     assert top
     ports = re.findall(r"^  (input|output)(?: reg)? (?:\[(\d+):0\] )?(\w+);", top[0], re.MULTILINE)
-    assert {name: (direction, int(high or 0) + 1) for direction, high, name in ports} == PORTS
+    return {name: (direction, int(high or 0) + 1) for direction, high, name in ports}
+
+
+def test_ports(texts: dict[str, str]) -> None:
+    assert ports_of(texts["small"], TOP) == verilog_ports(CONFIGS["small"]) == PORTS
+
+
+@pytest.mark.parametrize("bus", [bus for bus in Bus if bus is not Bus.NONE], ids=lambda bus: bus.value)
+def test_ports_of_a_bus(bus: Bus) -> None:
+    """Those that are documented and told; clock and reset have the bus's names."""
+    ports = ports_of(engine_verilog(CONFIGS["small"], bus), top_name(bus))
+    assert ports == verilog_ports(CONFIGS["small"], bus)
+    assert not {"clk", "rst"} & set(ports) and not [name for name in ports if "__" in name]
+    page = (DOCS / "buses.md").read_text()
+    documented = re.findall(r"^\| `([\w`, ]+)` +\| (input|output) +\| (\d+)", page, re.MULTILINE)
+    table = {name: (direction, int(width)) for names, direction, width in documented for name in names.split("`, `")}
+    assert {name: table[name] for name in ports} == ports
 
 
 def test_no_source_locations_in_the_text(texts: dict[str, str]) -> None:

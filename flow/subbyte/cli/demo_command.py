@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
         compile_model(model, engine, recipe, digits_data(), transform, 0, out / "digits")
     compiled, samples = load_compiled(out / "digits"), load_samples(digits_data())
     accuracy = evaluate(compiled, samples)
-    verilog_options = argparse.Namespace(engine=ENGINE, output=out / f"{ENGINE}.v")
+    verilog_options = argparse.Namespace(engine=ENGINE, bus="none", output=out / f"{ENGINE}.v")
     verilog = verilog_command.run(verilog_options, console).data
     with ThreadPoolExecutor(1) as background:
         # Place and route takes minutes and one core; the simulator is compiled on another one meanwhile.

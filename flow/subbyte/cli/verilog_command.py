@@ -10,37 +10,36 @@ from typing import Any
 from subbyte.cli.atomic import write_files
 from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, UserError
-from subbyte.hw.export import TOP, engine_verilog, verilog_digest
+from subbyte.hw.bus import Bus
+from subbyte.hw.export import engine_verilog, top_name, verilog_digest, verilog_ports
 from subbyte.spec.engine import load_engine
-
-PORTS = {
-    "clk": ("input", 1), "rst": ("input", 1),
-    "i__payload": ("input", 8), "i__valid": ("input", 1), "i__ready": ("output", 1),
-    "o__payload": ("output", 8), "o__valid": ("output", 1), "o__ready": ("input", 1),
-    "busy": ("output", 1),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--engine, -o."""
+    """--engine, --bus, -o."""
     parser.add_argument("--engine", default="up5k", help="preset or TOML file (%(default)s)")
+    parser.add_argument(
+        "--bus", default=Bus.NONE.value, choices=[bus.value for bus in Bus],
+        help="what the engine's byte streams are connected to (%(default)s)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.v")
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
     """Write FILE.v and FILE.json."""
-    engine = load_engine(options.engine)
+    engine, bus = load_engine(options.engine), Bus(options.bus)
     path: Path = options.output
     if path.suffix != ".v":
         raise UserError(f"Output must be named *.v, not {path.name!r}")
     with console.step(f"Generating the Verilog of {engine.name}"):
-        text = engine_verilog(engine)
+        text = engine_verilog(engine, bus)
     facts: dict[str, Any] = {
         "engine": engine.name,
-        "top": TOP,
+        "top": top_name(bus),
+        "bus": bus.value,
         "parameters": engine.to_dict(),
         "lanes": engine.lanes,
-        "ports": [{"name": n, "direction": d, "width": width} for n, (d, width) in PORTS.items()],
+        "ports": [{"name": n, "direction": d, "width": width} for n, (d, width) in verilog_ports(engine, bus).items()],
         "verilog_sha256": verilog_digest(text),
     }
     description = path.with_suffix(".json")
