@@ -39,6 +39,12 @@ class Plan:
         return Plan(Fill(**fields, **{name: counts[name] - 1 for name in LOOPS}, **steps, wait=0), strides)
 
 
+def random_slot(rng: np.random.Generator, config: EngineConfig, byte: int, planes: int) -> int:
+    """Bytes have the upper half of the slots: their tables differ by parity, those of nibbles do not."""
+    half = config.table_slots // 2
+    return byte * half + int(rng.integers(0, half - planes + 1))
+
+
 def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
     """Small loops with any strides; segments from one code to several words."""
     byte = int(rng.integers(0, 2))
@@ -48,7 +54,7 @@ def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
     longest = int(rng.choice([1, 3, 2 * config.k + 3]))
     segment = int(rng.integers(1, longest + 1))
     address = int(rng.integers(0, 8 * config.memory_words)) << byte
-    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    slot = random_slot(rng, config, byte, planes)
     return Plan.of(
         {"address": address, "segment": segment - 1, "byte": byte, "planes": planes - 1, "slot": slot}, counts, strides
     )
@@ -61,7 +67,7 @@ def streaming_plan(rng: np.random.Generator, config: EngineConfig, planes: int =
     strides = {"ky": row, "wx": channels, "wy": row, "px": 2 * channels, "py": 2 * row}
     counts = {"ky": 3, "wx": 2, "wy": 2, "px": 3, "py": 2}
     address = 16 * int(rng.integers(0, 64))
-    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    slot = random_slot(rng, config, 0, planes)
     return Plan.of({"address": address, "slot": slot, **words}, counts, strides)
 
 
