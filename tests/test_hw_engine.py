@@ -36,9 +36,14 @@ QUIET = 200
 
 
 def digit_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
-    """Border, pool and stride, 8-bit and 4-bit weights and codes, table and zero point, more channels than columns."""
-    builder = NetworkBuilder(rng, engine, (4, 5, 3), CODES)
-    builder.conv(3, (3, 2), LOG, padding=(1, 1, 0, 1), relu=True)
+    """Border, pool and stride, 8-bit and 4-bit weights and codes, table and zero point, more channels than columns.
+
+    The first layer is limited by the requantizer, so that the sequencer asks for words while the writer writes. It has
+    15 pixels: a 16th would lie in the lower border, which the second layer reads.
+    """
+    builder = NetworkBuilder(rng, engine, (3, 5, 3), CODES)
+    builder.conv(6, (1, 1), LOG, relu=True)
+    builder.conv(3, (3, 1), LOG, padding=(1, 1, 1, 1), relu=True)
     builder.pool((2, 2), (2, 1))
     builder.conv(5, (1, 2), linear(8, zero_point=17), bits=8)
     return builder.dense(3, linear(8)).network()
