@@ -202,10 +202,14 @@ def test_random_sections(family: Family, k: int, f: int, p: int, rng: np.random.
 
 
 @pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (1.0, 0.15)], ids=["full-rate", "slow-reader"])
+@pytest.mark.parametrize("k", [8, 4])
 @pytest.mark.parametrize("lane", list(Lane))
-def test_small_tile(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
-    """A tile smaller than a section, filled as far as it goes; words of up to three planes do not divide it evenly."""
-    config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=16)
+def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.random.Generator) -> None:
+    """A tile smaller than a section, filled as far as it goes; words of up to three planes do not divide it evenly.
+
+    With K = F words follow each other in every cycle.
+    """
+    config = small_config(lane=lane, operand_bits=4, k=k, fill_nibbles=4, tile_words=16)
     plans = [random_plan(rng, config) for _ in range(4)]
     plans += [streaming_plan(rng, config, planes) for planes in (1, min(3, config.max_planes))]
     check(config, plans, rng, share, reads)
