@@ -354,7 +354,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("fill does not wait", "enable", "self.hold_fill.eq(self.start_fill | (holding", "self.hold_fill.eq((holding"),
         ("busy ends with the fill", "last flag", "with m.If(self.drain_idle):", "with m.If(self.fill_idle):"),
         ("closing zero missed", "last flag", 'arrived["fill0"] & ~word_view', 'arrived["fill1"] & ~word_view'),
-        ("start a word early", "stale", 'arrived[f"drain{len(DRAIN_FIELDS) - 1}"]', 'arrived["drain0"]'),
+        ("fill starts two words early", "stale", 'arrived[f"fill{len(FILL_FIELDS) - 1}"]', 'arrived["fill0"]'),
     ),
     *_in(
         "shadow",
