@@ -22,7 +22,7 @@ command -v perl >/dev/null || need "perl, which Verilator needs" perl; \
 exit $$missing
 endef
 
-.PHONY: help check venv dev demo test lint bench boards clean
+.PHONY: help check venv dev demo test lint bench mutation boards clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make test    lint and all tests but the slow ones"
 	@echo "make boards  bitstreams of both boards, and the slow tests, which are about them"
 	@echo "make bench   the measurements of the README"
+	@echo "make mutation  faults put into the gateware, and which test notices each: some 20 minutes"
 	@echo "make venv | lint | clean"
 
 check:
@@ -69,7 +70,11 @@ test: lint $(VENV)/.stamp-tools
 	$(RUN)pytest -n auto --dist worksteal -m "not slow" --durations 10
 
 bench: venv
-	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(RUN)python $$script; done
+	set -e; for script in $(filter-out benchmarks/mutation.py,$(sort $(wildcard benchmarks/*.py))); do \
+	  echo "== $$script"; $(RUN)python $$script; done
+
+mutation: $(VENV)/.stamp-tools
+	$(RUN)python benchmarks/mutation.py
 
 boards: dev
 	$(RUN)subbyte build --engine up5k --board icebreaker

@@ -15,6 +15,9 @@ from subbyte.hw.steps import Stall
 from subbyte.spec import frames
 from subbyte.spec.frames import COUNTER_BYTES, MAX_UNITS, Counter, Space
 
+PATIENCE = 300
+"""Cycles without a byte in a conversation that goes on."""
+
 Write = tuple[Space, int, int]
 """Space, unit address, unit."""
 
@@ -39,7 +42,7 @@ def converse(
     outcome = Outcome(b"", [], [])
 
     async def bench(ctx: Any) -> None:
-        position, busy_left, quiet = 0, 0, 0
+        position, busy_left, quiet, waited = 0, 0, 0, 0
         held: int | None = None  # the payload that must stay until it is taken
         offering = False
         reading = [0] * config.read_cycles
@@ -73,6 +76,8 @@ def converse(
             assert len(enabled) <= 1
             outcome.writes += [(space, ctx.get(port.address), ctx.get(port.data)) for space, port in enabled]
             reading = [*reading[1:], ctx.get(dut.main.address) // 4 % len(words)]
+            waited = 0 if taken or (ready and ctx.get(dut.o.valid)) else waited + 1
+            assert waited < PATIENCE, f"no byte moves after {position} of {len(sent)}"
             quiet = quiet + 1 if position == len(sent) and len(outcome.answers) >= expected_answers else 0
             await ctx.tick()
 

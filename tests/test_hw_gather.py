@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Fragment
+from amaranth.hdl import Fragment, ResetInserter, Signal
 from hw_bench import ThrottledMemory, announce, random_words, set_section, simulate, small_config, unpack
 from numpy.typing import NDArray
 
@@ -39,16 +39,23 @@ class Plan:
         return Plan(Fill(**fields, **{name: counts[name] - 1 for name in LOOPS}, **steps, wait=0), strides)
 
 
+def random_slot(rng: np.random.Generator, config: EngineConfig, byte: int, planes: int) -> int:
+    """Bytes have the upper half of the slots: their tables differ by parity, those of nibbles do not."""
+    half = config.table_slots // 2
+    return byte * half + int(rng.integers(0, half - planes + 1))
+
+
 def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
     """Small loops with any strides; segments from one code to several words."""
     byte = int(rng.integers(0, 2))
     planes = int(rng.integers(1, min(3, config.max_planes) + 1))
     counts = {name: int(rng.integers(1, most + 1)) for name, most in zip(LOOPS, (3, 2, 2, 4, 2), strict=True)}
-    strides = {name: int(rng.integers(0, 200)) << byte for name in LOOPS}
+    far = int(rng.choice([200, 8 * config.memory_words]))  # steps may reach all of memory
+    strides = {name: int(rng.integers(0, far)) << byte for name in LOOPS}
     longest = int(rng.choice([1, 3, 2 * config.k + 3]))
     segment = int(rng.integers(1, longest + 1))
     address = int(rng.integers(0, 8 * config.memory_words)) << byte
-    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    slot = random_slot(rng, config, byte, planes)
     return Plan.of(
         {"address": address, "segment": segment - 1, "byte": byte, "planes": planes - 1, "slot": slot}, counts, strides
     )
@@ -61,7 +68,7 @@ def streaming_plan(rng: np.random.Generator, config: EngineConfig, planes: int =
     strides = {"ky": row, "wx": channels, "wy": row, "px": 2 * channels, "py": 2 * row}
     counts = {"ky": 3, "wx": 2, "wy": 2, "px": 3, "py": 2}
     address = 16 * int(rng.integers(0, 64))
-    slot = int(rng.integers(0, config.table_slots - planes + 1))
+    slot = random_slot(rng, config, 0, planes)
     return Plan.of({"address": address, "slot": slot, **words}, counts, strides)
 
 
@@ -118,12 +125,15 @@ async def load_tables(ctx: Any, dut: Any, tables: NDArray[np.int64]) -> None:
     ctx.set(dut.tables.enable, 0)
 
 
-def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, share: float, reads: float) -> None:
+def check(
+    config: EngineConfig, plans: list[Plan], rng: np.random.Generator, share: float, reads: float, broken_off: int = 0
+) -> None:
     """Run the sections one after the other, the first of each half after a reset; read words at a random pace.
 
-    `share`, `reads`: probability in each cycle of a grant, and of reading a word that is there.
+    `share`, `reads`: probability in each cycle of a grant, and of reading a word that is there. `broken_off`: cycles
+    after which the first section of each half is broken off by the clock domain's reset, to be run from its start.
     """
-    dut = Gather(config)
+    dut, domain_reset = Gather(config), Signal()
     words = random_words(rng, config.memory_words)
     tables = random_tables(rng, config)
     for plan in plans:  # nibble codes have the same operands at both parities
@@ -133,21 +143,33 @@ def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, sha
     memory = ThrottledMemory(rng, dut.memory, words, share, config.read_cycles)
     pointers = 2 * config.tile_words
 
+    async def begin(ctx: Any, plan: Plan) -> None:
+        await announce(ctx, dut.first, pack_fields(FILL_FIELDS[0], vars(plan.fill)))
+        set_section(ctx, dut.fill, plan.fill)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+
     async def bench(ctx: Any) -> None:
         await load_tables(ctx, dut, tables)
         for i, plan in enumerate(plans):
             if i % (len(plans) // 2) == 0:
+                if broken_off:
+                    await begin(ctx, plan)
+                    for _ in range(broken_off):
+                        memory.before(ctx)
+                        await ctx.tick()
+                        memory.after(ctx)
+                    ctx.set(domain_reset, 1)
+                    await ctx.tick()
+                    ctx.set(domain_reset, 0)
                 ctx.set(dut.reset, 1)
                 await ctx.tick()
                 ctx.set(dut.reset, 0)
                 pointer = 0
                 ctx.set(dut.released, 0)
             assert ctx.get(dut.idle)
-            await announce(ctx, dut.first, pack_fields(FILL_FIELDS[0], vars(plan.fill)))
-            set_section(ctx, dut.fill, plan.fill)
-            ctx.set(dut.start, 1)
-            await ctx.tick()
-            ctx.set(dut.start, 0)
+            await begin(ctx, plan)
             expected = expected_words(config, plan, words, tables)
             asked: int | None = None  # index of the word whose operands come now
             seen = filled = 0
@@ -175,7 +197,7 @@ def check(config: EngineConfig, plans: list[Plan], rng: np.random.Generator, sha
             pointer = (pointer + len(expected)) % pointers
             ctx.set(dut.released, pointer)
 
-    simulate(dut, bench)
+    simulate(ResetInserter(domain_reset)(dut), bench)
 
 
 def compare(operands: int, config: EngineConfig, expected: Word, where: object) -> None:
@@ -196,13 +218,25 @@ def test_random_sections(family: Family, k: int, f: int, p: int, rng: np.random.
 
 
 @pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (1.0, 0.15)], ids=["full-rate", "slow-reader"])
+@pytest.mark.parametrize("k", [8, 4])
 @pytest.mark.parametrize("lane", list(Lane))
-def test_small_tile(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
-    """A tile smaller than a section, filled as far as it goes; words of up to three planes do not divide it evenly."""
-    config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=16)
+def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.random.Generator) -> None:
+    """A tile smaller than a section, filled as far as it goes; words of up to three planes do not divide it evenly.
+
+    With K = F words follow each other in every cycle.
+    """
+    config = small_config(lane=lane, operand_bits=4, k=k, fill_nibbles=4, tile_words=16)
     plans = [random_plan(rng, config) for _ in range(4)]
     plans += [streaming_plan(rng, config, planes) for planes in (1, min(3, config.max_planes))]
     check(config, plans, rng, share, reads)
+
+
+@pytest.mark.parametrize("p", [1, 4])
+@pytest.mark.parametrize("broken_off", [9, 31])
+def test_after_a_section_that_was_broken_off(broken_off: int, p: int, rng: np.random.Generator) -> None:
+    """Most registers have no reset but that of a run, which must make up for it."""
+    config = small_config(lane=Lane.SHIFT, operand_bits=4, k=8, fill_nibbles=4, p=p, tile_words=128)
+    check(config, [streaming_plan(rng, config, 3) for _ in range(2)], rng, 1.0, 1.0, broken_off)
 
 
 @pytest.mark.parametrize(("family", "kind"), [(Family.ICE40, MaskedTile), (Family.ECP5, AssembledTile)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from hw_bench import ThrottledMemory, announce, random_words, simulate, small_config
 
 from subbyte.hw.weight_pump import WeightPump
@@ -140,3 +141,22 @@ def test_ring_fills_and_waits(rng: np.random.Generator) -> None:
             assert len(bench.memory.grants) == 4 * (16 + released)
 
     simulate(bench.dut, run)
+
+
+def test_reset_in_a_row(rng: np.random.Generator) -> None:
+    """The clock domain's reset breaks a load off inside a row; the next run begins with whole rows."""
+    bench = Bench(rng, small_config(k=16, m=4, ring_rows=16, memory_words=1024), 1.0)
+    domain_reset = Signal()
+
+    async def runs(ctx: Any) -> None:
+        for words in range(1, bench.config.row_words + 1):
+            await bench.start(ctx, 10, pinned=False)
+            for _ in range(words):
+                await bench.cycle(ctx)
+            ctx.set(domain_reset, 1)
+            await bench.cycle(ctx)
+            ctx.set(domain_reset, 0)
+            await bench.start(ctx, 10, pinned=False)
+            await bench.read(ctx, 10)
+
+    simulate(ResetInserter(domain_reset)(bench.dut), runs)

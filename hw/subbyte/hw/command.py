@@ -56,7 +56,8 @@ class CommandUnit(wiring.Component):
         low = Signal(8, reset_less=True)  # byte before `latest`
         left = Signal(8, reset_less=True)  # bytes of this command after the one that moves now
         header_left = Signal(range(HEADER_BYTES), init=HEADER_BYTES - 1)
-        byte = Signal(8, reset_less=True)  # of main memory
+        unit = Signal(16, reset_less=True)  # of main memory
+        byte = Signal(8, reset_less=True)
 
         m.d.comb += [
             self.counter.eq(latest[COUNTER_BIT:]),
@@ -70,7 +71,7 @@ class CommandUnit(wiring.Component):
                 port.address.eq(address[1:SPACE_BIT]),
                 port.data.eq(Cat(low, latest)),
             ]
-        m.d.sync += byte.eq(self.read_data.word_select(address[:3], 8))
+        m.d.sync += [unit.eq(self.read_data.word_select(address[1:3], 16)), byte.eq(unit.word_select(address[0], 8))]
 
         header, shift, identify = Signal(), Signal(), Signal()
         moves, last = Signal(), Signal()
@@ -128,6 +129,8 @@ class CommandUnit(wiring.Component):
             with m.State("wait"):
                 m.next = "take"
             with m.State("take"):
+                m.next = "choose"
+            with m.State("choose"):
                 m.next = "read"
             with m.State("read"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(byte)]

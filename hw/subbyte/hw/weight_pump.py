@@ -67,11 +67,11 @@ class WeightPump(wiring.Component):
         m.d.sync += full.eq(Mux(completes, following == end, available == end))
 
         with m.If(self.memory.grant):
-            m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]
+            m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]  # a power of two of segments
             with m.If(word.all()):  # the weights end with the memory
                 m.d.sync += more.eq(0)
         with m.If(completes):
-            m.d.sync += [segment.eq(0), available.eq(following)]
+            m.d.sync += available.eq(following)
 
         m.d.comb += [
             writer.addr.eq(delayed(m, available[:-1], c.read_cycles)),

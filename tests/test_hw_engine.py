@@ -1,0 +1,166 @@
+# amaranth: UnusedElaboratable=no
+"""Whole engines, small ones, as Amaranth simulates them: every tensor of small networks, and what runs count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hw_bench import simulate, small_config
+from networks import NetworkBuilder, random_codes
+from numpy.typing import NDArray
+
+from subbyte.compiler.schedule import schedule
+from subbyte.golden import reference
+from subbyte.hw.engine import Engine
+from subbyte.sim.compare import first_difference
+from subbyte.spec import frames
+from subbyte.spec.engine import EngineConfig, Lane
+from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
+from subbyte.spec.frames import Counter, Space
+from subbyte.spec.network import Network
+from subbyte.spec.packing import pack_tensor, unpack_tensor
+from subbyte.spec.program import Program
+
+LOG = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 5))
+CODES = TensorFormat(Kind.LIN, 8, 1.0, 3, (), 3)
+LONGEST = 5000
+"""Cycles of a run."""
+QUIET = 200
+"""Cycles after the last byte in which nothing more may come."""
+
+
+def digit_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Border, pool and stride, 8-bit and 4-bit weights and codes, table and zero point, more channels than columns.
+
+    The first layer is limited by the requantizer, so that the sequencer asks for words while the writer writes. It has
+    15 pixels: a 16th would lie in the lower border, which the second layer reads.
+    """
+    builder = NetworkBuilder(rng, engine, (3, 5, 3), CODES)
+    builder.conv(6, (1, 1), LOG, relu=True)
+    builder.conv(3, (3, 1), LOG, padding=(1, 1, 1, 1), relu=True)
+    builder.pool((2, 2), (2, 1))
+    builder.conv(5, (1, 2), linear(8, zero_point=17), bits=8)
+    return builder.dense(3, linear(8)).network()
+
+
+def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Codes of several planes, then exponents, then weights that stream through the ring."""
+    builder = NetworkBuilder(rng, engine, (3, 4, 2), linear(3))
+    builder.conv(6, (2, 2), LOG, padding=(0, 1, 1, 0), relu=True)
+    return builder.dense(9, linear(8), bits=8).network()
+
+
+SIZES = {"param_entries": 32, "tile_words": 64, "lut_bits": 6}
+ENGINES = {
+    "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
+    "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
+}
+"""Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One inference: what it counted, in how many cycles `busy` was seen, every tensor."""
+
+    count: int
+    busy: int
+    taps: dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Inferences with one program: their inputs, and what each counts."""
+
+    network: Network
+    program: Program
+    codes: NDArray[np.int64]
+    counters: list[Counter]
+
+    def requests(self) -> list[bytes]:
+        """Load the program, then write, run and read every tensor for each input."""
+        source = self.program.layouts[self.program.input]
+        parts = [frames.write(*part) for part in self.program.image()]
+        for code, counter in zip(self.codes, self.counters, strict=True):
+            parts += [frames.write(Space.MAIN, source.address // 4, pack_tensor(source, code)), frames.run(counter)]
+            for layout in self.program.layouts.values():
+                parts += [frames.read(*burst) for burst in frames.bursts(layout.address // 4, 4 * layout.words)]
+        return parts
+
+    def parse(self, answers: BytesIO, busy: Iterator[int]) -> list[Run]:
+        """The runs, their taps in batches of one."""
+        runs = []
+        for _ in self.codes:
+            count, taps = frames.parse_count(answers.read(frames.COUNTER_BYTES)), {}
+            for name, layout in self.program.layouts.items():
+                units = np.frombuffer(answers.read(8 * layout.words), dtype="<u2")
+                taps[name] = unpack_tensor(layout, units)[np.newaxis]
+            runs.append(Run(count, next(busy), taps))
+        return runs
+
+    def steps(self) -> int:
+        """Array steps of an inference."""
+        names = ("words", "rows", "planes", "windows", "groups", "pixel_groups")
+        return sum(math.prod(getattr(p.compute, name) + 1 for name in names) for p in self.program.passes)
+
+
+def converse(engine: EngineConfig, sent: bytes, idle: float, rng: np.random.Generator) -> tuple[bytes, list[int]]:
+    """Answers, bytes offered and taken but for a share `idle` of the cycles, and in how many each run was busy."""
+    dut = Engine(engine)
+    answers, runs = bytearray(), []
+
+    async def bench(ctx: Any) -> None:
+        position = quiet = busy = 0
+        offering = False
+        while quiet < QUIET:
+            offering = position < len(sent) and (offering or rng.random() >= idle)
+            ready = rng.random() >= idle
+            ctx.set(dut.i.valid, offering)
+            ctx.set(dut.i.payload, sent[position] if offering else 0)
+            ctx.set(dut.o.ready, ready)
+            taken, given = offering and ctx.get(dut.i.ready), ready and ctx.get(dut.o.valid)
+            if given:
+                answers.append(ctx.get(dut.o.payload))
+            if ctx.get(dut.busy):
+                busy += 1
+                assert busy < LONGEST, "a run does not end"
+            elif busy:
+                runs.append(busy)
+                busy = 0
+            position += bool(taken)
+            quiet = 0 if taken or busy or given else quiet + 1
+            await ctx.tick()
+
+    simulate(dut, bench)
+    return bytes(answers), runs
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_two_programs(name: str, rng: np.random.Generator) -> None:
+    """An inference for each counter, then one with other weights in the place of the first ones."""
+    engine, draw, idle = ENGINES[name]
+    jobs = []
+    for counters in (list(Counter), [Counter.CYCLES]):
+        network = draw(rng, engine)
+        codes = random_codes(rng, network, len(counters))
+        jobs.append(Job(network, schedule(network, engine), codes, counters))
+    sent = frames.identify() + b"".join(part for job in jobs for part in job.requests())
+    data, busy = converse(engine, sent, idle, rng)
+    answers, cycles = BytesIO(data), iter(busy)
+    assert answers.read(frames.IDENTITY_BYTES) == frames.identity(engine.digest())
+    for job in jobs:
+        runs = job.parse(answers, cycles)
+        for code, run in zip(job.codes, runs, strict=True):
+            expected = reference.run(job.network, code[np.newaxis], taps=True)
+            assert first_difference(job.program, expected, run.taps) is None
+        assert runs[0].count == runs[0].busy
+        if len(runs) == len(Counter):
+            waits = [run.count for run in runs[1:]]
+            assert sum(waits) + job.steps() < runs[1].busy
+            assert [wait > 0 for wait in waits] == [not job.program.pinned, True, True]
+    assert not answers.read()
