@@ -505,13 +505,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         "writer",
         ("bytes in reverse", "swapped lanes", "chunk.eq(Cat(chunk[8:], code))", "chunk.eq(Cat(code, chunk[8:]))"),
         ("last pixel not written", "comparison", "(pixel <= others)", "(pixel < others)"),
-        ("steps swapped", "address", "Mux(column_last, drain.step_py, drain.step_px)",
-         "Mux(column_last, drain.step_px, drain.step_py)"),
+        ("steps swapped", "address", "Mux(columns.last, drain.step_py, drain.step_px)",
+         "Mux(columns.last, drain.step_px, drain.step_py)"),
         ("masks swapped", "mask", "Mux(drain.byte, wide, narrow)", "Mux(drain.byte, narrow, wide)"),
         ("groups of bytes as nibbles", "address", "Mux(drain.byte, group << 1, group)", "group"),
         ("idle after the first group", "last flag", "groups.step & groups.last", "write & groups.last"),
         ("ring not turned while primed", "count", "turn = write | (priming != 0)", "turn = write"),
-        ("column kept over a row", "reset", "self.start | (enter & column_last)", "self.start"),
+        ("column kept over a section", "reset", "columns.start.eq(self.start)", "columns.start.eq(0)"),
     ),
 )
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.counter import up_counter
 from subbyte.hw.ports import WordArrival, drain_layout, word_view
+from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
 from subbyte.spec.program import DRAIN_FIELDS
 
@@ -117,32 +118,27 @@ class Writer(wiring.Component):
         first = word_view(DRAIN_FIELDS[0], self.first.word)
         ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}", reset_less=True) for p in range(c.p)]
         priming = Signal(range(c.p))
-        column = Signal.like(drain.px, reset_less=True)
         pixel = Signal(range(c.p))
         group = Signal.like(drain.groups, reset_less=True)
         active = Signal()
         turn = write | (priming != 0)
         group_last = group == drain.groups
         enter = turn & (group_last | (priming != 0))
-        column_last = column == drain.px
+        m.submodules.columns = columns = TurnCounter(len(drain.px))
+        m.d.comb += [columns.limit.eq(drain.px), columns.start.eq(self.start), columns.advance.eq(enter)]
         pixel_last = pixel == c.p - 1
         m.d.comb += self.idle.eq(~active)
 
         with m.If(turn):
             m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:] + ring[:1], strict=True)]
         with m.If(enter):
-            m.d.sync += ring[-1].eq(ring[-1] + Mux(column_last, drain.step_py, drain.step_px)[unit:])
+            m.d.sync += ring[-1].eq(ring[-1] + Mux(columns.last, drain.step_py, drain.step_px)[unit:])
         with m.If(self.first.here):
             m.d.sync += ring[-1].eq(first.address[unit:])
         with m.If(self.start):
             m.d.sync += priming.eq(c.p - 1)
         with m.Elif(priming != 0):
             m.d.sync += priming.eq(priming - 1)
-        with m.If(self.start | (enter & column_last)):
-            m.d.sync += column.eq(0)
-        with m.Elif(enter):
-            m.d.sync += column.eq(column + 1)
-
         with m.If(write):
             m.d.sync += pixel.eq(pixel + 1)
         with m.If(self.start | (write & pixel_last & group_last)):
