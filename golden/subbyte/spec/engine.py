@@ -139,9 +139,9 @@ class EngineConfig:
 
     @property
     def read_cycles(self) -> int:
-        """Cycles from the grant of a read of main memory to its word. On ECP5 the access is in registers before it
-        spreads to block RAMs all over the device."""
-        return 2 if self.family is Family.ECP5 else 1
+        """Cycles from the grant of a read of main memory to its word. On ECP5, whose block RAMs lie all over the
+        device and are slow to answer, registers hold the access before them and the word behind."""
+        return 3 if self.family is Family.ECP5 else 1
 
     @property
     def row_words(self) -> int:

@@ -56,9 +56,7 @@ class CommandUnit(wiring.Component):
         low = Signal(8, reset_less=True)  # byte before `latest`
         left = Signal(8, reset_less=True)  # bytes of this command after the one that moves now
         header_left = Signal(range(HEADER_BYTES), init=HEADER_BYTES - 1)
-        # Of main memory. ECP5's block RAM takes more than half a cycle: what it shows goes straight into a register.
-        near = self._config.read_cycles == 1
-        part = Signal(16 if near else WORD_BITS, reset_less=True)
+        unit = Signal(16, reset_less=True)  # of main memory
         byte = Signal(8, reset_less=True)
 
         m.d.comb += [
@@ -73,10 +71,7 @@ class CommandUnit(wiring.Component):
                 port.address.eq(address[1:SPACE_BIT]),
                 port.data.eq(Cat(low, latest)),
             ]
-        m.d.sync += [
-            part.eq(self.read_data.word_select(address[1:3], 16) if near else self.read_data),
-            byte.eq(part.word_select(address[0] if near else address[:3], 8)),
-        ]
+        m.d.sync += [unit.eq(self.read_data.word_select(address[1:3], 16)), byte.eq(unit.word_select(address[0], 8))]
 
         header, shift, identify = Signal(), Signal(), Signal()
         moves, last = Signal(), Signal()
@@ -129,14 +124,10 @@ class CommandUnit(wiring.Component):
                 m.next = "write"
                 with m.If(last):
                     m.next = "header"
-            with m.State("fetch"):
-                m.next = "take" if near else "wait"
-            with m.State("wait"):
-                m.next = "take"
-            with m.State("take"):
-                m.next = "choose"
-            with m.State("choose"):
-                m.next = "read"
+            waits = ["fetch", *(f"wait{i}" for i in range(1, self._config.read_cycles)), "unit", "byte", "read"]
+            for name, following in zip(waits, waits[1:], strict=False):
+                with m.State(name):
+                    m.next = following
             with m.State("read"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(byte)]
                 with m.If(self.o.ready):

@@ -157,15 +157,15 @@ class Engine(wiring.Component):
             sequencer.grant.eq(sequencer.request & booked),
             gather.grant.eq(gather.request & free),
             pump.grant.eq(pump.request & free & ~gather.request),
-            command.read_data.eq(cells.read_data),
         ]
-        m.d["sync" if self._config.read_cycles == 2 else "comb"] += [
+        # ECP5, see `read_cycles`: a register before the block RAMs and one behind.
+        m.d["sync" if self._config.family is Family.ECP5 else "comb"] += [
+            *(reader.eq(cells.read_data) for reader in (command.read_data, sequencer.data, gather.data, pump.data)),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
             cells.address.eq(Mux(gather.grant, gather.address, other)),
         ]
-        m.d.comb += [reader.data.eq(cells.read_data) for reader in (sequencer, gather, pump)]
         with m.If(~self.busy):
             m.d.comb += other.eq(host.address >> 2)
         with m.Elif(writer.enable):

@@ -79,6 +79,16 @@ class Sequencer(wiring.Component):
                 m.d.sync += word.eq(word + 1)
                 m.next = following
 
+        # What was requested behind the closing zero is loaded, but starts nothing.
+        valid = Signal()
+        section_valid = word_view(FILL_FIELDS[0], self.memory.data).valid
+        with m.If(arrived["fill0"]):
+            m.d.sync += valid.eq(section_valid)
+
+        def finish_at_zero():
+            with m.If(arrived["fill0"] & ~section_valid):
+                m.next = "finish"
+
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.run):
@@ -88,19 +98,18 @@ class Sequencer(wiring.Component):
                 request("header", "fill0")
             for i in range(len(FILL_FIELDS)):
                 with m.State(f"fill{i}"):
-                    ready = self.fill_idle if i == 0 else 1
+                    ready = self.fill_idle & ~self.start_fill if i == 0 else 1
                     after = f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
                     request(f"fill{i}", after, ready)
                     if 1 <= i <= self._config.read_cycles:
-                        # What is requested behind the closing zero is never used; its last word must not start.
-                        with m.If(arrived["fill0"] & ~word_view(FILL_FIELDS[0], self.memory.data).valid):
-                            m.d.comb += granted[f"fill{i}"].eq(0)
-                            m.next = "finish"
+                        finish_at_zero()
             for i in range(len(COMPUTE_FIELDS)):
                 with m.State(f"compute{i}"):
-                    # Four states after the last drain word was requested: the writer is at work by now.
+                    # The writer is at work by now, or starts: four states after the last drain word was requested.
                     after = f"compute{i + 1}" if i + 1 < len(COMPUTE_FIELDS) else "drain0"
-                    request(f"compute{i}", after, self.drain_idle)
+                    request(f"compute{i}", after, self.drain_idle & ~self.start_drain)
+                    if len(FILL_FIELDS) + i <= self._config.read_cycles:
+                        finish_at_zero()
             for i in range(len(DRAIN_FIELDS)):
                 with m.State(f"drain{i}"):
                     request(f"drain{i}", f"drain{i + 1}" if i + 1 < len(DRAIN_FIELDS) else "fill0")
@@ -128,8 +137,8 @@ class Sequencer(wiring.Component):
         with m.If(arrived["header"]):
             m.d.sync += self.zero.eq(self.memory.data[-1])
         m.d.sync += [
-            self.start_fill.eq(arrived[f"fill{len(FILL_FIELDS) - 1}"]),
-            self.start_compute.eq(arrived[f"compute{len(COMPUTE_FIELDS) - 1}"]),
+            self.start_fill.eq(arrived[f"fill{len(FILL_FIELDS) - 1}"] & valid),
+            self.start_compute.eq(arrived[f"compute{len(COMPUTE_FIELDS) - 1}"] & valid),
             self.start_drain.eq(arrived[f"drain{len(DRAIN_FIELDS) - 1}"]),
         ]
         # A fill waits for the results of the pass before; its own drain section is not loaded yet.
