@@ -38,9 +38,10 @@ def lawful(proof: Proof, dut: Mailbox) -> None:
         proof.assume(~proof.past(access.request & ~access.done) | (signal == proof.past(signal)))
 
 
-def memory_waits(proof: Proof, dut: CommandUnit) -> None:
-    """Assume of main memory that it answers the same to the same address, unless it was written."""
-    again = (proof.past(dut.main.address) == proof.past(dut.main.address, 2)) & ~proof.past(dut.main.enable)
+def memory_waits(proof: Proof, dut: CommandUnit, cycles: int) -> None:
+    """Assume of main memory that it answers the same, `cycles` later, to the same address, unless it was written."""
+    same = proof.past(dut.main.address, cycles) == proof.past(dut.main.address, cycles + 1)
+    again = same & ~proof.past(dut.main.enable, cycles)
     proof.assume(~again | (dut.read_data == proof.past(dut.read_data)))
 
 
@@ -54,11 +55,12 @@ def runs_end(proof: Proof, dut: CommandUnit) -> None:
 def test_answers_hold_until_taken(tmp_path: Path) -> None:
     """`CommandUnit.o`: valid stays until ready, the payload with it."""
     proof = Proof()
-    dut = proof.unit(CommandUnit(small_config()))
-    memory_waits(proof, dut)
+    config = small_config()
+    dut = proof.unit(CommandUnit(config))
+    memory_waits(proof, dut, config.read_cycles)
     runs_end(proof, dut)
     proof.always(holds_until_ready(proof, dut.o.valid, dut.o.ready, dut.o.payload))
-    proof.check(tmp_path, 6, for_ever=True)
+    proof.check(tmp_path, 6 + 2 * config.read_cycles, for_ever=True)
 
 
 def test_ready_tells_the_end_of_an_answer(tmp_path: Path) -> None:
