@@ -12,7 +12,7 @@ from subbyte.tools.find import version
 from subbyte.tools.run import run_tool
 
 UP5K = ("-device", "u")
-"""Options of `synth_ice40` for UP5K, whose wires are slow beside its carry chains. Yosys takes the delays of HX otherwise."""
+"""Options of `synth_ice40` for UP5K, whose wires are slow beside its carry chains; the default is HX."""
 
 _LOG = "synth.log"
 _OUTPUTS = ("netlist.json", "netlist.v", "stat.json", _LOG)
