@@ -30,7 +30,7 @@ help:
 	@echo "make test    lint and all tests but the slow ones"
 	@echo "make boards  bitstreams of both boards, and the slow tests, which are about them"
 	@echo "make bench   the measurements of the README"
-	@echo "make mutation  faults put into the gateware, and which test notices each: some 20 minutes"
+	@echo "make mutation  faults put into the gateware, and which test notices each; takes long"
 	@echo "make venv | lint | clean"
 
 check:

@@ -21,7 +21,7 @@ from subbyte.spec.network import Network
 from subbyte.spec.program import Program
 
 UP5K = PRESETS["up5k"]
-TOLERANCE = 0.04
+TOLERANCE = 0.03
 
 
 def steps(program: Program) -> int:

@@ -1,10 +1,10 @@
 """AXI4-Lite subordinate: 32-bit data, on the registers of a mailbox."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.mailbox import ADDRESS_BITS, Mailbox
+from subbyte.hw.mailbox import ADDRESS_BITS, connect_mailbox, engine_side
 
 __all__ = ["AxiLite"]
 
@@ -57,18 +57,12 @@ class AxiLite(wiring.Component):
             "s_axi_rresp": Out(2),
             "s_axi_rvalid": Out(1),
             "s_axi_rready": In(1),
-            "commands": Out(stream.Signature(8)),
-            "answers": In(stream.Signature(8)),
-            "busy": In(1),
-            "irq": Out(1),
+            **engine_side(),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.mailbox = mailbox = Mailbox(self._depth)
-        connect(m, flipped(self.commands), mailbox.commands)
-        connect(m, flipped(self.answers), mailbox.answers)
-        access = mailbox.access
+        access = connect_mailbox(m, self, self._depth)
         writes = Signal()  # whose turn it is
         complete = Mux(
             writes,
@@ -78,8 +72,6 @@ class AxiLite(wiring.Component):
         with m.If(access.done | ~complete):
             m.d.sync += writes.eq(~writes)
         m.d.comb += [
-            mailbox.busy.eq(self.busy),
-            self.irq.eq(mailbox.irq),
             access.request.eq(complete),
             access.write.eq(writes),
             access.address.eq(Mux(writes, self.s_axi_awaddr, self.s_axi_araddr)[2:]),

@@ -4,9 +4,9 @@ import enum
 
 from amaranth import *
 from amaranth.lib import fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-__all__ = ["ADDRESS_BITS", "Access", "Mailbox", "Register"]
+__all__ = ["ADDRESS_BITS", "Access", "Mailbox", "Register", "connect_mailbox", "engine_side"]
 
 ADDRESS_BITS = 12
 """Of the byte addresses on a bus: a window of 4 KiB."""
@@ -41,6 +41,25 @@ class Access(wiring.Signature):
         })
 
 
+def engine_side():
+    """Members of a mailbox, and of a bus wrapper around one, that meet the engine, and the interrupt."""
+    return {
+        "commands": Out(stream.Signature(8)),
+        "answers": In(stream.Signature(8)),
+        "busy": In(1),
+        "irq": Out(1),
+    }
+
+
+def connect_mailbox(m, wrapper, depth):
+    """The access of a mailbox whose other members are those of `wrapper`, a component with `engine_side`."""
+    m.submodules.mailbox = mailbox = Mailbox(depth)
+    connect(m, flipped(wrapper.commands), mailbox.commands)
+    connect(m, flipped(wrapper.answers), mailbox.answers)
+    m.d.comb += [mailbox.busy.eq(wrapper.busy), wrapper.irq.eq(mailbox.irq)]
+    return mailbox.access
+
+
 class Mailbox(wiring.Component):
     """Registers before a buffer for each direction.
 
@@ -66,10 +85,7 @@ class Mailbox(wiring.Component):
         self._depth = depth
         super().__init__({
             "access": In(Access()),
-            "commands": Out(stream.Signature(8)),
-            "answers": In(stream.Signature(8)),
-            "busy": In(1),
-            "irq": Out(1),
+            **engine_side(),
         })
 
     def elaborate(self, platform):

@@ -1,10 +1,10 @@
 """Wishbone B4 target: classic cycles, 32-bit data, on the registers of a mailbox."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.mailbox import ADDRESS_BITS, Mailbox
+from subbyte.hw.mailbox import ADDRESS_BITS, connect_mailbox, engine_side
 
 __all__ = ["Wishbone"]
 
@@ -43,22 +43,14 @@ class Wishbone(wiring.Component):
             "wb_dat_o": Out(32),
             "wb_ack_o": Out(1),
             "wb_err_o": Out(1),
-            "commands": Out(stream.Signature(8)),
-            "answers": In(stream.Signature(8)),
-            "busy": In(1),
-            "irq": Out(1),
+            **engine_side(),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.mailbox = mailbox = Mailbox(self._depth)
-        connect(m, flipped(self.commands), mailbox.commands)
-        connect(m, flipped(self.answers), mailbox.answers)
-        access = mailbox.access
+        access = connect_mailbox(m, self, self._depth)
         request = self.wb_cyc_i & self.wb_stb_i
         m.d.comb += [
-            mailbox.busy.eq(self.busy),
-            self.irq.eq(mailbox.irq),
             access.request.eq(request),
             access.write.eq(self.wb_we_i),
             access.address.eq(self.wb_adr_i[2:]),
