@@ -222,8 +222,11 @@ class EngineConfig:
         return EngineConfig(**merged)  # type: ignore[arg-type]
 
     def digest(self) -> str:
-        """sha256 of the configuration without its name, hexadecimal."""
-        values = {k: v for k, v in self.to_dict().items() if k != "name"}
+        """sha256 of the configuration without its name and the options that it does not have, hexadecimal.
+
+        So an engine keeps its identity when an option is invented that it lacks.
+        """
+        values = {k: v for k, v in self.to_dict().items() if k != "name" and v}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
