@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import multiplier_shift
-from subbyte.spec.engine import EngineConfig, EngineError, Family, Lane
+from subbyte.spec.engine import PACKED_CODES, EngineConfig, EngineError, Family, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
 from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.rounding import TableRounding
@@ -96,6 +96,8 @@ class NetworkBuilder:
         return self._tensors[name]
 
     def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[NDArray[np.int64], WeightFormat]:
+        if self._engine.lane is Lane.XNOR:
+            bits = 4
         form = WeightFormat(self._engine.weight_set, bits)
         return self._rng.integers(form.low, form.high + 1, shape), form
 
@@ -148,10 +150,10 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineC
                 rng.choice(np.array(list(Family))),
                 kind,
                 k=k,
-                m=m,
+                m=PACKED_CODES if kind is Lane.XNOR else m,
                 p=p,
                 r=1 << int(rng.integers(0, p.bit_length())),
-                operand_bits=int(rng.choice((4, 6, 8) if kind is Lane.DIGIT else (3, 4))),
+                operand_bits=int(rng.choice({Lane.DIGIT: (4, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[kind])),
                 fill_nibbles=min(k, 1 << int(rng.integers(2, 5))),
                 memory_words=4096,
                 ring_rows=1 << int(rng.integers(4, 8)),

@@ -51,7 +51,7 @@ class Latency:
     def of(cls, engine: EngineConfig) -> Latency:
         """ECP5 has registers before its decode tables, before its array, and in it before tree and accumulators."""
         registered = engine.family is Family.ECP5
-        levels = (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
+        levels = (engine.k - 1).bit_length() + (engine.lane is not Lane.SHIFT)
         read = engine.read_cycles
         return cls(
             tile=3 + read + registered, sum=2 + levels + 3 * registered,

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat
+from subbyte.spec.formats import BinaryPad, Kind, TensorFormat
 
-MOST_PLANES = {Lane.DIGIT: 2, Lane.SHIFT: 8}
-"""A digit lane's planes weigh 1 and 16, more do not; a shift lane's all weigh 1."""
+MOST_PLANES = {Lane.DIGIT: 2, Lane.SHIFT: 8, Lane.XNOR: 2}
+"""A shift lane's planes all weigh 1; those of the others weigh 1 and 16, more do not."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,29 @@ class Coding:
     radix : 1 when plane p weighs 16**p, 0 when all weigh 1
     values : int64 (2**bits,), integer that the planes of a code add up to: the operand plus the zero point
     zero_point : what the bias has to take off
+    packed : codes are binary, four to a nibble, which is the operand of an xnor lane
     """
 
     planes: NDArray[np.int64] = field(repr=False)
     radix: int
     values: NDArray[np.int64] = field(repr=False)
     zero_point: int
+    packed: bool = False
 
 
 def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
     """Planes for this engine's lanes. ScheduleError (without a layer's name) when there are too many."""
-    if form.kind is Kind.BIN or form.signed:
-        raise ScheduleError(f"{'signed' if form.signed else 'binary'} codes cannot be scheduled")
+    if form.signed:
+        raise ScheduleError("signed codes cannot be scheduled")
+    if form.kind is Kind.BIN:
+        return _binary(engine)
     values = form.operands() + form.zero_point
     if engine.lane is Lane.SHIFT:
         planes, radix = _shift_planes(form, values, engine), 0
     else:
         planes, radix = _digit_planes(form, values, engine)
+    if engine.lane is Lane.XNOR:
+        radix = 1  # also tells that a nibble is one code
     most = MOST_PLANES[engine.lane]
     if len(planes) > most:
         raise ScheduleError(
@@ -47,6 +53,21 @@ def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
             f"of a {engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
         )
     return Coding(planes, radix, values, form.zero_point)
+
+
+def packed_coding() -> Coding:
+    """Binary codes four to a nibble: the lanes' bits are the codes, a bit that is set counts 2."""
+    return Coding(_nibble_plane(np.arange(16))[None], 0, np.array([0, 2]), 1, packed=True)
+
+
+def _binary(engine: EngineConfig) -> Coding:
+    """Binary codes one to a nibble, as 0 and 2 with zero point 1; so the border's PAD_ZERO is 1."""
+    values = np.array([0, 2])
+    operands = np.array([0, 2, 1])
+    assert [BinaryPad.PAD_NEG, BinaryPad.PAD_POS, BinaryPad.PAD_ZERO] == [0, 1, 2]
+    if engine.lane is Lane.SHIFT:
+        operands = np.array([0, 1, 0]) + (np.array([0, 1, 1]) << (engine.operand_bits - 1))
+    return Coding(_nibble_plane(operands)[None], int(engine.lane is Lane.XNOR), values, 1)
 
 
 def _nibble_plane(operands: NDArray[np.int64]) -> NDArray[np.int64]:

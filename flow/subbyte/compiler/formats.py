@@ -37,8 +37,8 @@ def _largest_entry(engine: EngineConfig) -> int:
 
 
 def log_table(engine: EngineConfig) -> tuple[int, ...]:
-    """Half octaves for digit lanes, octaves for shift lanes, whose operands are exponents. 16 entries."""
-    if engine.lane is Lane.DIGIT:
+    """Octaves for shift lanes, whose operands are exponents, half octaves for the others. 16 entries."""
+    if engine.lane is not Lane.SHIFT:
         return half_octave_table(4, _largest_entry(engine))
     exponents = (1 << (engine.operand_bits - 1)) - 1
     return log2_table(4, min(exponents, LARGEST_EXPONENT, engine.lut_bits - 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from subbyte.compiler.operation import Operation, round_up
+from subbyte.compiler.operation import Operation, pixel_pitch
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import WORD_NIBBLES
 from subbyte.spec.network import Tensor
@@ -21,6 +21,7 @@ def tensor_layouts(operations: list[Operation], source: Tensor, first_word: int)
     for tensor in (source, *(operation.target for operation in operations)):
         height, width, channels = tensor.shape
         readers = [operation for operation in operations if operation.source.name == tensor.name]
+        packed = any(operation.coding.packed for operation in readers)
         borders = [operation.border for operation in readers]
         pads = {operation.pad_code: operation.name for operation in readers if any(operation.border)}
         if len(pads) > 1:
@@ -32,10 +33,11 @@ def tensor_layouts(operations: list[Operation], source: Tensor, first_word: int)
             height=height,
             width=width,
             channels=channels,
-            pitch=channels if tensor is source else round_up(channels, unit),
+            pitch=pixel_pitch(channels, 1 if tensor is source else unit, packed),
             nibbles=tensor.format.nibbles,
             border=(top, left, bottom, right),
             pad_code=min(pads, default=0),
+            packed=packed,
         )
         word += layout.words
     if problems:

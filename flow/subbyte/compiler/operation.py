@@ -7,20 +7,28 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.decoding import Coding, coding
+from subbyte.compiler.binary_tensors import packed, packed_weights
+from subbyte.compiler.decoding import Coding, coding, packed_coding
 from subbyte.compiler.fusion import Chain
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.bounds import weighted_bounds
-from subbyte.spec.engine import EngineConfig
+from subbyte.compiler.thresholding import comparing_requantizer, comparison
+from subbyte.spec.bounds import layer_bounds
+from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
 from subbyte.spec.formats import Kind, linear
-from subbyte.spec.network import Dense, MaxPool2d, Network, Tensor
+from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Tensor, Threshold
+from subbyte.spec.weight_formats import BinaryWeights
 from subbyte.spec.weights import WeightFormat, complement_excess, encode
 
 
 def round_up(value: int, unit: int) -> int:
     """Smallest multiple of `unit` that is at least `value`."""
     return -(-value // unit) * unit
+
+
+def pixel_pitch(channels: int, unit: int, packed: bool) -> int:
+    """Codes of a pixel when `unit` are written at a time, or of a packed tensor, whose unit is a nibble, nibbles."""
+    return -(-channels // PACKED_CODES) if packed else round_up(channels, unit)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Operation:
     engine : EngineConfig
     name : IR layers joined by +
     source, target : code tensors read and written
-    pitch : codes from one pixel of the source to the next
+    pitch : codes from one pixel of the source to the next, nibbles where the source is packed
     pad_code : code that the source's border must hold
     digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, low first
     bias : int64 (out,), in accumulator units, nothing folded in
@@ -76,14 +84,24 @@ class Operation:
         return len(self.coding.planes)
 
     @property
+    def pixel_codes(self) -> int:
+        """Codes of a pixel of the source, each for one lane: its channels, or their nibbles where it is packed."""
+        return pixel_pitch(self.source.shape[2], 1, self.coding.packed)
+
+    @property
     def segment(self) -> int:
         """Consecutive codes of one kernel row: all of its pixels, the last without padding channels."""
-        return (self.kernel[1] - 1) * self.pitch + self.source.shape[2]
+        return (self.kernel[1] - 1) * self.pitch + self.pixel_codes
 
     @property
     def words(self) -> int:
         """K-words of one window position."""
         return -(-self.kernel[0] * self.segment // self.engine.k)
+
+    @property
+    def unused(self) -> int:
+        """Lanes of the last K-word without a code; of no interest where their weights are 0."""
+        return -self.kernel[0] * self.segment % self.engine.k if self.coding.packed else 0
 
     @property
     def groups(self) -> int:
@@ -122,9 +140,10 @@ class Operation:
 
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
-        rows, out, height, width, channels = self.digits.shape
+        codes = packed_weights(self.digits) if self.coding.packed else encode(self.engine.weight_set, self.digits)
+        rows, out, height, width, channels = codes.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = encode(self.engine.weight_set, self.digits)
+        stream[:, :out, ..., :channels] = codes
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
@@ -135,6 +154,8 @@ class Operation:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
         codes = encode(self.engine.weight_set, self.digits)
         every = complement_excess(self.engine.weight_set, codes, self.engine.operand_bits)
+        if self.coding.packed:  # a bit of weight -1 counts 2 where its code is 0
+            every = 2 * (self.digits < 0)
         by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << 4 * np.arange(self.rows)[:, None]
         planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
@@ -162,7 +183,25 @@ class Operation:
 
 def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
     """Computed tensors are written M codes at a time, the input lies as the host has it."""
-    return tensor.shape[2] if tensor.name == network.input else round_up(tensor.shape[2], engine.m)
+    unit = 1 if tensor.name == network.input else engine.m
+    return pixel_pitch(tensor.shape[2], unit, packed(network, tensor.name, engine))
+
+
+def _lane_digits(layer: Conv2d | Dense, weight: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.int64]:
+    """Digits (rows, *shape of weight) of `weight`, the layer's but for signs, in the lanes' own format.
+
+    ScheduleError (without the layer's name) for weights that are too wide.
+    """
+    bits = 4 if isinstance(layer.weight_format, BinaryWeights) else layer.weight_format.bits
+    if engine.lane is Lane.XNOR and bits != 4:
+        raise ScheduleError(f"weights of {layer.weight_format.name} are too wide for the xnor lanes of {engine.name}")
+    weight_format = WeightFormat(engine.weight_set, bits)
+    if weight.min() < weight_format.low or weight.max() > weight_format.high:
+        raise ScheduleError(
+            f"weights must be in {weight_format.low}..{weight_format.high} for the "
+            f"{engine.lane.value} lanes of {engine.name}, not {weight.min()}..{weight.max()}"
+        )
+    return np.stack(weight_format.split(weight))
 
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
@@ -171,22 +210,27 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     source = network.tensors[layer.input]
     members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
     problems: list[str] = []
-    weight_format = WeightFormat(engine.weight_set, layer.weight_format.bits)
-    if layer.weight.min() < weight_format.low or layer.weight.max() > weight_format.high:
-        problems.append(
-            f"Layer {layer.name}: weights must be in {weight_format.low}..{weight_format.high} for the "
-            f"{engine.lane.value} lanes of {engine.name}, not {layer.weight.min()}..{layer.weight.max()}"
-        )
     try:
-        codes = coding(source.format, engine)
+        codes = packed_coding() if packed(network, source.name, engine) else coding(source.format, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
-    highest = weighted_bounds(layer.weight, *source.format.bounds())[1] + layer.bias
+    lowest, highest = layer_bounds(layer, source.format)
     output = network.tensors[chain.requantize.output].format
+    weight, bias = layer.weight.astype(np.int64), layer.bias.astype(np.int64)
     try:
-        settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
+        if isinstance(chain.requantize, Threshold):
+            settings = comparing_requantizer(len(bias), engine)
+            compared = comparison(chain.requantize, chain.relu is not None, lowest, highest, output.bits)
+            weight = weight * compared.sign.reshape(-1, *[1] * (weight.ndim - 1))
+            bias = bias * compared.sign + compared.offset
+        else:
+            settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
     except ScheduleError as error:
         problems += [f"Layer {chain.requantize.name}: {text}" for text in error.problems]
+    try:
+        digits = _lane_digits(layer, weight, engine)
+    except ScheduleError as error:
+        problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
     return Operation(
@@ -196,8 +240,8 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         target=network.tensors[members[-1].output],
         pitch=_pitch(network, source, engine),
         pad_code=source.format.pad_code,
-        digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
-        bias=layer.bias.astype(np.int64),
+        digits=digits,
+        bias=bias,
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
         pool=pool.kernel if pool else (1, 1),
@@ -218,6 +262,7 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     if source.format.signed:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
     channels = source.shape[2]
+    digits, gain = _identity(channels, engine)
     try:
         codes = coding(linear(source.format.bits), engine)
     except ScheduleError as error:
@@ -229,15 +274,26 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         target=network.tensors[pool.output],
         pitch=_pitch(network, source, engine),
         pad_code=0,
-        digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
+        digits=digits,
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
         padding=pool.padding,
         pool=pool.kernel,
         pool_stride=pool.stride,
         coding=codes,
-        requantizer=identity_requantizer(channels),
+        requantizer=identity_requantizer(channels, gain),
     )
+
+
+def _identity(channels: int, engine: EngineConfig) -> tuple[NDArray[np.int64], int]:
+    """Digits of a convolution that is the identity but for a gain, and the gain.
+
+    A ternary weight is too small for the requantizer in the low row and 16 in the high one.
+    """
+    eye = np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels)
+    if engine.lane is Lane.XNOR:
+        return np.concatenate([np.zeros_like(eye), eye]), 16
+    return IDENTITY_GAIN * eye, IDENTITY_GAIN
 
 
 def fusable(network: Network, pool: MaxPool2d) -> bool:

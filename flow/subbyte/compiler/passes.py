@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from subbyte.compiler.capacity import streams_weights
 from subbyte.compiler.operation import Operation
+from subbyte.spec.engine import PACKED_CODES
 from subbyte.spec.program import Compute, Drain, Fill, Pass, TensorLayout
 
 
@@ -46,6 +47,7 @@ def lower(
             windows=operation.windows - 1,
             groups=groups - 1,
             pixel_groups=operation.pixel_groups - 1,
+            unused=operation.unused,
         )
         drain = _drain(operation, target, slots, first, groups)
         passes.append(Pass(operation.name, operation.target.name, fill, compute, drain))
@@ -84,7 +86,7 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
     channel = first * operation.engine.m
     pixel = target.pitch * target.nibbles
     return Drain(
-        address=target.origin + channel * target.nibbles,
+        address=target.origin + (channel // PACKED_CODES if target.packed else channel * target.nibbles),
         byte=int(target.nibbles == 2),
         lut=int(operation.requantizer.lut is not None),
         lut_slot=slots.lut,
@@ -95,4 +97,5 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
         px=target.width - 1,
         step_px=pixel,
         step_py=target.row_nibbles - (target.width - 1) * pixel,
+        packed=int(target.packed),
     )

@@ -39,9 +39,13 @@ class TablePool:
 
 
 def channel_params(operation: Operation) -> NDArray[np.int64]:
-    """Parameters (channels rounded up to M, 3): bias, multiplier, shift; padding channels give code 0."""
+    """Parameters (channels rounded up to M, 3): bias, multiplier, shift; padding channels give code 0.
+
+    Those of packed codes, whose weights cannot be 0, by a bias below all that they add up.
+    """
     count = round_up(operation.channels, operation.engine.m)
-    params = np.tile(np.array([0, 1 << 15, 0], dtype=np.int64), (count, 1))
+    lowest = -1 << (operation.engine.acc_bits - 1) if operation.coding.packed else 0
+    params = np.tile(np.array([lowest, 1 << 15, 0], dtype=np.int64), (count, 1))
     settings = operation.requantizer
     params[: operation.channels] = np.stack([operation.folded_bias(), settings.multiplier, settings.shift], axis=1)
     return params

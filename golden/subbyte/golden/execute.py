@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.xnor_lanes import xnor_sums
+from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
 
@@ -61,11 +63,12 @@ class _Shape:
     windows: int
     groups: int
     radix: int
+    unused: int
 
     @staticmethod
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
         counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows", "groups")}
-        return _Shape(**counts, radix=compute["radix"])
+        return _Shape(**counts, radix=compute["radix"], unused=compute["unused"])
 
     def level(self, row: int, plane: int) -> int:
         """Exponent of 16 that a step of this row and plane weighs."""
@@ -143,13 +146,15 @@ def _read_weights(
 
 
 def _products(
-    engine: EngineConfig, operands: NDArray[np.int64], codes: NDArray[np.int64]
+    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], codes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Sum over the lanes: operands (..., lanes) with weight codes (lanes, channels) -> int64 (..., channels).
 
     digit: a negative digit's product is the ones' complement of its size in operand_bits + 1 bits, that
     is 2**(operand_bits + 1) - 1 minus it. Sums are below 2**53, so float64 is exact.
     """
+    if engine.lane is Lane.XNOR:
+        return xnor_sums(operands, codes, bool(shape.radix), shape.unused)
     if engine.lane is Lane.SHIFT:
         top = 1 << (engine.operand_bits - 1)
         values = np.where(operands & top, 1 << (operands & (top - 1)), 0)
@@ -177,7 +182,7 @@ def _accumulate(
     total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
     for row in range(shape.rows):
         for plane in range(shape.planes):
-            total += _products(engine, operands[plane], weights[row]) << 4 * shape.level(row, plane)
+            total += _products(engine, shape, operands[plane], weights[row]) << 4 * shape.level(row, plane)
     return _wrap(engine, total)
 
 
@@ -209,17 +214,21 @@ def _requantize(
 
 
 def _places(engine: EngineConfig, drain: Fields) -> NDArray[np.int64]:
-    """Nibble address of every code written, int64 (pixels, channels)."""
+    """Nibble address of every code written, or of four binary ones, int64 (pixels, channels or groups)."""
     pixel = np.arange(drain["pixels"] + 1)
     line, column = np.divmod(pixel, drain["px"] + 1)
     offset = (line * drain["px"] + column) * drain["step_px"] + line * drain["step_py"]
     channel = np.arange((drain["groups"] + 1) * engine.m) * (1 + drain["byte"])
+    if drain["packed"]:
+        channel = np.arange(drain["groups"] + 1)
     first: NDArray[np.int64] = drain["address"] + offset
     return first[:, None] + channel
 
 
 def _write(main: NDArray[np.uint8], drain: Fields, places: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
     """Store the codes (batch, pixels, channels), the low nibble only unless the drain section says bytes."""
+    if drain["packed"]:
+        codes = pack_codes(codes & 1)
     main[:, places] = codes & 15
     if drain["byte"]:
         main[:, (places + 1) % main.shape[1]] = codes >> 4

@@ -14,6 +14,9 @@ from subbyte.spec.weights import WeightSet
 
 WORD_BITS = 64
 WORD_NIBBLES = WORD_BITS // 4
+PACKED_CODES = 4
+"""Binary codes that share a nibble, where a tensor is packed."""
+
 PARAM_BITS = 48
 """Bias 28, multiplier fraction 15, shift 5 (see `subbyte.spec.program`)."""
 
@@ -30,6 +33,7 @@ class Lane(enum.Enum):
 
     DIGIT = "digit"  #: two signed radix-4 weight digits times an unsigned operand
     SHIFT = "shift"  #: weight << exponent; operand = {nonzero, exponent}
+    XNOR = "xnor"  #: four binary products, or one of a weight -1, 0, 1 and an unsigned operand
 
 
 class EngineError(ValueError):
@@ -50,7 +54,7 @@ class EngineConfig:
     r : int
         Requantizer lanes, results per cycle; divides P.
     operand_bits : int
-        LA, bits of a lane's operand. digit: 4, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent).
+        LA, bits of a lane's operand. digit: 4, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent); xnor: 4.
     acc_bits : int
         Accumulator width, 28 (fixed by the parameter word).
     fill_nibbles : int
@@ -97,10 +101,14 @@ class EngineConfig:
             value = self._check_integer(key)
             if not low <= value <= high or value & (value - 1):
                 raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
-        widths = (4, 6, 8) if self.lane is Lane.DIGIT else (3, 4)
+        widths = {Lane.DIGIT: (4, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[self.lane]
         if self.operand_bits not in widths:
             raise EngineError(
                 f"Engine operand_bits of a {self.lane.value} lane must be one of {widths}, not {self.operand_bits!r}"
+            )
+        if self.lane is Lane.XNOR and self.m != PACKED_CODES:
+            raise EngineError(
+                f"Engine m of {self.lane.value} lanes must be {PACKED_CODES}, the codes of a nibble, not {self.m}"
             )
         if self.acc_bits != 28:
             raise EngineError(f"Engine acc_bits must be 28, not {self.acc_bits!r}")
@@ -130,11 +138,11 @@ class EngineConfig:
     @property
     def weight_set(self) -> WeightSet:
         """Weights that a lane can hold."""
-        return WeightSet.DIGIT4 if self.lane is Lane.DIGIT else WeightSet.LIN4
+        return {Lane.DIGIT: WeightSet.DIGIT4, Lane.SHIFT: WeightSet.LIN4, Lane.XNOR: WeightSet.TERNARY}[self.lane]
 
     @property
     def max_planes(self) -> int:
-        """Operand planes that a code may have: 8 bits one by one on shift lanes, two halves on digit lanes."""
+        """Operand planes that a code may have: 8 bits one by one on shift lanes, two halves on the others."""
         return 8 if self.lane is Lane.SHIFT else 2
 
     @property
@@ -156,11 +164,13 @@ class EngineConfig:
     @property
     def largest_operand(self) -> int:
         """Largest integer that one operand can stand for."""
-        return (1 << self.operand_bits) - 1 if self.lane is Lane.DIGIT else 1 << ((1 << (self.operand_bits - 1)) - 1)
+        if self.lane is Lane.SHIFT:
+            return 1 << ((1 << (self.operand_bits - 1)) - 1)
+        return (1 << self.operand_bits) - 1
 
     def operand_value(self, operand: int) -> int:
         """Integer that an operand code stands for: itself, or {nonzero, e} -> 2**e or 0."""
-        if self.lane is Lane.DIGIT:
+        if self.lane is not Lane.SHIFT:
             return operand
         top = 1 << (self.operand_bits - 1)
         return 1 << (operand - top) if operand & top else 0
@@ -235,6 +245,7 @@ PRESETS: dict[str, EngineConfig] = {
     for e in (
         EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
+        EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
         EngineConfig(
             "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,

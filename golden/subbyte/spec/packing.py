@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.spec.binary import pack_codes, unpack_codes
 from subbyte.spec.program import TensorLayout
 
 
@@ -25,15 +26,17 @@ def pack_tensor(layout: TensorLayout, codes: NDArray[np.int64]) -> NDArray[np.ui
     shape = (layout.height, layout.width, layout.channels)
     if codes.shape != shape:
         raise ValueError(f"Codes must have shape {shape}, not {codes.shape}")
-    limit = 1 << (4 * layout.nibbles)
+    limit = 2 if layout.packed else 1 << (4 * layout.nibbles)
     if codes.size and not (0 <= codes.min() and codes.max() < limit):
         raise ValueError(f"Codes must be in 0..{limit - 1}, not {codes.min()}..{codes.max()}")
     top, left, bottom, right = layout.border
-    full = np.full(
-        (layout.rows, layout.width + left + right, layout.pitch), layout.pad_code, dtype=np.int64
-    )
+    pitch = layout.channels if layout.packed else layout.pitch
+    full = np.full((layout.rows, layout.width + left + right, pitch), layout.pad_code, dtype=np.int64)
     full[top : top + layout.height, left : left + layout.width] = 0
     full[top : top + layout.height, left : left + layout.width, : layout.channels] = codes
+    if layout.packed:
+        nibbles = pack_codes(full)
+        full = np.pad(nibbles, [(0, 0), (0, 0), (0, layout.pitch - nibbles.shape[2])])
     flat = full.reshape(-1)
     if layout.nibbles == 2:
         flat = np.stack([flat & 15, flat >> 4], axis=1).reshape(-1)
@@ -53,4 +56,6 @@ def unpack_tensor(layout: TensorLayout, units: NDArray[np.uint16]) -> NDArray[np
         flat = flat[0::2] | (flat[1::2] << 4)
     top, left, _, right = layout.border
     full = flat.reshape(layout.rows, layout.width + left + right, layout.pitch)
+    if layout.packed:
+        full = unpack_codes(full)
     return full[top : top + layout.height, left : left + layout.width, : layout.channels].copy()

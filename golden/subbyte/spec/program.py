@@ -31,9 +31,14 @@ FILL_FIELDS: tuple[dict[str, int], ...] = (
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
     {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
 )
-COMPUTE_FIELDS = ({"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16},)
+COMPUTE_FIELDS = (
+    {
+        "words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
+        "unused": 6,
+    },
+)
 DRAIN_FIELDS = (
-    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
+    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16, "packed": 1},
     {"groups": 10, "px": 8, "step_px": 14, "step_py": 14},
 )
 PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
@@ -98,6 +103,9 @@ class Compute:
 
     `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
     planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
+
+    xnor lanes: `radix` 0 when a nibble is four binary codes. Then `unused`, not minus one, are the last lanes of
+    the last word, which count nothing if their weight codes are 0. Other lanes have no such field.
     """
 
     words: int
@@ -107,6 +115,7 @@ class Compute:
     windows: int
     groups: int
     pixel_groups: int
+    unused: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class Drain:
     `param`: entry of the first channel, a multiple of M. `zero_point` is 0 with `lut`. `pixels`, `groups`,
     `px` minus one. A group's M codes go to address + pixel offset + group * M * (nibbles of a code), a
     multiple of M nibbles or M bytes; the pixel offset grows by `step_px`, at the end of a row of `px` pixels
-    by `step_py`.
+    by `step_py`. `packed` (xnor lanes): they are binary codes and go to one nibble, at address + pixel offset + group.
     """
 
     address: int
@@ -130,6 +139,7 @@ class Drain:
     px: int
     step_px: int
     step_py: int
+    packed: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,8 @@ class TensorLayout:
     pitch : codes from one pixel to the next, >= channels
     nibbles : 1 or 2 per code, low nibble first
     border : (top, left, bottom, right) pixels, holding `pad_code`
+    packed : binary codes, that of channel 4j + i in bit i of nibble j of a pixel; `pitch` counts nibbles. What is
+        behind the last channel is 0, in the border too
     """
 
     address: int
@@ -170,6 +182,7 @@ class TensorLayout:
     nibbles: int
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_code: int = 0
+    packed: bool = False
 
     @property
     def row_nibbles(self) -> int:

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from subbyte.hw.accumulator import accumulator, at_level
 from subbyte.hw.digit_column import DigitColumn
 from subbyte.hw.shift_column import ShiftColumn
+from subbyte.hw.xnor_column import XnorColumn
 from subbyte.spec.engine import Family, Lane
 
 __all__ = ["PeArray", "StepControl"]
@@ -35,6 +36,8 @@ class PeArray(wiring.Component):
     acc : Out(acc_bits*P*M), accumulator p*M + m. Flat, as everywhere here: the names that an ArrayLayout
         gives its elements (`acc[0]`) collide with bit names in abc9 of Yosys 0.70, which then fails
     done : Out(StepControl), `step` when its accumulators are in `acc`
+    single : In(K), in the same cycle as weights and operands; positional : In(1), static while steps are under way.
+        Of xnor lanes only, see `XnorColumn`
     """
 
     def __init__(self, config):
@@ -47,6 +50,7 @@ class PeArray(wiring.Component):
             "zero": In(1),
             "acc": Out(c.acc_bits * c.p * c.m),
             "done": Out(StepControl),
+            **({"single": In(c.k), "positional": In(1)} if c.lane is Lane.XNOR else {}),
         })
 
     @property
@@ -62,7 +66,7 @@ class PeArray(wiring.Component):
 
     @property
     def _column(self):
-        return DigitColumn if self._config.lane is Lane.DIGIT else ShiftColumn
+        return {Lane.DIGIT: DigitColumn, Lane.SHIFT: ShiftColumn, Lane.XNOR: XnorColumn}[self._config.lane]
 
     def elaborate(self, platform):
         m = Module()
@@ -77,6 +81,10 @@ class PeArray(wiring.Component):
         if self._registered:
             weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
             m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
+        single = self.single if c.lane is Lane.XNOR else None
+        if single is not None and self._registered:
+            single = Signal.like(self.single, reset_less=True)
+            m.d.sync += single.eq(self.single)
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
@@ -84,6 +92,8 @@ class PeArray(wiring.Component):
                 if self._registered:
                     term, level = Signal(signed(c.acc_bits), reset_less=True), 0
                     m.d.sync += term.eq(at_level(lanes.sum, scaling.level))
+                if single is not None:
+                    m.d.comb += [lanes.single.eq(single), lanes.positional.eq(self.positional)]
                 m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, term.shape(), c.acc_bits)
                 m.d.comb += [
                     lanes.weights.eq(weights.word_select(column, 4 * c.k)),

@@ -16,7 +16,7 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.steps import StepController
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import Family
+from subbyte.spec.engine import Family, Lane
 from subbyte.spec.frames import Counter
 
 __all__ = ["Engine"]
@@ -101,6 +101,7 @@ class Engine(wiring.Component):
             array.operands.eq(gather.operands),
             array.step.eq(steps.step),
             array.zero.eq(sequencer.zero),
+            *self._binary(array, steps, sequencer.compute),
             shadow.acc.eq(array.acc),
             shadow.done.eq(array.done),
             requantizer.valid.eq(shadow.valid),
@@ -115,6 +116,12 @@ class Engine(wiring.Component):
         self._arbitrate(m, command, writer, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, steps)
         return m
+
+    def _binary(self, array, steps, compute):
+        """What xnor lanes want besides. A compute section is replaced only when its results are written."""
+        if self._config.lane is not Lane.XNOR:
+            return []
+        return [array.single.eq(steps.single), array.positional.eq(compute.radix)]
 
     def _channel(self, m, sequencer, shadow):
         """Parameter entry of the channel that the shadow shows; a column group's M start at a multiple of M."""

@@ -3,7 +3,7 @@
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.spec.engine import WORD_BITS
+from subbyte.spec.engine import WORD_BITS, Lane
 from subbyte.spec.program import (
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
@@ -53,11 +53,13 @@ def _narrow(config):
         "groups": groups,
         "param": (config.param_entries - 1).bit_length(),
         "lut_slot": (config.lut_slots - 1).bit_length(),
+        "unused": (config.k - 1).bit_length(),
     }
 
 
 def _section(config, words, passing=()):
-    """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives."""
+    """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives, or are
+    other engines'."""
     narrow = _narrow(config)
     return data.StructLayout({
         name: min(bits, narrow.get(name, bits))
@@ -85,12 +87,13 @@ def fill_layout(config):
 
 def compute_layout(config):
     """Fields of a compute section."""
-    return _section(config, COMPUTE_FIELDS)
+    return _section(config, COMPUTE_FIELDS, () if config.lane is Lane.XNOR else ("unused",))
 
 
 def drain_layout(config):
     """Fields of a drain section but for those that only start it."""
-    return _section(config, DRAIN_FIELDS, ("address", "pixels"))
+    starting = ("address", "pixels")
+    return _section(config, DRAIN_FIELDS, starting if config.lane is Lane.XNOR else (*starting, "packed"))
 
 
 def param_layout():

@@ -8,6 +8,7 @@ from subbyte.hw.array import StepControl
 from subbyte.hw.early import early
 from subbyte.hw.ports import compute_layout
 from subbyte.hw.turn_counter import TurnCounter
+from subbyte.spec.engine import Lane
 
 __all__ = ["Stall", "StepController"]
 
@@ -40,6 +41,7 @@ class StepController(wiring.Component):
     read_word : Out, tile address of this step
     step : Out(StepControl), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
+    single : Out(K), together with `step`, of xnor lanes only: what `XnorColumn` wants
     """
 
     def __init__(self, config):
@@ -47,6 +49,7 @@ class StepController(wiring.Component):
         rows = range(2 * config.ring_rows)
         words = range(2 * config.tile_words)
         super().__init__({
+            **({"single": Out(config.k)} if config.lane is Lane.XNOR else {}),
             "reset": In(1),
             "start": In(1),
             "idle": Out(1),
@@ -104,6 +107,8 @@ class StepController(wiring.Component):
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
+        if self._config.lane is Lane.XNOR:
+            m.d.sync += self.single.eq(self._single(last["words"]))
         m.d.sync += draining.eq(cooling > 2)
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
@@ -122,6 +127,12 @@ class StepController(wiring.Component):
                 word.eq(0), word_released.eq(0),
             ]
         return m
+
+    def _single(self, last_word):
+        """Lanes that hold one code or none, not four: all of a positional layer, else the unused ones."""
+        k, compute = self._config.k, self.compute
+        unused = Cat(compute.unused > k - 1 - lane for lane in range(k))
+        return compute.radix.replicate(k) | (unused & last_word.replicate(k))
 
     def _loops(self, m, go):
         """The loops, innermost first: name -> turn counter, name -> its last turn,

@@ -1,0 +1,42 @@
+"""Which binary tensors lie four codes to a nibble, and what weights meet such nibbles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.fusion import readers
+from subbyte.spec.binary import pack_codes
+from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
+from subbyte.spec.formats import BinaryPad, Kind, TensorFormat
+from subbyte.spec.network import Conv2d, Dense, Layer, Network
+from subbyte.spec.weight_formats import BinaryWeights
+
+
+def packed(network: Network, tensor: str, engine: EngineConfig) -> bool:
+    """Whether `tensor` is packed: on xnor lanes, when all that read it are binary in weights and border too.
+
+    A border of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights
+    are 0 and 1, and a tensor that nothing reads may as well have them.
+    """
+    form = network.tensors[tensor].format
+    every = readers(network, tensor)
+    if engine.lane is not Lane.XNOR or form.kind is not Kind.BIN or not every:
+        return False
+    return all(_binary(layer, form) for layer in every)
+
+
+def _binary(layer: Layer, form: TensorFormat) -> bool:
+    if not isinstance(layer, Conv2d | Dense) or not isinstance(layer.weight_format, BinaryWeights):
+        return False
+    return isinstance(layer, Dense) or not any(layer.padding) or form.pad_code != BinaryPad.PAD_ZERO
+
+
+def packed_weights(signs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Weights -1 and 1 (..., channels) -> lane codes (..., ceil(channels / 4)).
+
+    Behind the last channel the weight is 1, which counts nothing where the codes are 0.
+    """
+    spare = -signs.shape[-1] % PACKED_CODES
+    full = np.pad(signs, [(0, 0)] * (signs.ndim - 1) + [(0, spare)], constant_values=1)
+    return pack_codes((full + 1) // 2)
