@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from binary_networks import BinaryBuilder
 from hw_bench import simulate, small_config
 from networks import NetworkBuilder, random_codes
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from subbyte.hw.engine import Engine
 from subbyte.sim.compare import first_difference
 from subbyte.spec import frames
 from subbyte.spec.engine import EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
+from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, binary, linear, log2_table
 from subbyte.spec.frames import Counter, Space
 from subbyte.spec.network import Network
 from subbyte.spec.packing import pack_tensor, unpack_tensor
@@ -56,9 +57,22 @@ def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.dense(9, linear(8), bits=8).network()
 
 
+def xnor_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Codes of two planes, packed codes with both kinds of border and a tail, a pool, a border of zeros."""
+    builder = BinaryBuilder(rng, (4, 5, 3), CODES)
+    builder.conv(10, (2, 2), binary(BinaryPad.PAD_POS)).conv(6, (2, 2), binary(BinaryPad.PAD_NEG), padding=(1, 1, 0, 1))
+    builder.pool((2, 2), (1, 2)).conv(5, (2, 1), binary(BinaryPad.PAD_ZERO), padding=(0, 0, 1, 0))
+    return builder.conv(4, (2, 2), LOG, padding=(1, 1, 1, 1)).dense(3, linear(8)).network()
+
+
 SIZES = {"param_entries": 32, "tile_words": 64, "lut_bits": 6}
+XNOR = {
+    "lane": Lane.XNOR, "operand_bits": 4, "k": 8, "m": 4, "p": 2, "r": 2, "ring_rows": 128, "memory_words": 512,
+    **SIZES, "param_entries": 64,
+}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
+    "xnor": (small_config(**XNOR), xnor_network, 0.0),
     "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
 }
 """Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring."""

@@ -12,7 +12,7 @@ from hw_bench import announce, pack, set_section, simulate, small_config
 from numpy.typing import NDArray
 
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import EngineConfig
+from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
 from subbyte.spec.packing import blank_tensor, pack_tensor
 from subbyte.spec.program import DRAIN_FIELDS, Drain, TensorLayout, pack_fields
 
@@ -34,21 +34,25 @@ class Section:
     drain: Drain
 
 
-def random_section(rng: np.random.Generator, config: EngineConfig, nibbles: int, address: int) -> Section:
+def random_section(
+    rng: np.random.Generator, config: EngineConfig, nibbles: int, address: int, packed: bool = False
+) -> Section:
     """A tensor whose pixels and rows leave gaps, with or without a border."""
     groups = int(rng.integers(1, 4))
     height, width = int(rng.integers(1, 4)), int(rng.integers(1, 6))
     channels = groups * config.m
-    pitch = channels + config.m * int(rng.integers(0, 2))
+    pitch = (channels + config.m * int(rng.integers(0, 2))) // (PACKED_CODES if packed else 1)
+    values = 2 if packed else 1 << 4 * nibbles
     border = tuple(int(v) for v in rng.integers(0, 2, 4)) if rng.random() < 0.7 else (0, 0, 0, 0)
-    pad = int(rng.integers(0, 1 << 4 * nibbles))
-    layout = TensorLayout(address, height, width, channels, pitch, nibbles, border, pad)
+    pad = int(rng.integers(0, values))
+    layout = TensorLayout(address, height, width, channels, pitch, nibbles, border, pad, packed)
     step_px = pitch * nibbles
     drain = Drain(
         address=layout.origin, byte=nibbles - 1, lut=0, lut_slot=0, zero_point=0, param=0, pixels=height * width - 1,
         groups=groups - 1, px=width - 1, step_px=step_px, step_py=layout.row_nibbles - (width - 1) * step_px,
+        packed=int(packed),
     )
-    codes = rng.integers(0, 1 << 4 * nibbles, (height, width, channels))
+    codes = rng.integers(0, values, (height, width, channels))
     return Section(layout, codes, drain)
 
 
@@ -58,8 +62,8 @@ def bursts(config: EngineConfig, section: Section, rng: np.random.Generator) -> 
     count = -(-len(pixels) // config.p) * config.p
     filled = rng.integers(0, 256, (count, pixels.shape[1]))
     filled[: len(pixels)] = pixels
-    if not section.drain.byte:
-        filled |= rng.integers(0, 16, filled.shape) << 4  # the upper nibble does not count
+    bits = 1 if section.drain.packed else 4 + 4 * section.drain.byte
+    filled |= rng.integers(0, 256, filled.shape) << bits & 255  # the upper bits do not count
     result = []
     for first in range(0, count, config.p):
         for channel in range(0, pixels.shape[1], config.m):
@@ -75,10 +79,24 @@ def bursts(config: EngineConfig, section: Section, rng: np.random.Generator) -> 
 def test_writer(p: int, r: int, m: int, gaps: bool, rng: np.random.Generator) -> None:
     """Sections one after the other; `dense`: the codes of all groups follow each other without a pause."""
     config = small_config(p=p, r=r, m=m, memory_words=2048, param_entries=64)
+    check(config, [(1 + i % 2, False) for i in range(8)], gaps, rng)
+
+
+@pytest.mark.parametrize("gaps", [False, True], ids=["dense", "gaps"])
+@pytest.mark.parametrize(("p", "r"), [(1, 1), (2, 1), (4, 2), (4, 4)])
+def test_packing_writer(p: int, r: int, gaps: bool, rng: np.random.Generator) -> None:
+    """Binary codes, four to a nibble, between sections of nibbles and bytes."""
+    config = small_config(lane=Lane.XNOR, operand_bits=4, p=p, r=r, m=4, memory_words=2048, param_entries=64)
+    check(config, [(1, True), (1, False), (1, True), (1, True), (2, False), (1, True)] * 2, gaps, rng)
+
+
+def check(config: EngineConfig, kinds: list[tuple[int, bool]], gaps: bool, rng: np.random.Generator) -> None:
+    """Sections of (nibbles of a code, packed), each in its place and nothing beside it."""
+    p, r = config.p, config.r
     dut = Writer(config)
     sections, address = [], 64
-    for i in range(8):
-        section = random_section(rng, config, 1 + i % 2, address)
+    for nibbles, packed in kinds:
+        section = random_section(rng, config, nibbles, address, packed)
         sections.append(section)
         address += 16 * section.layout.words
     memory = {}

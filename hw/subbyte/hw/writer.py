@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from subbyte.hw.counter import up_counter
 from subbyte.hw.ports import WordArrival, drain_layout, word_view
 from subbyte.hw.turn_counter import TurnCounter
-from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES
+from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES, Lane
 from subbyte.spec.program import DRAIN_FIELDS
 
 __all__ = ["Writer"]
@@ -48,13 +48,23 @@ class Writer(wiring.Component):
             "word": Out(WORD_BITS),
         })
 
+    @property
+    def _packs(self):
+        """Whether binary codes can be packed, M to a nibble."""
+        return self._config.lane is Lane.XNOR
+
+    @property
+    def _unit(self):
+        """Address bits inside M nibbles."""
+        return (self._config.m - 1).bit_length()
+
     def elaborate(self, platform):
         m = Module()
         c = self._config
         drain = self.drain
         half = 4 * c.m  # bits of M nibbles; M bytes are two halves
 
-        # Collect: bytes shift through both halves, nibbles through each half alike.
+        # Collect: bytes shift through both halves, nibbles through each half alike, packed codes through each nibble.
         chunks = []
         for r in range(c.r):
             chunk = Signal(2 * half, name=f"chunk{r}", reset_less=True)
@@ -63,6 +73,9 @@ class Writer(wiring.Component):
             with m.If(self.valid):
                 with m.If(drain.byte):
                     m.d.sync += chunk.eq(Cat(chunk[8:], code))
+                if self._packs:
+                    with m.Elif(drain.packed):
+                        m.d.sync += chunk.eq(Cat(chunk[1:4], code[0]).replicate(2 * half // 4))
                 with m.Else():
                     m.d.sync += chunk.eq(Cat(nibbles, nibbles))
             chunks.append(chunk)
@@ -93,6 +106,8 @@ class Writer(wiring.Component):
             near, exists = Signal.like(place), Signal()
             m.d.sync += [near.eq(place), exists.eq(store)]
             place, store = near, exists
+        if self._packs:
+            nibble_place, place = place, place[self._unit :]
         inside = (WORD_NIBBLES // c.m).bit_length() - 1
         m.d.comb += [
             self.exists.eq(store),
@@ -102,11 +117,14 @@ class Writer(wiring.Component):
         for nibble in range(WORD_NIBBLES):
             slot = nibble // c.m
             narrow, wide = place[:inside] == slot, place[1:inside] == slot >> 1
+            if self._packs:
+                narrow &= ~drain.packed | (nibble_place[: self._unit] == nibble % c.m)
             m.d.comb += self.mask[nibble].eq(Mux(drain.byte, wide, narrow))
         return m
 
     def _places(self, m, write):
-        """(place of the chunk written now in units of M nibbles, whether its pixel exists).
+        """(place of the chunk written now in units of M nibbles, or of one where codes are packed, whether its pixel
+        exists).
 
         A ring of the addresses of P pixels turns with every write: the pixels of a group come in the same order
         for each column group. With the last column group a later pixel, found from the latest one, takes the
@@ -114,7 +132,7 @@ class Writer(wiring.Component):
         """
         c = self._config
         drain = self.drain
-        unit = (c.m - 1).bit_length()
+        unit = 0 if self._packs else self._unit
         first = word_view(DRAIN_FIELDS[0], self.first.word)
         ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}", reset_less=True) for p in range(c.p)]
         priming = Signal(range(c.p))
@@ -161,4 +179,7 @@ class Writer(wiring.Component):
             m.d.sync += active.eq(1)
         with m.Elif(groups.step & groups.last):
             m.d.sync += active.eq(0)
-        return ring[0] + Mux(drain.byte, group << 1, group), ~groups.last | (pixel <= others)
+        offset = Mux(drain.byte, group << 1, group)
+        if self._packs:
+            offset = Mux(drain.packed, group, offset << self._unit)
+        return ring[0] + offset, ~groups.last | (pixel <= others)

@@ -1,0 +1,105 @@
+"""Binary networks on the machine: every tensor is the reference's, on xnor lanes and on the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from binary_networks import BinaryBuilder, random_binary_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import random_codes, random_engine
+
+from subbyte.compiler.schedule import ScheduleError, schedule
+from subbyte.golden.machine import Machine
+from subbyte.golden.reference import run
+from subbyte.golden.xnor_lanes import xnor_sums
+from subbyte.spec.engine import PRESETS, EngineConfig, Lane
+from subbyte.spec.formats import BinaryPad, binary, linear
+from subbyte.spec.network import Network
+from subbyte.spec.program import Program
+
+BINARY = PRESETS["up5k-binary"]
+
+
+def checked(network: Network, engine: EngineConfig, rng: np.random.Generator) -> Program:
+    """The program, after its machine gave the reference's codes in every tensor."""
+    program = schedule(network, engine)
+    codes = random_codes(rng, network, 3)
+    expected = run(network, codes, taps=True)
+    for name, values in Machine(program).run(codes, taps=True).items():
+        assert np.array_equal(values, expected[name]), f"tensor {name}"
+    return program
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.integers(0, 1 << 32), st.sampled_from([Lane.XNOR, Lane.XNOR, Lane.DIGIT, Lane.SHIFT]))
+def test_random_binary_networks(seed: int, lane: Lane) -> None:
+    rng = np.random.default_rng(seed)
+    engine = random_engine(rng, lane)
+    checked(random_binary_network(rng, engine), engine, rng)
+
+
+@pytest.mark.parametrize("unused", [0, 1, 3])
+@pytest.mark.parametrize("positional", [False, True])
+def test_sums_of_every_lane(positional: bool, unused: int) -> None:
+    """Each operand with each weight in each of four lanes, told bit by bit."""
+    pairs = np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1).reshape(-1, 2)
+    for lane in range(4):
+        operands, codes = np.zeros((256, 4), dtype=np.int64), np.zeros((4, 256), dtype=np.int64)
+        operands[:, lane], codes[lane] = pairs[:, 0], pairs[:, 1]
+        found = np.diagonal(xnor_sums(operands, codes, positional, unused))
+        for (a, w), total in zip(pairs.tolist(), found.tolist(), strict=True):
+            expected = 0
+            for place, (operand, weight) in enumerate((a, w) if i == lane else (0, 0) for i in range(4)):
+                single = positional or place >= 4 - unused
+                signs = weight & 14 | weight >> 1 & 1 if single else weight
+                agree = ~(operand ^ signs) & 15 if weight & 1 or not single else 0
+                expected += agree if positional else 2 * agree.bit_count()
+            assert total == expected, (lane, a, w)
+
+
+@pytest.mark.parametrize("pad", BinaryPad)
+@pytest.mark.parametrize("channels", [1, 63, 64, 65, 128])
+def test_words_of_a_convolution(channels: int, pad: BinaryPad, rng: np.random.Generator) -> None:
+    """64 binary products a lane word; a border of zeros takes 16."""
+    builder = BinaryBuilder(rng, (4, 5, channels), binary(pad))
+    network = builder.conv(5, (3, 3), binary(), padding=(1, 1, 1, 1)).network()
+    program = checked(network, BINARY, rng)
+    layout = program.layouts["input"]
+    per_pixel = channels if pad is BinaryPad.PAD_ZERO else -(-channels // 4)
+    assert layout.packed == (pad is not BinaryPad.PAD_ZERO)
+    assert layout.pitch == per_pixel
+    assert program.passes[0].compute.words + 1 == -(-9 * per_pixel // 16)
+
+
+def test_zero_pad_without_a_border_is_packed(rng: np.random.Generator) -> None:
+    builder = BinaryBuilder(rng, (4, 5, 64), binary(BinaryPad.PAD_ZERO)).conv(5, (3, 3), binary())
+    assert checked(builder.dense(3, linear(8)).network(), BINARY, rng).layouts["input"].packed
+
+
+def test_what_only_others_read_is_not_packed(rng: np.random.Generator) -> None:
+    """A tensor for a ternary layer, for a pool of its own, for nobody."""
+    builder = BinaryBuilder(rng, (6, 6, 3), linear(8)).conv(8, (3, 3), binary(), relu=True)
+    builder.conv(8, (1, 1), binary(), ternary=True).pool((3, 3), (1, 1), (1, 1, 1, 1))
+    program = checked(builder.conv(5, (3, 3), binary()).network(), BINARY, rng)
+    assert [name for name, layout in program.layouts.items() if layout.packed] == ["pool5.codes"]
+
+
+def test_eight_bit_input_takes_two_planes(rng: np.random.Generator) -> None:
+    builder = BinaryBuilder(rng, (5, 5, 3), linear(8, zero_point=128)).conv(64, (3, 3), binary(BinaryPad.PAD_NEG))
+    program = checked(builder.conv(64, (3, 3), binary(), padding=(1, 1, 1, 1)).network(), BINARY, rng)
+    first, second = (one.compute for one in program.passes)
+    assert (first.words + 1, first.planes + 1, first.radix) == (2, 2, 1)
+    assert (second.words + 1, second.planes + 1, second.radix) == (9, 1, 0)
+
+
+def test_refuses_several_thresholds(rng: np.random.Generator) -> None:
+    network = BinaryBuilder(rng, (3, 3, 2), linear(4)).conv(2, (1, 1), binary()).network()
+    wide = dict(network.tensors) | {"conv0.codes": network.tensors["conv0.codes"].__class__(
+        "conv0.codes", (3, 3, 2), linear(2)
+    )}
+    layer = network.layers[1].__class__(
+        "t", "conv0.acc", "conv0.codes", np.zeros((2, 3), dtype=np.int64), np.ones(2, dtype=np.int64)
+    )
+    with pytest.raises(ScheduleError, match=r"^Layer t: thresholds must be one a channel to be scheduled, not 3$"):
+        schedule(Network("n", wide, (network.layers[0], layer), "input", "conv0.codes"), BINARY)
