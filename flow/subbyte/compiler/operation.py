@@ -13,6 +13,7 @@ from subbyte.compiler.fusion import Chain
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.thresholding import comparing_requantizer, comparison
+from subbyte.spec.binary import DIGIT_CODES, DIGIT_EXCESS, signed_digits
 from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
 from subbyte.spec.formats import Kind, linear
@@ -42,7 +43,8 @@ class Operation:
     source, target : code tensors read and written
     pitch : codes from one pixel of the source to the next, nibbles where the source is packed
     pad_code : code that the source's border must hold
-    digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, low first
+    digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, on xnor lanes digits -1, 0 and 1
+        of `spec.binary`; low first
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
@@ -75,7 +77,7 @@ class Operation:
 
     @property
     def rows(self) -> int:
-        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8."""
+        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8; on xnor lanes one a digit."""
         return len(self.digits)
 
     @property
@@ -140,7 +142,7 @@ class Operation:
 
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
-        codes = packed_weights(self.digits) if self.coding.packed else encode(self.engine.weight_set, self.digits)
+        codes = self._digit_codes()
         rows, out, height, width, channels = codes.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
         stream[:, :out, ..., :channels] = codes
@@ -150,20 +152,32 @@ class Operation:
         split = lanes.reshape(rows, self.groups, self.engine.m, self.words, self.engine.k)
         return split.transpose(1, 3, 0, 2, 4)
 
+    def _digit_codes(self) -> NDArray[np.int64]:
+        """Lane codes of the digits, int64 (rows, out, kernel height, kernel width, codes of a pixel)."""
+        if self.engine.lane is not Lane.XNOR:
+            return encode(self.engine.weight_set, self.digits)
+        codes: NDArray[np.int64] = packed_weights(self.digits) if self.coding.packed else DIGIT_CODES[self.digits + 1]
+        return codes
+
+    def _row_levels(self) -> NDArray[np.int64]:
+        """Exponents of 2 that the rows weigh, int64 (rows,)."""
+        return (1 if self.engine.lane is Lane.XNOR else 4) * np.arange(self.rows)
+
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
-        codes = encode(self.engine.weight_set, self.digits)
-        every = complement_excess(self.engine.weight_set, codes, self.engine.operand_bits)
-        if self.coding.packed:  # a bit of weight -1 counts 2 where its code is 0
-            every = 2 * (self.digits < 0)
-        by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << 4 * np.arange(self.rows)[:, None]
+        if self.engine.lane is Lane.XNOR:
+            # Packed: a bit of weight -1 counts 2 where its code is 0.
+            every = 2 * (self.digits < 0) if self.coding.packed else DIGIT_EXCESS[self.digits + 1]
+        else:
+            every = complement_excess(self.engine.weight_set, self._digit_codes(), self.engine.operand_bits)
+        by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << self._row_levels()[:, None]
         planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
         return total
 
     def weight(self) -> NDArray[np.int64]:
         """Integer weights, int64 (out, kernel height, kernel width, in)."""
-        scale = 1 << 4 * np.arange(self.rows).reshape(-1, 1, 1, 1, 1)
+        scale = 1 << self._row_levels().reshape(-1, 1, 1, 1, 1)
         total: NDArray[np.int64] = (self.digits * scale).sum(axis=0)
         return total
 
@@ -192,9 +206,9 @@ def _lane_digits(layer: Conv2d | Dense, weight: NDArray[np.int64], engine: Engin
 
     ScheduleError (without the layer's name) for weights that are too wide.
     """
+    if engine.lane is Lane.XNOR:  # holds every format that can be scheduled, with either sign
+        return signed_digits(weight)
     bits = 4 if isinstance(layer.weight_format, BinaryWeights) else layer.weight_format.bits
-    if engine.lane is Lane.XNOR and bits != 4:
-        raise ScheduleError(f"weights of {layer.weight_format.name} are too wide for the xnor lanes of {engine.name}")
     weight_format = WeightFormat(engine.weight_set, bits)
     if weight.min() < weight_format.low or weight.max() > weight_format.high:
         raise ScheduleError(
@@ -262,7 +276,8 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     if source.format.signed:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
     channels = source.shape[2]
-    digits, gain = _identity(channels, engine)
+    gains = IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
+    identity = signed_digits(gains) if engine.lane is Lane.XNOR else gains[None]
     try:
         codes = coding(linear(source.format.bits), engine)
     except ScheduleError as error:
@@ -274,26 +289,15 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         target=network.tensors[pool.output],
         pitch=_pitch(network, source, engine),
         pad_code=0,
-        digits=digits,
+        digits=identity,
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
         padding=pool.padding,
         pool=pool.kernel,
         pool_stride=pool.stride,
         coding=codes,
-        requantizer=identity_requantizer(channels, gain),
+        requantizer=identity_requantizer(channels),
     )
-
-
-def _identity(channels: int, engine: EngineConfig) -> tuple[NDArray[np.int64], int]:
-    """Digits of a convolution that is the identity but for a gain, and the gain.
-
-    A ternary weight is too small for the requantizer in the low row and 16 in the high one.
-    """
-    eye = np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels)
-    if engine.lane is Lane.XNOR:
-        return np.concatenate([np.zeros_like(eye), eye]), 16
-    return IDENTITY_GAIN * eye, IDENTITY_GAIN
 
 
 def fusable(network: Network, pool: MaxPool2d) -> bool:

@@ -41,12 +41,13 @@ def lower(
         fill = _fill(operation, source, slots, wait and first == 0)
         compute = Compute(
             words=operation.words - 1,
-            rows=operation.rows - 1,
+            rows=(operation.rows - 1) % 2,
             planes=operation.planes - 1,
             radix=operation.coding.radix,
             windows=operation.windows - 1,
             groups=groups - 1,
             pixel_groups=operation.pixel_groups - 1,
+            upper_rows=(operation.rows - 1) // 2,
             unused=operation.unused,
         )
         drain = _drain(operation, target, slots, first, groups)

@@ -39,14 +39,12 @@ class Requantizer:
     lut: NDArray[np.int64] | None = field(default=None, repr=False)
 
 
-def identity_requantizer(channels: int, gain: int) -> Requantizer:
-    """Codes from accumulators that are `gain`, a power of two of at least 4, times the code, exact."""
-    shift = gain.bit_length() - IDENTITY_GAIN.bit_length()
-    return Requantizer(np.full(channels, 1 << 15), np.full(channels, shift))
+def identity_requantizer(channels: int) -> Requantizer:
+    """Codes from accumulators that are `IDENTITY_GAIN` times the code: multiplier 2**15, shift 17, exact."""
+    return Requantizer(np.full(channels, 1 << 15), np.zeros(channels, dtype=np.int64))
 
 
 IDENTITY_GAIN = 4
-"""With multiplier 2**15 and shift 17."""
 
 
 def requantizer(

@@ -64,15 +64,18 @@ class _Shape:
     groups: int
     radix: int
     unused: int
+    row_bits: int
 
     @staticmethod
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
         counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows", "groups")}
-        return _Shape(**counts, radix=compute["radix"], unused=compute["unused"])
+        counts["rows"] += 2 * compute["upper_rows"]
+        row_bits = 1 if engine.lane is Lane.XNOR else 4
+        return _Shape(**counts, radix=compute["radix"], unused=compute["unused"], row_bits=row_bits)
 
     def level(self, row: int, plane: int) -> int:
-        """Exponent of 16 that a step of this row and plane weighs."""
-        return row + plane * self.radix
+        """Exponent of 2 that a step of this row and plane weighs."""
+        return self.row_bits * row + 4 * plane * self.radix
 
 
 def _section(layouts: tuple[dict[str, int], ...], words: list[int]) -> Fields:
@@ -182,7 +185,7 @@ def _accumulate(
     total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
     for row in range(shape.rows):
         for plane in range(shape.planes):
-            total += _products(engine, shape, operands[plane], weights[row]) << 4 * shape.level(row, plane)
+            total += _products(engine, shape, operands[plane], weights[row]) << shape.level(row, plane)
     return _wrap(engine, total)
 
 

@@ -33,7 +33,7 @@ class Lane(enum.Enum):
 
     DIGIT = "digit"  #: two signed radix-4 weight digits times an unsigned operand
     SHIFT = "shift"  #: weight << exponent; operand = {nonzero, exponent}
-    XNOR = "xnor"  #: four binary products, or one of a weight -1, 0, 1 and an unsigned operand
+    XNOR = "xnor"  #: four binary products, or one of a weight digit -1, 0, 1 and an unsigned operand
 
 
 class EngineError(ValueError):
@@ -137,8 +137,8 @@ class EngineConfig:
 
     @property
     def weight_set(self) -> WeightSet:
-        """Weights that a lane can hold."""
-        return {Lane.DIGIT: WeightSet.DIGIT4, Lane.SHIFT: WeightSet.LIN4, Lane.XNOR: WeightSet.TERNARY}[self.lane]
+        """Weights that a lane can hold, an xnor lane in several rows."""
+        return WeightSet.DIGIT4 if self.lane is Lane.DIGIT else WeightSet.LIN4
 
     @property
     def max_planes(self) -> int:

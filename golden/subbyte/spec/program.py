@@ -34,7 +34,7 @@ FILL_FIELDS: tuple[dict[str, int], ...] = (
 COMPUTE_FIELDS = (
     {
         "words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
-        "unused": 6,
+        "upper_rows": 2, "unused": 6,
     },
 )
 DRAIN_FIELDS = (
@@ -104,8 +104,9 @@ class Compute:
     `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
     planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
 
-    xnor lanes: `radix` 0 when a nibble is four binary codes. Then `unused`, not minus one, are the last lanes of
-    the last word, which count nothing if their weight codes are 0. Other lanes have no such field.
+    xnor lanes: row r weighs 2**r; there are `upper_rows` times two rows more. `radix` 0 when a nibble is four binary
+    codes. Then `unused`, not minus one, are the last lanes of the last word, which count nothing if their weight
+    codes are 0. Other lanes do not have these two fields.
     """
 
     words: int
@@ -115,7 +116,13 @@ class Compute:
     windows: int
     groups: int
     pixel_groups: int
+    upper_rows: int = 0
     unused: int = 0
+
+    @property
+    def last_row(self) -> int:
+        """Weight rows of a word minus one."""
+        return self.rows + 2 * self.upper_rows
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,10 @@ class WeightSet(enum.Enum):
     """Integers that one four-bit weight code stands for."""
 
     LIN4 = "lin4"  #: two's complement, -8..7
-    TERNARY = "ternary"  #: -1, 0 and 1
     DIGIT4 = "digit4"  #: d0 + 4 * d1, d0 in {-1, 0, 1, 2}, d1 in {-2, -1, 0, 1}: every integer of -9..6
 
 
-_RANGES = {WeightSet.LIN4: (-8, 7), WeightSet.TERNARY: (-1, 1), WeightSet.DIGIT4: (-9, 6)}
-
-TERNARY_CODES = np.array([1, 0, 15])
-"""Of -1, 0 and 1: bit 0 tells that the weight is not 0, each of the others that it is not negative."""
+_RANGES = {WeightSet.LIN4: (-8, 7), WeightSet.DIGIT4: (-9, 6)}
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class WeightFormat:
     """Weights of `bits` = 4 or 8 bits over a set.
 
     `low`, `high`: 4 bits the range of the set; 8 bits 17 times it (-136..119 or -153..102), every
-    integer of which is low + 16 * high. TERNARY has 4 bits only: two of its digits leave out most integers.
+    integer of which is low + 16 * high.
     """
 
     set: WeightSet
@@ -43,8 +39,6 @@ class WeightFormat:
             raise TypeError(f"Weight set must be a WeightSet, not {self.set!r}")
         if self.bits not in (4, 8):
             raise ValueError(f"Weight bits must be 4 or 8, not {self.bits!r}")
-        if self.set is WeightSet.TERNARY and self.bits != 4:
-            raise ValueError(f"Weight bits of the set ternary must be 4, not {self.bits}")
 
     @property
     def name(self) -> str:
@@ -90,10 +84,7 @@ class WeightFormat:
 
 def encode(weight_set: WeightSet, value: NDArray[np.int64]) -> NDArray[np.int64]:
     """Four-bit code of each value of the set. LIN4: the value mod 16. DIGIT4: bits 1:0 are d0 as
-    {0: 0, 1: 1, 2: 2, -1: 3}, bits 3:2 are d1 mod 4. TERNARY: `TERNARY_CODES`."""
-    if weight_set is WeightSet.TERNARY:
-        codes: NDArray[np.int64] = TERNARY_CODES[value + 1]
-        return codes
+    {0: 0, 1: 1, 2: 2, -1: 3}, bits 3:2 are d1 mod 4."""
     if weight_set is WeightSet.LIN4:
         return value & 15
     d0 = (value + 1) % 4 - 1
@@ -101,9 +92,7 @@ def encode(weight_set: WeightSet, value: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def decode(weight_set: WeightSet, code: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Inverse of `encode`; every code 0..15 has a value, of TERNARY those that `encode` gives."""
-    if weight_set is WeightSet.TERNARY:
-        return (code & 1) * ((code & 2) - 1)
+    """Inverse of `encode`; every code 0..15 has a value."""
     if weight_set is WeightSet.LIN4:
         return (code ^ 8) - 8
     d0 = ((code & 3) + 1) % 4 - 1
@@ -117,12 +106,8 @@ def complement_excess(
 
     A digit lane emits a negative digit's product -d * a as the ones' complement of d * a in
     operand_bits + 1 unsigned bits, which is 2**(operand_bits + 1) - 1 too much and depends on the
-    weight alone, so the compiler folds it into the bias. An xnor lane emits the product of weight -1 as the
-    ones' complement in operand_bits bits. Zero for LIN4.
+    weight alone, so the compiler folds it into the bias. Zero for LIN4.
     """
-    if weight_set is WeightSet.TERNARY:
-        inverted: NDArray[np.int64] = np.where(code == TERNARY_CODES[0], (1 << operand_bits) - 1, 0)
-        return inverted
     if weight_set is WeightSet.LIN4:
         return np.zeros_like(code)
     excess = (1 << (operand_bits + 1)) - 1

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from subbyte.spec.engine import Family
 
 __all__ = ["Accumulator", "DspAccumulator", "accumulator", "at_level"]
-
 MAX_LEVEL = 2
 
 
@@ -36,20 +35,25 @@ class Accumulator(wiring.Component):
     acc : Out(signed(width))
     """
 
+    LEVELS = range(MAX_LEVEL + 1)
+
     def __init__(self, term, width):
         self._width = width
         super().__init__({
             "term": In(term),
             "enable": In(1),
             "first": In(1),
-            "level": In(range(MAX_LEVEL + 1)),
+            "level": In(self.LEVELS),
             "acc": Out(signed(width)),
         })
+
+    def _scaled(self):
+        return at_level(self.term, self.level)
 
     def elaborate(self, platform):
         m = Module()
         scaled = Signal(signed(self._width))
-        m.d.comb += scaled.eq(at_level(self.term, self.level))
+        m.d.comb += scaled.eq(self._scaled())
         kept = self.acc & (~self.first).replicate(self._width)
         with m.If(self.enable):
             m.d.sync += self.acc.eq(kept.as_signed() + scaled)
@@ -68,6 +72,10 @@ class DspAccumulator(Accumulator):
             raise ValueError(f"Term of a DspAccumulator must have at most 16 bits, not {Shape.cast(term).width}")
         if width > 32:
             raise ValueError(f"Width of a DspAccumulator must be at most 32, not {width}")
+
+    def _factor(self):
+        """What the level multiplies by, 16 bits."""
+        return Cat(self.level == 0, C(0, 3), self.level == 1, C(0, 3), self.level == 2, C(0, 7))
 
     def elaborate(self, platform):
         m = Module()
@@ -89,7 +97,7 @@ class DspAccumulator(Accumulator):
             i_CLK=ClockSignal(),
             i_CE=1,
             i_A=wide[:16],
-            i_B=Cat(self.level == 0, C(0, 3), self.level == 1, C(0, 3), self.level == 2, C(0, 7)),
+            i_B=self._factor(),
             i_C=wide[16:],
             i_D=wide[:16],
             i_OLOADTOP=self.first,

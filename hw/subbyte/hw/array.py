@@ -1,16 +1,19 @@
 """The array: M x P columns of K lanes and their accumulators."""
 
+from operator import lshift
+
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.accumulator import accumulator, at_level
 from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.fine_accumulator import FINE_LEVELS, fine_accumulator
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.xnor_column import XnorColumn
 from subbyte.spec.engine import Family, Lane
 
-__all__ = ["PeArray", "StepControl"]
+__all__ = ["FineStepControl", "PeArray", "StepControl", "step_control"]
 
 
 class StepControl(data.Struct):
@@ -24,6 +27,22 @@ class StepControl(data.Struct):
     window_last: 1
 
 
+class FineStepControl(data.Struct):
+    """The same of xnor lanes."""
+
+    enable: 1
+    first: 1
+    level: FINE_LEVELS  # weighs 2**level
+    last: 1
+    window_first: 1
+    window_last: 1
+
+
+def step_control(config):
+    """The step control of the lane kind."""
+    return FineStepControl if config.lane is Lane.XNOR else StepControl
+
+
 class PeArray(wiring.Component):
     """K*M*P multiply-accumulates per step. Never stalls; `latency` cycles from a step to its accumulators.
 
@@ -31,11 +50,11 @@ class PeArray(wiring.Component):
     -------
     weights : In(4*K*M), code of lane k, column m at bits 4(mK + k)
     operands : In(P*K*operand_bits), pixel-major
-    step : In(StepControl), in the same cycle as weights and operands
+    step : In(step_control), in the same cycle as weights and operands
     zero : In(1), see `registered_tree`
     acc : Out(acc_bits*P*M), accumulator p*M + m. Flat, as everywhere here: the names that an ArrayLayout
         gives its elements (`acc[0]`) collide with bit names in abc9 of Yosys 0.70, which then fails
-    done : Out(StepControl), `step` when its accumulators are in `acc`
+    done : Out(step_control), `step` when its accumulators are in `acc`
     single : In(K), in the same cycle as weights and operands; positional : In(1), static while steps are under way.
         Of xnor lanes only, see `XnorColumn`
     """
@@ -46,10 +65,10 @@ class PeArray(wiring.Component):
         super().__init__({
             "weights": In(4 * c.k * c.m),
             "operands": In(c.p * c.k * c.operand_bits),
-            "step": In(StepControl),
+            "step": In(step_control(c)),
             "zero": In(1),
             "acc": Out(c.acc_bits * c.p * c.m),
-            "done": Out(StepControl),
+            "done": Out(step_control(c)),
             **({"single": In(c.k), "positional": In(1)} if c.lane is Lane.XNOR else {}),
         })
 
@@ -73,7 +92,7 @@ class PeArray(wiring.Component):
         c = self._config
         stages = [self.step]
         for _ in range(self.latency):
-            stages.append(Signal(StepControl))
+            stages.append(Signal(self.step.shape()))
             m.d.sync += stages[-1].eq(stages[-2])
         scaling, ready = stages[-3:-1]
         m.d.comb += self.done.eq(stages[-1])
@@ -81,20 +100,23 @@ class PeArray(wiring.Component):
         if self._registered:
             weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
             m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
-        single = self.single if c.lane is Lane.XNOR else None
-        if single is not None and self._registered:
-            single = Signal.like(self.single, reset_less=True)
-            m.d.sync += single.eq(self.single)
+        scaled, new_accumulator = at_level, accumulator
+        if c.lane is Lane.XNOR:
+            scaled, new_accumulator = lshift, fine_accumulator
+            single = self.single
+            if self._registered:
+                single = Signal.like(self.single, reset_less=True)
+                m.d.sync += single.eq(self.single)
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
                 term, level = lanes.sum, ready.level
                 if self._registered:
                     term, level = Signal(signed(c.acc_bits), reset_less=True), 0
-                    m.d.sync += term.eq(at_level(lanes.sum, scaling.level))
-                if single is not None:
+                    m.d.sync += term.eq(scaled(lanes.sum, scaling.level))
+                if c.lane is Lane.XNOR:
                     m.d.comb += [lanes.single.eq(single), lanes.positional.eq(self.positional)]
-                m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, term.shape(), c.acc_bits)
+                m.submodules[f"acc{p}_{column}"] = acc = new_accumulator(c.family, term.shape(), c.acc_bits)
                 m.d.comb += [
                     lanes.weights.eq(weights.word_select(column, 4 * c.k)),
                     lanes.operands.eq(operands.word_select(p, c.k * c.operand_bits)),

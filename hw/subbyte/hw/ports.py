@@ -87,7 +87,7 @@ def fill_layout(config):
 
 def compute_layout(config):
     """Fields of a compute section."""
-    return _section(config, COMPUTE_FIELDS, () if config.lane is Lane.XNOR else ("unused",))
+    return _section(config, COMPUTE_FIELDS, () if config.lane is Lane.XNOR else ("upper_rows", "unused"))
 
 
 def drain_layout(config):

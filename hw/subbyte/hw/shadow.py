@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.array import StepControl
+from subbyte.hw.array import step_control
 from subbyte.hw.largest import largest
 from subbyte.hw.selector import selector
 
@@ -20,7 +20,7 @@ class Shadow(wiring.Component):
     Members
     -------
     acc : In(acc_bits*P*M), accumulator p*M + m
-    done : In(StepControl)
+    done : In(step_control)
     valid : Out(1)
     results : Out(acc_bits*R)
     column : Out(range(M)), of these results
@@ -30,7 +30,7 @@ class Shadow(wiring.Component):
         self._config = config
         super().__init__({
             "acc": In(config.acc_bits * config.p * config.m),
-            "done": In(StepControl),
+            "done": In(step_control(config)),
             "valid": Out(1),
             "results": Out(config.acc_bits * config.r),
             "column": Out(range(config.m)),

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from subbyte.hw.array import StepControl
+from subbyte.hw.array import step_control
 from subbyte.hw.early import early
 from subbyte.hw.ports import compute_layout
 from subbyte.hw.turn_counter import TurnCounter
@@ -39,7 +39,7 @@ class StepController(wiring.Component):
         be addressed in the next cycle, what lies before `released` may be overwritten
     word_available, word_released : word pointers of the tile, alike
     read_word : Out, tile address of this step
-    step : Out(StepControl), one cycle after `row` and `read_word`, together with the data
+    step : Out(step_control), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
     single : Out(K), together with `step`, of xnor lanes only: what `XnorColumn` wants
     """
@@ -60,7 +60,7 @@ class StepController(wiring.Component):
             "word_available": In(words),
             "word_released": Out(words),
             "read_word": Out(range(config.tile_words)),
-            "step": Out(StepControl),
+            "step": Out(step_control(config)),
             "stall": Out(Stall),
         })
 
@@ -102,7 +102,7 @@ class StepController(wiring.Component):
         m.d.sync += [
             self.step.enable.eq(go),
             self.step.first.eq(turns["planes"].first & turns["rows"].first & turns["words"].first),
-            self.step.level.eq(turns["rows"].count + (turns["planes"].count & self.compute.radix)),
+            self.step.level.eq(self._level(turns)),
             self.step.last.eq(go & ends["words"]),
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
@@ -128,6 +128,10 @@ class StepController(wiring.Component):
             ]
         return m
 
+    def _level(self, turns):
+        row, plane = turns["rows"].count, turns["planes"].count & self.compute.radix
+        return row + (plane << 2) if self._config.lane is Lane.XNOR else row + plane
+
     def _single(self, last_word):
         """Lanes that hold one code or none, not four: all of a positional layer, else the unused ones."""
         k, compute = self._config.k, self.compute
@@ -142,6 +146,8 @@ class StepController(wiring.Component):
         within = C(1)
         for name in ("planes", "rows", "words", "windows", "groups", "pixel_groups"):
             limit = self.compute[name]
+            if name == "rows" and self._config.lane is Lane.XNOR:
+                limit = Cat(limit, self.compute.upper_rows)
             m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
             last[name] = turn.last
             m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & within)]
