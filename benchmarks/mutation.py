@@ -105,6 +105,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "decode": ("test_hw_gather.py",),
     "digit_column": ("test_hw_lanes.py",),
     "export": ("test_hw_export.py",),
+    "fine_accumulator": ("test_hw_accumulator.py::test_fine_accumulator",),
+    "fine_accumulator cells": (f"{CELLS}fine_accumulator_twins",),
     "gather": ("test_hw_gather.py",),
     "largest": (f"{CELLS}largest",),
     "largest cells": (f"{CELLS}largest_twins",),
@@ -130,6 +132,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "turn_counter": ("test_hw_turn_counter.py",),
     "weight_pump": ("test_hw_pump.py",),
     "writer": ("test_hw_writer.py",),
+    "xnor_column": ("test_hw_xnor.py",),
 }
 """Fastest tests that know a file, or its twin of iCE40 cells. Files that are not here have only those of engines."""
 
@@ -168,8 +171,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("accumulators transposed", "swapped lanes", "word_select(p * c.m + column, c.acc_bits)",
          "word_select(p + c.p * column, c.acc_bits)"),
         ("step a cycle late", "stale", "scaling, ready = stages[-3:-1]", "scaling, ready = stages[-2:]"),
-        ("level not delayed", "stale", "at_level(lanes.sum, scaling.level)",
-         "at_level(lanes.sum, self.step.level)"),
+        ("level not delayed", "stale", "scaled(lanes.sum, scaling.level)", "scaled(lanes.sum, self.step.level)"),
     ),
     *_in(
         "axi_lite",
@@ -263,6 +265,12 @@ MUTATIONS: tuple[Mutation, ...] = (
          "Value.cast(steps.stall) != command.counter"),
     ),
     *_in("export", ("memories start with zeros", "reset", 'ZEROS.sub("", done.stdout)', "done.stdout")),
+    *_in("fine_accumulator", ("levels of two bits", "level", "self.term << self.level", "self.term << self.level * 2")),
+    *_in(
+        "fine_accumulator",
+        ("DSP highest level first", "level", "for level in FINE_LEVELS)", "for level in FINE_LEVELS[::-1])"),
+        tests="fine_accumulator cells",
+    ),
     *_in(
         "gather",
         ("tile overrun by a word", "level", "(fill.planes << 1) + 1)", "fill.planes)"),
@@ -457,6 +465,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("first with every row", "reset", 'turns["planes"].first & turns["rows"].first &', 'turns["planes"].first &'),
     ),
     *_in(
+        "steps",
+        ("planes weigh as digits", "level", "(plane << 2)", "(plane << 1)"),
+        ("unused lanes of every word", "mask", "(unused & last_word.replicate(k))", "unused"),
+        ("a lane too few unused", "mask", "compute.unused > k - 1 - lane", "compute.unused > k - lane"),
+        tests="xnor_column",
+    ),
+    *_in(
         "tile",
         ("all banks written", "enable", "chosen = self.enable & (self.bank == p)", "chosen = self.enable"),
         ("mask ignored", "mask", "self.mask & chosen.replicate(len(self.mask))", "chosen.replicate(len(self.mask))"),
@@ -514,6 +529,18 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("idle after the first group", "last flag", "groups.step & groups.last", "write & groups.last"),
         ("ring not turned while primed", "count", "turn = write | (priming != 0)", "turn = write"),
         ("column kept over a section", "reset", "columns.start.eq(self.start)", "columns.start.eq(0)"),
+        ("packed codes in reverse", "swapped lanes", "Cat(chunk[1:4], code[0])", "Cat(code[0], chunk[:3])"),
+        ("packed nibble everywhere", "mask", "(nibble_place[: self._unit] == nibble % c.m)", "1"),
+        ("packed groups as nibbles", "address", "Mux(drain.packed, group, offset << self._unit)",
+         "offset << self._unit"),
+    ),
+    *_in(
+        "xnor_column",
+        ("zero weights count", "mask", "(weight[0] | ~single)", "(weight[0] | 1)"),
+        ("bit 0 keeps its own sign", "sign", "Mux(single, weight[1], weight[0])", "weight[0]"),
+        ("four of four is none", "carry", "two & others)", "two & others & one)"),
+        ("positions all alike", "level", "Mux(self.positional, low, low << 1)", "low << 1"),
+        ("upper half once", "level", "low + Mux(self.positional, high << 2, high)", "low + high"),
     ),
 )
 

@@ -14,11 +14,11 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
 from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
-from subbyte.spec.weight_formats import BinaryWeights
+from subbyte.spec.weight_formats import LinearWeights
 
 UP5K = PRESETS["up5k"]
 SHIFT = PRESETS["up5k-shift"]
@@ -412,7 +412,7 @@ def test_refuses_pool_of_accumulators() -> None:
     pool = MaxPool2d("pool", "conv0.acc", "pool.acc", (1, 1), (1, 1))
     refused(
         acc_network(pool, requantize("pool.acc", "q")), UP5K,
-        r"^Layer pool: maxpool2d must not read accumulators; relu and requantize follow conv0$",
+        r"^Layer pool: maxpool2d must not read accumulators; relu and requantize or threshold follow conv0$",
     )
 
 
@@ -427,7 +427,7 @@ def test_refuses_two_relus() -> None:
     first, second = Relu("first", "conv0.acc", "x"), Relu("second", "x", "y")
     refused(
         acc_network(first, second, requantize("y", "q")), UP5K,
-        r"^Layer second: relu must not read accumulators; relu and requantize follow conv0$",
+        r"^Layer second: relu must not read accumulators; relu and requantize or threshold follow conv0$",
     )
 
 
@@ -456,13 +456,12 @@ def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     )
 
 
-def test_refuses_binary(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 2), binary()).conv(2, (1, 1), linear(8)).network()
-    refused(network, UP5K, r"^Layer conv0: input input: binary codes cannot be scheduled$")
-    signs = np.ones((2, 1, 1, 2), dtype=np.int64)
+def test_refuses_other_weight_formats(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), linear(8)).network()
+    ones = np.ones((2, 1, 1, 2), dtype=np.int64)
     refused(
-        replaced(network, 0, weight=signs, weight_format=BinaryWeights()), UP5K,
-        r"^Layer conv0: weights of bin cannot be scheduled$",
+        replaced(network, 0, weight=ones, weight_format=LinearWeights(3, narrow=True)), UP5K,
+        r"^Layer conv0: weights of lin3n cannot be scheduled$",
     )
 
 
@@ -476,11 +475,11 @@ def test_refuses_signed_log(rng: np.random.Generator) -> None:
     refused(output, UP5K, r"^Layer conv0_requantize: signed log codes cannot be scheduled$")
 
 
-def test_refuses_thresholds_layer() -> None:
+def test_refuses_several_thresholds() -> None:
     layer = Threshold("t", "conv0.acc", "t.codes", np.zeros((2, 255), dtype=np.int64), np.ones(2, dtype=np.int64))
     refused(
         acc_network(layer), UP5K,
-        r"^Layer t: threshold must not read accumulators; relu and requantize follow conv0$",
+        r"^Layer t: thresholds must be one a channel to be scheduled, not 255$",
     )
 
 

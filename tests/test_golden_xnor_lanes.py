@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_codes, random_engine
 
-from subbyte.compiler.schedule import ScheduleError, schedule
+from subbyte.compiler.schedule import schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.golden.xnor_lanes import xnor_sums
+from subbyte.spec.binary import signed_digits
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import BinaryPad, binary, linear
 from subbyte.spec.network import Network
@@ -93,13 +94,19 @@ def test_eight_bit_input_takes_two_planes(rng: np.random.Generator) -> None:
     assert (second.words + 1, second.planes + 1, second.radix) == (9, 1, 0)
 
 
-def test_refuses_several_thresholds(rng: np.random.Generator) -> None:
-    network = BinaryBuilder(rng, (3, 3, 2), linear(4)).conv(2, (1, 1), binary()).network()
-    wide = dict(network.tensors) | {"conv0.codes": network.tensors["conv0.codes"].__class__(
-        "conv0.codes", (3, 3, 2), linear(2)
-    )}
-    layer = network.layers[1].__class__(
-        "t", "conv0.acc", "conv0.codes", np.zeros((2, 3), dtype=np.int64), np.ones(2, dtype=np.int64)
-    )
-    with pytest.raises(ScheduleError, match=r"^Layer t: thresholds must be one a channel to be scheduled, not 3$"):
-        schedule(Network("n", wide, (network.layers[0], layer), "input", "conv0.codes"), BINARY)
+@pytest.mark.parametrize(("low", "high", "rows"), [(-1, 1, 1), (-8, 7, 4), (-15, 15, 4), (-136, 119, 8), (0, 0, 1)])
+def test_digits_of_weights(low: int, high: int, rows: int) -> None:
+    weights = np.arange(low, high + 1)
+    digits = signed_digits(weights)
+    assert len(digits) == rows and np.isin(digits, [-1, 0, 1]).all()
+    assert ((digits << np.arange(rows)[:, None]).sum(axis=0) == weights).all()
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_rows_of_wide_weights(bits: int, rng: np.random.Generator) -> None:
+    """A row for each bit of the largest weight, on codes of two planes and on binary ones, which are not packed."""
+    builder = BinaryBuilder(rng, (5, 5, 7), linear(8, zero_point=128)).conv(9, (3, 3), binary(), bits=bits)
+    program = checked(builder.dense(9, linear(8, zero_point=128), bits=bits).network(), BINARY, rng)
+    assert [one.compute.last_row + 1 for one in program.passes] == 2 * [1 if bits == 2 else bits]
+    assert [one.compute.planes + 1 for one in program.passes] == [2, 1]
+    assert not any(layout.packed for layout in program.layouts.values())

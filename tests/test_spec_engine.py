@@ -49,6 +49,16 @@ def test_init_wrong_value(key: str) -> None:
             EngineError,
             r"^Engine operand_bits of a shift lane must be one of \(3, 4\), not 8$",
         ),
+        (
+            {"lane": Lane.XNOR},
+            EngineError,
+            r"^Engine operand_bits of a xnor lane must be one of \(4,\), not 6$",
+        ),
+        (
+            {"lane": Lane.XNOR, "operand_bits": 4, "m": 8},
+            EngineError,
+            r"^Engine m of xnor lanes must be 4, the codes of a nibble, not 8$",
+        ),
         ({"acc_bits": 32}, EngineError, r"^Engine acc_bits must be 28, not 32$"),
         ({"p": 2, "r": 4}, EngineError, r"^Engine r must divide p = 2, not 4$"),
         ({"p": 4, "r": 4, "m": 2}, EngineError, r"^Engine r must be at most m = 2, not 4$"),
@@ -99,6 +109,13 @@ def test_digit_operands(bits: int) -> None:
     assert [config.operand_value(v) for v in range(1 << bits)] == list(range(1 << bits))
 
 
+def test_xnor_operands() -> None:
+    config = engine(lane=Lane.XNOR, operand_bits=4)
+    assert config.largest_operand == 15
+    assert [config.operand_value(v) for v in range(16)] == list(range(16))
+    assert config.max_planes == 2
+
+
 @pytest.mark.parametrize("bits", [3, 4])
 def test_shift_operands(bits: int) -> None:
     config = engine(lane=Lane.SHIFT, operand_bits=bits)
@@ -123,7 +140,7 @@ def test_digest() -> None:
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
         ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ecp5, not 'ice5'$"),
-        ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, not 3$"),
+        ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, xnor, not 3$"),
     ],
 )
 def test_from_dict_wrong(values: dict[str, object], message: str) -> None:

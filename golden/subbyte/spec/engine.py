@@ -245,11 +245,11 @@ PRESETS: dict[str, EngineConfig] = {
     for e in (
         EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
-        EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
         EngineConfig(
             "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
         ),
+        EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
     )
 }
 

@@ -129,7 +129,7 @@ class StepController(wiring.Component):
         return m
 
     def _level(self, turns):
-        row, plane = turns["rows"].count, turns["planes"].count & self.compute.radix
+        row, plane = turns["rows"].count, (turns["planes"].count & self.compute.radix)
         return row + (plane << 2) if self._config.lane is Lane.XNOR else row + plane
 
     def _single(self, last_word):
