@@ -63,7 +63,7 @@ class XnorColumn(wiring.Component):
             "single": In(k),
             "positional": In(1),
             "zero": In(1),
-            "sum": Out(self._sum_bits + 4),
+            "sum": Out(self._sum_bits + 3),
         })
 
     @staticmethod
