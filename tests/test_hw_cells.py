@@ -152,6 +152,8 @@ def shifts(rng: np.random.Generator, zero_point: int, lut: int) -> list[dict[str
             products += [sign * (1 << power) + d for sign in (-1, 1) for d in (-1, 0)]
             products += rng.integers(-(1 << power), 1 << power, 4).tolist()
         for code in (0, 1, 254, 255, 256):
+            if lut:  # the same codes as addresses
+                products += [((code - 2 * zero_point) << shift) + d for d in (-1, 0, 1)]
             products += [((code - zero_point) << shift + 1) + d for d in (-1, 0, 1, 1 << shift, (1 << shift) - 1)]
         inputs += [
             {"product": product, "shift": shift, "lut": lut, "zero_point": zero_point}
@@ -163,12 +165,12 @@ def shifts(rng: np.random.Generator, zero_point: int, lut: int) -> list[dict[str
 def expected_result(values: dict[str, int], lut_bits: int) -> int:
     t = values["product"] >> values["shift"]
     if values["lut"]:
-        return min(max(t, 0), (1 << lut_bits) - 1)
+        return min(max(t + 2 * values["zero_point"], 0), (1 << lut_bits) - 1)
     return min(max(((t + 1) >> 1) + values["zero_point"], 0), 255)
 
 
 RUNS = [pytest.param(zero_point, lut, id=f"zero{zero_point}lut{lut}") for zero_point, lut in
-        ((0, 0), (7, 0), (128, 0), (255, 0), (0, 1))]
+        ((0, 0), (7, 0), (128, 0), (255, 0), (0, 1), (64, 1), (255, 1))]
 
 
 @pytest.mark.parametrize("lut_bits", [6, 8, 9, 10])
@@ -182,7 +184,9 @@ def test_shifter(zero_point: int, lut: int, lut_bits: int, rng: np.random.Genera
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize(("lut_bits", "zero_point", "lut"), [(8, 0, 1), (8, 0, 0), (8, 7, 0), (9, 255, 0), (9, 0, 1)])
+@pytest.mark.parametrize(("lut_bits", "zero_point", "lut"), [
+    (8, 0, 1), (8, 64, 1), (8, 0, 0), (8, 7, 0), (9, 255, 0), (9, 0, 1), (9, 255, 1),
+])
 def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.Generator, tmp_path: Path) -> None:
     inputs = [{**values, "product": values["product"] % (1 << 28)} for values in shifts(rng, zero_point, lut)]
     assert_twins(Shifter(lut_bits), DspShifter(lut_bits), inputs, ["result"], tmp_path, Shifter.LATENCY)

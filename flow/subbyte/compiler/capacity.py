@@ -45,7 +45,7 @@ def _accumulator_problems(operation: Operation) -> Iterator[str]:
     half = 1 << (operation.engine.acc_bits - 1)
     weight = operation.weight().reshape(operation.channels, -1)
     zero_point = operation.coding.zero_point
-    top = int(operation.coding.values[-1])
+    top = int(operation.coding.values.max())
     offset = operation.bias - zero_point * weight.sum(axis=1)
     low, high = np.minimum(weight, 0).sum(axis=1) * top, np.maximum(weight, 0).sum(axis=1) * top
     totals = [("accumulator", low + offset, high + offset)]

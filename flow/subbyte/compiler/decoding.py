@@ -21,8 +21,8 @@ class Coding:
 
     planes : int64 (planes, 2, 16), operands of even and odd nibbles
     radix : 1 when plane p weighs 16**p, 0 when all weigh 1
-    values : int64 (2**bits,), integer that the planes of a code add up to: the operand plus the zero point
-    zero_point : what the bias has to take off
+    values : int64 (codes,), integer >= 0 that the planes of a code add up to: the operand plus the zero point
+    zero_point : what the bias has to take off; of signed codes the size of the most negative operand
     """
 
     planes: NDArray[np.int64] = field(repr=False)
@@ -33,20 +33,35 @@ class Coding:
 
 def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
     """Planes for this engine's lanes. ScheduleError (without a layer's name) when there are too many."""
-    if form.kind is Kind.BIN or form.signed:
-        raise ScheduleError(f"{'signed' if form.signed else 'binary'} codes cannot be scheduled")
-    values = form.operands() + form.zero_point
+    operands = form.operands()
+    if form.kind is Kind.BIN:  # a padded position may have a code of its own
+        operands = np.append(operands, 0)
+    zero_point = form.zero_point if form.kind is Kind.LIN else -int(operands.min())
+    values = operands + zero_point
     if engine.lane is Lane.SHIFT:
         planes, radix = _shift_planes(form, values, engine), 0
     else:
         planes, radix = _digit_planes(form, values, engine)
+    return _limited(Coding(planes, radix, values, zero_point), f"{form.kind.value} codes of {form.bits} bits", engine)
+
+
+def table_coding(values: NDArray[np.int64], engine: EngineConfig) -> Coding:
+    """Planes that make code c of a nibble `values[c]` >= 0, any numbers. ScheduleError as for `coding`."""
+    if engine.lane is Lane.SHIFT:
+        planes, radix = _power_planes(values, engine), 0
+    else:
+        planes, radix = _value_planes(values, engine)
+    return _limited(Coding(planes, radix, values, 0), "codes of a table", engine)
+
+
+def _limited(made: Coding, subject: str, engine: EngineConfig) -> Coding:
     most = MOST_PLANES[engine.lane]
-    if len(planes) > most:
+    if len(made.planes) > most:
         raise ScheduleError(
-            f"{form.kind.value} codes of {form.bits} bits with operands up to {values[-1]} need {len(planes)} planes "
-            f"of a {engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
+            f"{subject} with operands up to {made.values.max()} need {len(made.planes)} planes of a "
+            f"{engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
         )
-    return Coding(planes, radix, values, form.zero_point)
+    return made
 
 
 def _nibble_plane(operands: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -68,12 +83,18 @@ def _digit_planes(
             # The odd nibble of a byte code below 2**width has only this many bits.
             return np.array([[nibble, (nibble << 4) & ((1 << width) - 1)]]), 0
         return np.array([[nibble, nothing], [nothing, nibble]]), 1
+    return _value_planes(values, engine)
+
+
+def _value_planes(values: NDArray[np.int64], engine: EngineConfig) -> tuple[NDArray[np.int64], int]:
+    """Any values of nibble codes in planes of radix 16."""
+    width = engine.operand_bits
     planes = []
-    if values[-1] < 1 << width:
+    if values.max() < 1 << width:
         planes = [values]
     else:
         rest = values
-        while rest[-1] >= 1 << width:
+        while rest.max() >= 1 << width:
             planes.append(rest & 15)
             rest = rest >> 4
         planes.append(rest)
@@ -97,6 +118,13 @@ def _shift_planes(form: TensorFormat, values: NDArray[np.int64], engine: EngineC
                 plane[1] = has_bit
             planes += [plane] * (1 << max(0, bit - largest))
         return np.array(planes)
+    return _power_planes(values, engine)
+
+
+def _power_planes(values: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.int64]:
+    """Any values of nibble codes as sums of powers of two, the largest first."""
+    top = 1 << (engine.operand_bits - 1)
+    largest = top - 1
     powers = [_powers(int(value), largest) for value in values]
     count = max(1, *(len(power) for power in powers))
     padded = [[top | power for power in entry] + [0] * (count - len(entry)) for entry in powers]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize
+from subbyte.spec.network import Conv2d, Dense, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Chain:
 
     linear: Conv2d | Dense
     relu: Relu | None
-    requantize: Requantize
+    requantize: Requantize | Threshold
     pool: MaxPool2d | None
 
 
@@ -24,22 +24,22 @@ def readers(network: Network, tensor: str) -> list[Layer]:
     return [layer for layer in network.layers if tensor in layer.inputs]
 
 
-def group_layers(network: Network) -> list[Chain | MaxPool2d]:
-    """Chains in execution order, and the max pools that belong to none.
+def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
+    """Chains in execution order, and the max pools and lookups that belong to none.
 
     ScheduleError lists every layer that fits in no chain.
     """
     problems = unscheduled(network)
-    chains: list[Chain | MaxPool2d] = []
+    chains: list[Chain | MaxPool2d | Lookup] = []
     taken: set[str] = set()
     for layer in network.layers:
         if layer.name in taken:
             continue
         taken.add(layer.name)
-        if isinstance(layer, MaxPool2d):
+        if isinstance(layer, MaxPool2d | Lookup):
             chains.append(layer)
             continue
-        if isinstance(layer, Relu | Requantize):
+        if isinstance(layer, Relu | Requantize | Threshold):
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
             continue
         if not isinstance(layer, Conv2d | Dense):
@@ -65,9 +65,10 @@ def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
     if isinstance(follower, Relu):
         relu = follower
         follower = _only_reader(network, relu)
-    if not isinstance(follower, Requantize):
+    if not isinstance(follower, Requantize | Threshold):
         raise ScheduleError(
-            f"Layer {follower.name}: {follower.op} must not read accumulators; relu and requantize follow {linear.name}"
+            f"Layer {follower.name}: {follower.op} must not read accumulators; relu and requantize or threshold follow "
+            f"{linear.name}"
         )
     pool: MaxPool2d | None = None
     behind = readers(network, follower.output)
@@ -91,6 +92,6 @@ def _behind(network: Network, layer: Layer) -> set[str]:
     for reader in readers(network, layer.output):
         if not isinstance(reader, Conv2d | Dense):
             names.add(reader.name)
-        if not isinstance(reader, Conv2d | Dense | Requantize):
+        if not isinstance(reader, Conv2d | Dense | Requantize | Threshold):
             names |= _behind(network, reader)
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.lane_weights import lane_format
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.bounds import weighted_bounds
+from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
+from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, linear
-from subbyte.spec.network import Dense, MaxPool2d, Network, Tensor
-from subbyte.spec.weights import WeightFormat, complement_excess, encode
+from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
+from subbyte.spec.weights import complement_excess, encode
 
 
 def round_up(value: int, unit: int) -> int:
@@ -167,26 +170,29 @@ def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
     """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
-    layer = chain.linear
+    layer, requantize = chain.linear, chain.requantize
     source = network.tensors[layer.input]
-    members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
+    members = [member for member in (layer, chain.relu, requantize, pool) if member]
+    if isinstance(requantize, Threshold):
+        layer, requantize = turned(layer, without_relu(requantize) if chain.relu else requantize)
     problems: list[str] = []
-    weight_format = WeightFormat(engine.weight_set, layer.weight_format.bits)
-    if layer.weight.min() < weight_format.low or layer.weight.max() > weight_format.high:
-        problems.append(
-            f"Layer {layer.name}: weights must be in {weight_format.low}..{weight_format.high} for the "
-            f"{engine.lane.value} lanes of {engine.name}, not {layer.weight.min()}..{layer.weight.max()}"
-        )
+    try:
+        weight_format = lane_format(layer, source.format, engine)
+    except ScheduleError as error:
+        problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
         codes = coding(source.format, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
-    highest = weighted_bounds(layer.weight, *source.format.bounds())[1] + layer.bias
-    output = network.tensors[chain.requantize.output].format
+    lowest, highest = layer_bounds(layer, source.format)
+    output, more = network.tensors[requantize.output].format, np.zeros_like(layer.bias)
     try:
-        settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
+        if isinstance(requantize, Threshold):
+            settings, more = threshold_requantizer(requantize, lowest, highest, engine)
+        else:
+            settings = requantizer(requantize, output, chain.relu is not None, lowest, highest, engine)
     except ScheduleError as error:
-        problems += [f"Layer {chain.requantize.name}: {text}" for text in error.problems]
+        problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
     return Operation(
@@ -197,7 +203,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         pitch=_pitch(network, source, engine),
         pad_code=source.format.pad_code,
         digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
-        bias=layer.bias.astype(np.int64),
+        bias=layer.bias.astype(np.int64) + more,
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
         pool=pool.kernel if pool else (1, 1),
@@ -217,26 +223,35 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         raise ScheduleError(f"Layer {pool.name}: maxpool2d must read codes, not the accumulators {source.name}")
     if source.format.signed:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
-    channels = source.shape[2]
     try:
         codes = coding(linear(source.format.bits), engine)
     except ScheduleError as error:
         raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
+    operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2]), engine)
+    return dataclasses.replace(operation, padding=pool.padding, pool=pool.kernel, pool_stride=pool.stride)
+
+
+def identity_operation(
+    network: Network, layer: MaxPool2d | Lookup, codes: Coding, settings: Requantizer, engine: EngineConfig
+) -> Operation:
+    """A convolution that only delivers its input, `IDENTITY_GAIN` times what `codes` makes of it, to `settings`."""
+    source = network.tensors[layer.input]
+    channels = source.shape[2]
     return Operation(
         engine=engine,
-        name=pool.name,
+        name=layer.name,
         source=source,
-        target=network.tensors[pool.output],
+        target=network.tensors[layer.output],
         pitch=_pitch(network, source, engine),
         pad_code=0,
         digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
-        padding=pool.padding,
-        pool=pool.kernel,
-        pool_stride=pool.stride,
+        padding=(0, 0, 0, 0),
+        pool=(1, 1),
+        pool_stride=(1, 1),
         coding=codes,
-        requantizer=identity_requantizer(channels),
+        requantizer=settings,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from subbyte.compiler.capacity import capacity_problems
 from subbyte.compiler.fusion import Chain, group_layers
+from subbyte.compiler.lookup import lookup_operation
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.network import MaxPool2d, Network
+from subbyte.spec.network import Lookup, MaxPool2d, Network
 
 
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
@@ -24,8 +25,10 @@ def select_operations(network: Network, engine: EngineConfig) -> list[Operation]
     return operations
 
 
-def _operations(network: Network, group: Chain | MaxPool2d, engine: EngineConfig) -> list[Operation]:
+def _operations(network: Network, group: Chain | MaxPool2d | Lookup, engine: EngineConfig) -> list[Operation]:
     """The cheapest form of one group that fits the engine."""
+    if isinstance(group, Lookup):
+        return _checked([lookup_operation(network, group, engine)])
     if isinstance(group, MaxPool2d):
         return _checked([pool_operation(network, group, engine)])
     if group.pool is None:

@@ -204,7 +204,7 @@ def _requantize(
     codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + drain["zero_point"], 0, 255)
     if drain["lut"]:
         table = luts[drain["lut_slot"] % len(luts)]
-        codes = table[np.clip(t, 0, len(table) - 1)]
+        codes = table[np.clip(t + 2 * drain["zero_point"], 0, len(table) - 1)]
     return codes
 
 

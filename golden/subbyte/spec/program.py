@@ -113,10 +113,10 @@ class Compute:
 class Drain:
     """Requantizer and writer. `address`: nibble address of channel 0 of this pass at pixel 0.
 
-    `param`: entry of the first channel, a multiple of M. `zero_point` is 0 with `lut`. `pixels`, `groups`,
-    `px` minus one. A group's M codes go to address + pixel offset + group * M * (nibbles of a code), a
-    multiple of M nibbles or M bytes; the pixel offset grows by `step_px`, at the end of a row of `px` pixels
-    by `step_py`.
+    `param`: entry of the first channel, a multiple of M. With `lut` twice the `zero_point` is added to the
+    table's address. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
+    + group * M * (nibbles of a code), a multiple of M nibbles or M bytes; the pixel offset grows by
+    `step_px`, at the end of a row of `px` pixels by `step_py`.
     """
 
     address: int

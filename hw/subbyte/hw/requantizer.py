@@ -22,8 +22,8 @@ class RequantizerLane(wiring.Component):
     -------
     acc : In(signed(28))
     param : In(param_layout)
-    lut : In(1); zero_point : In(8), 0 with `lut`: static during use
-    address : Out(lut_bits), t as address of a table
+    lut : In(1); zero_point : In(8): static during use
+    address : Out(lut_bits), t + 2 * zero_point as address of a table
     entry : In(4), of `address`, one cycle later
     code : Out(8)
     """

@@ -11,7 +11,8 @@ __all__ = ["DspShifter", "Shifter", "shifter"]
 
 
 class Shifter(wiring.Component):
-    """t = product >> shift, floor; result = clamp(((t + 1) >> 1) + zero_point, 0, 255), or with `lut` clamp(t).
+    """t = product >> shift, floor; result = clamp(((t + 1) >> 1) + zero_point, 0, 255), or with `lut`
+    clamp(t + 2 * zero_point).
 
     Generic twin; latency `LATENCY` cycles, fully pipelined.
 
@@ -20,7 +21,7 @@ class Shifter(wiring.Component):
     product : In(signed(28))
     shift : In(5)
     lut : In(1), static during use: the result is an address, 0 .. 2**lut_bits - 1
-    zero_point : In(8), static during use; 0 with `lut`
+    zero_point : In(8), static during use
     result : Out(max(8, lut_bits)), a code in the lower 8 bits or an address in the lower `lut_bits`
     """
 
@@ -38,7 +39,7 @@ class Shifter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Linear: ((t + 1) >> 1) + zero_point is half of this sum. Table: the sum is t.
+        # Linear: ((t + 1) >> 1) + zero_point is half of this sum. Table: the sum is the address.
         value = self._value(m, Cat(~self.lut, self.zero_point))
         beyond = Mux(self.lut, value[self._lut_bits : -1].any(), value[9:-1].any())
         with m.If(value[-1]):
