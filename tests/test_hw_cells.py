@@ -13,10 +13,10 @@ from amaranth.lib import wiring
 from hw_bench import pack
 from hw_cells import assert_twins, played
 
-from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator
+from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator, accumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.largest import CarryLargest, Largest, largest
-from subbyte.hw.multiplier import DspMultiplier, Multiplier
+from subbyte.hw.multiplier import DspMultiplier, Multiplier, multiplier
 from subbyte.hw.selector import LutSelector, Selector, selector
 from subbyte.hw.shifter import DspShifter, Shifter, shifter
 from subbyte.spec.engine import Family
@@ -205,6 +205,11 @@ def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.
         (shifter(Family.ICE40, 9), DspShifter),
         (shifter(Family.ICE40, 10), Shifter),
         (shifter(Family.ECP5, 8), Shifter),
+        (selector(Family.ICE40_HX, 28, 4), LutSelector),
+        (largest(Family.ICE40_HX, 28), CarryLargest),
+        (shifter(Family.ICE40_HX, 8), Shifter),
+        (multiplier(Family.ICE40_HX), Multiplier),
+        (accumulator(Family.ICE40_HX, 14, 28), Accumulator),
     ],
 )
 def test_choice(unit: wiring.Component, kind: type) -> None:

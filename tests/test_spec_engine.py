@@ -62,6 +62,11 @@ def test_init_wrong_value(key: str) -> None:
             r"^Engine test needs 8 SPRAM, ice40 has 4$",
         ),
         ({"family": Family.ICE40, "ring_rows": 4096}, EngineError, r"^Engine test needs \d+ EBR, ice40 has 30$"),
+        (
+            {"family": Family.ICE40_HX, "memory_words": 2048},
+            EngineError,
+            r"^Engine test needs \d+ EBR, ice40hx has 32$",
+        ),
         ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 11 DSP, ice40 has 8$"),
     ],
 )
@@ -122,7 +127,7 @@ def test_digest() -> None:
             r"^Engine configuration has no field bb, kk; fields: acc_bits, family, ",
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
-        ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ecp5, not 'ice5'$"),
+        ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$"),
         ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, not 3$"),
     ],
 )

@@ -21,8 +21,14 @@ PARAM_BITS = 48
 class Family(enum.Enum):
     """FPGA family; decides primitives (SPRAM, SB_MAC16) and memory shapes."""
 
-    ICE40 = "ice40"
+    ICE40 = "ice40"  #: UltraPlus: single-port SPRAM and SB_MAC16
+    ICE40_HX = "ice40hx"  #: HX and LP: the same cells and EBR, without these two
     ECP5 = "ecp5"
+
+    @property
+    def ice40_cells(self) -> bool:
+        """Cells are SB_LUT4 with carry and register, memories EBR."""
+        return self is not Family.ECP5
 
 
 class Lane(enum.Enum):
@@ -168,10 +174,10 @@ class EngineConfig:
     def ledger(self) -> list[tuple[str, int, int]]:
         """(resource, used, available) of the memories and multipliers, from this configuration alone.
 
-        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. ECP5-25F: 56 DP16KD, 28 MULT18.
+        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. HX8K: 32 EBR. ECP5-25F: 56 DP16KD, 28 MULT18.
         LUTs are measured, not estimated: see the README.
         """
-        if self.family is Family.ICE40:
+        if self.family.ice40_cells:
             def blocks(width: int, depth: int) -> int:
                 return min(-(-width // w) * -(-depth // d) for w, d in ((16, 256), (8, 512), (4, 1024)))
 
@@ -182,6 +188,8 @@ class EngineConfig:
                 + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
                 + self.r * blocks(4, self.lut_slots << self.lut_bits)
             )
+            if self.family is Family.ICE40_HX:
+                return [("EBR", ebr + blocks(WORD_BITS, self.memory_words), 32)]
             # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
             dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r
             return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
@@ -235,6 +243,7 @@ PRESETS: dict[str, EngineConfig] = {
     for e in (
         EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
+        EngineConfig("hx8k", Family.ICE40_HX, Lane.DIGIT, k=8, p=2, memory_words=512),
         EngineConfig(
             "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
