@@ -127,7 +127,10 @@ def test_digest() -> None:
             r"^Engine configuration has no field bb, kk; fields: acc_bits, family, ",
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
-        ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$"),
+        (
+            {"name": "a", "family": "ice5", "lane": "digit"},
+            r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$",
+        ),
         ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, not 3$"),
     ],
 )
