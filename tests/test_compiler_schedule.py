@@ -15,7 +15,7 @@ from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, binary, half_octave_table, linear, log2_table
-from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
+from subbyte.spec.network import Concat, Lookup, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.weight_formats import BinaryWeights
@@ -431,15 +431,6 @@ def test_refuses_two_relus() -> None:
     )
 
 
-def test_refuses_groups(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 4)).conv(2, (1, 1), linear(8)).network()
-    weight = np.ones((2, 1, 1, 2), dtype=np.int64)
-    refused(
-        replaced(network, 0, weight=weight, groups=2), UP5K,
-        r"^Layer conv0: groups must be 1 to be scheduled, not 2$",
-    )
-
-
 def test_refuses_skip(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
     refused(
@@ -485,18 +476,15 @@ def test_refuses_thresholds_layer() -> None:
 
 
 def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
-    """One sentence each, none for the requantizer behind."""
-    acc, codes = Tensor("p.acc", (1, 1, 2), accumulator()), Tensor("q.codes", (1, 1, 2), linear(8))
-    both, source = Tensor("both", (1, 1, 4), linear(8)), Tensor("x", (2, 2, 2), linear(8))
+    """One sentence, none for the layer behind."""
+    found, source = Tensor("found", (2, 2, 2), linear(8)), Tensor("x", (2, 2, 2), linear(8))
+    both = Tensor("both", (2, 2, 4), linear(8))
     network = Network(
-        "pooled", {t.name: t for t in (source, acc, codes, both)},
-        (
-            AveragePool2d("p", "x", "p.acc", (2, 2), (1, 1)), requantize("p.acc", "q"),
-            Concat("c", ("q.codes", "q.codes"), "both"),
-        ),
+        "joined", {t.name: t for t in (source, found, both)},
+        (Lookup("l", "x", "found", np.arange(256)), Concat("c", ("found", "found"), "both")),
         "x", "both",
     )
-    refused(network, UP5K, r"^Layer p: averagepool2d cannot be scheduled; Layer c: concat cannot be scheduled$")
+    refused(network, UP5K, r"^Layer l: lookup cannot be scheduled$")
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

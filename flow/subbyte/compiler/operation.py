@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.linear_layer import convolution, whole_weight
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.bounds import weighted_bounds
@@ -38,6 +39,7 @@ class Operation:
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
+    first_input, first_output : channels of `source` and `target` that its own begin at; the latter a multiple of M
     """
 
     engine: EngineConfig
@@ -54,11 +56,18 @@ class Operation:
     pool_stride: tuple[int, int]
     coding: Coding
     requantizer: Requantizer
+    first_input: int = 0
+    first_output: int = 0
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Height and width of the convolution's window."""
         return self.digits.shape[2], self.digits.shape[3]
+
+    @property
+    def inputs(self) -> int:
+        """Input channels that are read."""
+        return int(self.digits.shape[4])
 
     @property
     def channels(self) -> int:
@@ -78,7 +87,7 @@ class Operation:
     @property
     def segment(self) -> int:
         """Consecutive codes of one kernel row: all of its pixels, the last without padding channels."""
-        return (self.kernel[1] - 1) * self.pitch + self.source.shape[2]
+        return (self.kernel[1] - 1) * self.pitch + self.inputs
 
     @property
     def words(self) -> int:
@@ -167,7 +176,7 @@ def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
     """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
-    layer = chain.linear
+    layer = convolution(network, chain.linear, engine)
     source = network.tensors[layer.input]
     members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
     problems: list[str] = []
@@ -196,7 +205,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         target=network.tensors[members[-1].output],
         pitch=_pitch(network, source, engine),
         pad_code=source.format.pad_code,
-        digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
+        digits=np.stack(weight_format.split(whole_weight(layer))),
         bias=layer.bias.astype(np.int64),
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,

@@ -69,7 +69,10 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
         steps[f"step_{name}"] = distance - back
         back += (turns - 1) * distance
     return Fill(
-        address=source.origin - operation.padding[0] * row - operation.padding[1] * pixel,
+        address=(
+            source.origin - operation.padding[0] * row - operation.padding[1] * pixel
+            + operation.first_input * source.nibbles
+        ),
         segment=operation.segment - 1,
         byte=int(source.nibbles == 2),
         planes=operation.planes - 1,
@@ -84,7 +87,7 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
     channel = first * operation.engine.m
     pixel = target.pitch * target.nibbles
     return Drain(
-        address=target.origin + channel * target.nibbles,
+        address=target.origin + (operation.first_output + channel) * target.nibbles,
         byte=int(target.nibbles == 2),
         lut=int(operation.requantizer.lut is not None),
         lut_slot=slots.lut,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from subbyte.compiler.capacity import capacity_problems
 from subbyte.compiler.fusion import Chain, group_layers
+from subbyte.compiler.grouped import partitions, rough_cycles
+from subbyte.compiler.linear_layer import channel_groups
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
@@ -28,15 +30,15 @@ def _operations(network: Network, group: Chain | MaxPool2d, engine: EngineConfig
     """The cheapest form of one group that fits the engine."""
     if isinstance(group, MaxPool2d):
         return _checked([pool_operation(network, group, engine)])
-    if group.pool is None:
-        return _checked([chain_operation(network, group, None, engine)])
-    forms = [[chain_operation(network, group, None, engine), pool_operation(network, group.pool, engine)]]
-    if fusable(network, group.pool):
-        forms.insert(0, [chain_operation(network, group, group.pool, engine)])
+    groups = channel_groups(network, group.linear)
+    behind = [] if group.pool is None else [pool_operation(network, group.pool, engine)]
+    forms = [[*form, *behind] for form in partitions(chain_operation(network, group, None, engine), groups)]
+    if group.pool is not None and fusable(network, group.pool):
+        forms = [*partitions(chain_operation(network, group, group.pool, engine), groups), *forms]
     fitting = [form for form in forms if not any(problem for part in form for problem in capacity_problems(part))]
     if not fitting:
         return _checked(forms[-1])
-    return min(fitting, key=lambda form: sum(part.rough_cycles() for part in form))
+    return min(fitting, key=rough_cycles)
 
 
 def _checked(operations: list[Operation]) -> list[Operation]:
