@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from subbyte.compiler.lines import line_form
 from subbyte.compiler.operation import Operation, round_up
 
 PASS_CYCLES = 30
@@ -38,6 +39,15 @@ def partitions(operation: Operation, groups: int) -> Iterator[list[Operation]]:
         yield [part(operation, groups, first, min(size, operation.channels - first)) for first in starts]
         size *= 2
     yield [operation]
+
+
+def forms(operation: Operation, groups: int) -> Iterator[list[Operation]]:
+    """All forms of a convolution with `groups`, in line passes where the engine has them; it as a whole comes last."""
+    for form in partitions(operation, groups):
+        lines = line_form(form) if groups > 1 else None
+        if lines is not None:
+            yield lines
+        yield form
 
 
 def rough_cycles(form: list[Operation]) -> int:

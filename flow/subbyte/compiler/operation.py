@@ -16,6 +16,7 @@ from subbyte.spec.bounds import weighted_bounds
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, MaxPool2d, Network, Tensor
+from subbyte.spec.program import Compute
 from subbyte.spec.weights import WeightFormat, complement_excess, encode
 
 
@@ -129,11 +130,39 @@ class Operation:
             ends.append(max(0, last_read - (self.source.shape[axis] - 1)))
         return self.padding[0], self.padding[1], ends[0], ends[1]
 
+    def compute(self, groups: int) -> Compute:
+        """Compute section of a pass of so many column groups."""
+        return Compute(
+            words=self.words - 1,
+            rows=self.rows - 1,
+            planes=self.planes - 1,
+            radix=self.coding.radix,
+            windows=self.windows - 1,
+            groups=groups - 1,
+            pixel_groups=self.pixel_groups - 1,
+        )
+
+    def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:
+        """Loops of the fill section, innermost first: name, turns, nibbles of a turn; `pixel`, `row`: theirs."""
+        down, right = self.stride[0] * row, self.stride[1] * pixel
+        height, width, _ = self.target.shape
+        return (
+            ("ky", self.kernel[0], row),
+            ("wx", self.pool[1], right),
+            ("wy", self.pool[0], down),
+            ("px", width, self.pool_stride[1] * right),
+            ("py", height, self.pool_stride[0] * down),
+        )
+
+    def codes(self) -> NDArray[np.int64]:
+        """Four-bit weight codes, of the shape of `digits`."""
+        return encode(self.engine.weight_set, self.digits)
+
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
         rows, out, height, width, channels = self.digits.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = encode(self.engine.weight_set, self.digits)
+        stream[:, :out, ..., :channels] = self.codes()
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
@@ -142,8 +171,7 @@ class Operation:
 
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
-        codes = encode(self.engine.weight_set, self.digits)
-        every = complement_excess(self.engine.weight_set, codes, self.engine.operand_bits)
+        every = complement_excess(self.engine.weight_set, self.codes(), self.engine.operand_bits)
         by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << 4 * np.arange(self.rows)[:, None]
         planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from subbyte.compiler.capacity import capacity_problems
 from subbyte.compiler.fusion import Chain, group_layers
-from subbyte.compiler.grouped import partitions, rough_cycles
+from subbyte.compiler.grouped import forms, rough_cycles
 from subbyte.compiler.linear_layer import channel_groups
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
@@ -32,12 +32,12 @@ def _operations(network: Network, group: Chain | MaxPool2d, engine: EngineConfig
         return _checked([pool_operation(network, group, engine)])
     groups = channel_groups(network, group.linear)
     behind = [] if group.pool is None else [pool_operation(network, group.pool, engine)]
-    forms = [[*form, *behind] for form in partitions(chain_operation(network, group, None, engine), groups)]
+    choice = [[*form, *behind] for form in forms(chain_operation(network, group, None, engine), groups)]
     if group.pool is not None and fusable(network, group.pool):
-        forms = [*partitions(chain_operation(network, group, group.pool, engine), groups), *forms]
-    fitting = [form for form in forms if not any(problem for part in form for problem in capacity_problems(part))]
+        choice = [*forms(chain_operation(network, group, group.pool, engine), groups), *choice]
+    fitting = [form for form in choice if not any(problem for part in form for problem in capacity_problems(part))]
     if not fitting:
-        return _checked(forms[-1])
+        return _checked(choice[-1])
     return min(fitting, key=rough_cycles)
 
 
