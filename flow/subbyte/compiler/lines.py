@@ -99,6 +99,7 @@ class LineOperation(Operation):
             groups=width - 1,
             pixel_groups=self.pixel_groups - 1,
             hop=self.hop,
+            apart=int(not self.overlaps),
             lines=self.lines - 1,
             short=height % self.lines,
         )

@@ -34,9 +34,9 @@ FILL_FIELDS: tuple[dict[str, int], ...] = (
 )
 COMPUTE_FIELDS = (
     {"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
-     "hop": 6, "lines": 1, "short": 1},
+     "hop": 6, "apart": 1, "lines": 1, "short": 1},
 )
-LINE_FIELDS = ("hop", "lines", "short")
+LINE_FIELDS = ("hop", "apart", "lines", "short")
 """Those of a compute section that only engines with `depthwise` have."""
 DRAIN_FIELDS = (
     {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
@@ -108,9 +108,9 @@ class Compute:
     planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
 
     Line passes, of engines with `depthwise`: `hop` is not 0. A pixel group is then a band of `lines` + 1 output rows,
-    a group an output column; the words of a column begin `hop` tile words behind those of the one before, the weight
-    rows of each of the band's rows follow those of the one above. `short`: the last band lacks its second row, whose
-    steps are made and give nothing.
+    a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
+    share none), the weight rows of each of the band's rows follow those of the one above. `short`: the last band lacks
+    its second row, whose steps are made and give nothing.
     """
 
     words: int
@@ -121,6 +121,7 @@ class Compute:
     groups: int
     pixel_groups: int
     hop: int = 0
+    apart: int = 0
     lines: int = 0
     short: int = 0
 

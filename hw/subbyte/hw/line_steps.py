@@ -22,20 +22,15 @@ class LineStepController(StepController):
         m.d.comb += missing.eq(self.compute.short & turns["lines"].count & last["pixel_groups"])
         return ends["words"] & ~missing, ends["windows"] & ~missing
 
-    def _hops(self, m):
-        """This is a line pass. Early: the section is there before its first step."""
-        hops = Signal()
-        m.d.sync += hops.eq(self.compute.hop != 0)
-        return hops
-
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
         """As in other passes, but a column begins with the row of the one before."""
         following = Signal.like(row)
-        hops = self._hops(m)
+        hops = Signal()  # early: the section is there before its first step
         whole = Signal()  # nothing is done again with this row of weights before the next band
         next_window = ends["words"] & ~last["windows"]
         next_column = ends["windows"] & ~whole
         next_pixels = ends["lines"] & ~last["pixel_groups"]
+        m.d.sync += hops.eq(self.compute.hop != 0)
         m.d.comb += [following.eq(row + 1), whole.eq(~hops | last["groups"])]
         with m.If(go & ends["planes"]):
             m.d.sync += row.eq(following)
@@ -69,8 +64,7 @@ class LineStepController(StepController):
             m.d.sync += [word.eq(word_released), column.eq(word_released)]
         with m.If(self.reset):
             m.d.sync += column.eq(0)
-        # A column that shares no word with the one before begins at `following`, the others not behind it.
-        rewinds = (next_group & ~self._hops(m)) | next_line
+        rewinds = (next_group & ~self.compute.apart) | next_line  # a group apart begins at `following`
         self._watch(m, go, no_word, self.word_available, word, following, ends["rows"], rewinds)
 
 
