@@ -104,6 +104,24 @@ def test_average_pool(rng: np.random.Generator) -> None:
     assert in_lines(checked(network, UP5K, rng))
 
 
+@pytest.mark.parametrize("shape", [(25, 5, 64), (7, 7, 44), (3, 20, 64)])
+def test_global_average_pool(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+    """Four rows in a word, one word for each column; behind rows with a border, too."""
+    builder = NetworkBuilder(rng, UP5K, shape, linear(4)).conv(shape[2], (1, 1), linear(8))
+    codes = builder.last
+    builder.average(shape[:2], linear(8))
+    builder.last = codes
+    network = builder.conv(4, (1, 2), linear(4), padding=(0, 1, 0, 2)).network()
+    passes = checked(network, UP5K, rng).passes
+    assert {one.compute.words + 1 for one in passes if one.compute.hop} == {-(-shape[0] // 4) * shape[1]}
+
+
+def test_kernel_of_the_whole_input(rng: np.random.Generator) -> None:
+    """Weights of 8 bits, two channels to four, five rows of eight lanes in three words a column."""
+    builder = NetworkBuilder(rng, SHIFT, (5, 6, 32), linear(3)).conv(16, (5, 6), linear(8), bits=8, groups=8)
+    checked(builder.network(), SHIFT, rng)
+
+
 @pytest.mark.parametrize(("shape", "kernel", "bits"), [
     ((7, 7, 8), (5, 3), 4), ((3, 253, 4), (2, 5), 4), ((7, 7, 4), (2, 7), 8),
 ])

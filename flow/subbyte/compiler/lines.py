@@ -12,6 +12,7 @@ from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS, Compute
 
 MOST_HOP = (1 << COMPUTE_FIELDS[0]["hop"]) - 1
 MOST_COLUMNS = 1 << FILL_FIELDS[1]["px"]
+MOST_WORDS = 1 << COMPUTE_FIELDS[0]["words"]
 MOST_WINDOWS = 1 << FILL_FIELDS[0]["wx"]
 
 
@@ -23,23 +24,20 @@ class LineOperation(Operation):
     are shared by all of its columns. A word has one weight row for each of the band's rows.
     """
 
-    @staticmethod
-    def of(operation: Operation) -> LineOperation | None:
-        """`operation` in this form, None where it or the engine has no such form."""
-        engine = operation.engine
-        values = {field.name: getattr(operation, field.name) for field in fields(operation)}
-        result = LineOperation(**values)
-        possible = (
+    @property
+    def possible(self) -> bool:
+        """The engine has this form and room for it."""
+        engine = self.engine
+        return (
             engine.depthwise
-            and operation.channels <= engine.m
-            and operation.windows == 1
-            and operation.kernel[0] * operation.inputs <= engine.k
-            and result.hop <= MOST_HOP
-            and (result.columns <= MOST_COLUMNS if result.overlaps else operation.kernel[1] <= MOST_WINDOWS)
-            and result.tile_words <= engine.tile_words
-            and result.lines * result.words * result.rows <= engine.ring_rows
+            and self.channels <= engine.m
+            and self.windows == 1
+            and self.kernel[0] * self.inputs <= engine.k
+            and self.hop <= MOST_HOP
+            and (self.columns <= MOST_COLUMNS if self.overlaps else self.kernel[1] <= MOST_WINDOWS)
+            and self.tile_words <= engine.tile_words
+            and self.lines * self.words * self.rows <= engine.ring_rows
         )
-        return result if possible else None
 
     @property
     def lines(self) -> int:
@@ -133,7 +131,80 @@ class LineOperation(Operation):
         return max(steps, self.pixel_groups * self.columns * self.window_rows * chunks * self.planes)
 
 
+@dataclass(frozen=True)
+class WindowOperation(LineOperation):
+    """The same with one result of each channel, as a global pool has: any height, a few kernel rows in each word.
+
+    Every word and every weight row is used once, so tile and weight buffer may hold less than all of them.
+    """
+
+    @property
+    def possible(self) -> bool:
+        """The engine has this form, with counts that fit their fields."""
+        engine = self.engine
+        return (
+            engine.depthwise
+            and self.channels <= engine.m
+            and self.windows == 1
+            and self.inputs <= engine.k
+            and self.kernel[1] <= MOST_COLUMNS
+            and self.words <= MOST_WORDS
+        )
+
+    @property
+    def lines(self) -> int:
+        """Output rows."""
+        return 1
+
+    @property
+    def window_rows(self) -> int:
+        """Kernel rows of a word."""
+        return min(self.kernel[0], self.engine.k // self.inputs)
+
+    @property
+    def slices(self) -> int:
+        """Runs of `window_rows` kernel rows, one behind the other."""
+        return -(-self.kernel[0] // self.window_rows)
+
+    @property
+    def words(self) -> int:
+        """K-words of the result, those of all kernel columns for each run of rows."""
+        return self.slices * self.kernel[1]
+
+    @property
+    def columns(self) -> int:
+        """Words that are gathered."""
+        return self.words
+
+    @property
+    def hop(self) -> int:
+        """Not 0; no other column follows."""
+        return self.planes
+
+    @property
+    def tile_words(self) -> int:
+        """The word that is used and the one that is filled."""
+        return 2 * self.planes
+
+    def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:
+        """A word is a pixel of the fill section. Rows below the last meet zero weights."""
+        return (
+            ("ky", self.window_rows, row), ("wx", 1, 0), ("wy", 1, 0),
+            ("px", self.kernel[1], pixel), ("py", self.slices, self.window_rows * row),
+        )
+
+    def lane_codes(self) -> NDArray[np.int64]:
+        """Weight codes as the lanes see them, int64 (1, words, rows, M, K)."""
+        rows, out, height, width, inputs = self.digits.shape
+        codes = np.zeros((rows, self.engine.m, self.slices * self.window_rows, width, inputs), np.int64)
+        codes[:, :out, :height] = self.codes()
+        split = codes.reshape(rows, self.engine.m, self.slices, self.window_rows, width, inputs)
+        flat = split.transpose(2, 4, 0, 1, 3, 5).reshape(1, self.words, rows, self.engine.m, -1)
+        return np.pad(flat, ((0, 0),) * 4 + ((0, self.engine.k - flat.shape[4]),))
+
+
 def line_form(parts: list[Operation]) -> list[Operation] | None:
     """The parts as line passes, None unless all of them can be."""
-    forms = [LineOperation.of(part) for part in parts]
-    return [form for form in forms if form is not None] if all(forms) else None
+    kind = WindowOperation if parts[0].pixels == 1 else LineOperation
+    forms = [kind(**{field.name: getattr(part, field.name) for field in fields(part)}) for part in parts]
+    return [*forms] if all(form.possible for form in forms) else None
