@@ -260,6 +260,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("parameters from entry 0", "address", "first.start.eq(drain.param[(c.m - 1).bit_length() :])",
          "first.start.eq(0)"),
         ("parameters not rewound", "reset", "(group_done & (group == drain.groups))", "(group_done & (group < 0))"),
+        ("steps of a missing row cut off", "stale", "writer.idle & steps.idle if c.depthwise", "writer.idle if 1"),
         ("counts other causes", "comparison", "Value.cast(steps.stall) == command.counter",
          "Value.cast(steps.stall) != command.counter"),
     ),

@@ -57,9 +57,10 @@ def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
 
 
 def line_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
-    """Line passes of one and of two rows, the last of them missing, columns that share words and columns apart."""
+    """Bands of two rows, columns that share words and columns apart. The steps of the first layer's missing row go on
+    when all is written."""
     builder = NetworkBuilder(rng, engine, (5, 6, 8), linear(4))
-    builder.conv(8, (3, 3), linear(4), padding=(1, 1, 1, 1), groups=8).conv(5, (1, 1), linear(8))
+    builder.conv(8, (3, 3), linear(4), padding=(1, 1, 1, 1), bits=8, groups=8).conv(5, (1, 1), linear(8))
     return builder.conv(5, (2, 2), linear(8), (1, 2), bits=8, groups=5).network()
 
 

@@ -53,9 +53,8 @@ def test_separable(name: str, rng: np.random.Generator) -> None:
     network = separable(rng, engine)
     program = schedule(network, engine)
     assert sum(one.compute.hop > 0 for one in program.passes) >= 10
-    cycles = check(network, engine, rng)
-    for measured, cold in zip(cycles, (True, False), strict=True):
-        assert abs(estimate(program, cold=cold).cycles - measured) <= TOLERANCE * measured
+    measured = check(network, engine, rng)[1]
+    assert abs(estimate(program).cycles - measured) <= TOLERANCE * measured
 
 
 @pytest.mark.parametrize("seed", range(4))

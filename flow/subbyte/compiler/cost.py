@@ -149,22 +149,28 @@ class _Model:
         """Cycles that the array waited in a pass, by cause."""
         return {cause: round(self._stalls[index][cause]) for cause in ("weights", "activations", "requantizer")}
 
+    @property
+    def _done(self) -> float:
+        """When the passes so far have written everything and made all their steps."""
+        return max(self._written, self._now)
+
     def run(self, index: int) -> float:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
-        self._now = self._written + latency.written
+        before = self._done
+        self._now = before + latency.written
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.ahead)
+            self._gather.open(before + latency.ahead)
         follow = self._band if one.compute.hop else self._pixel_group
         for pixel_group in range(one.compute.pixel_groups + 1):
             follow(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         weights = one.compute.lines if one.compute.hop else one.compute.groups
         self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.written)
-        return self._written
+            self._gather.open(self._done + latency.written)
+        return self._done
 
     def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
         """All turns of one group of pixels; rows are loaded in the first and released in the last."""

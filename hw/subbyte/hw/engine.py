@@ -90,7 +90,8 @@ class Engine(wiring.Component):
             steps.word_available.eq(gather.filled),
             writer.start.eq(sequencer.start_drain),
             writer.drain.eq(sequencer.drain),
-            sequencer.drain_idle.eq(writer.idle),
+            # The steps of a missing row may go on when everything is written.
+            sequencer.drain_idle.eq(writer.idle & steps.idle if c.depthwise else writer.idle),
         ]
 
         # Data, from the buffers to the codes.
