@@ -1,8 +1,8 @@
 """Cycles of a depthwise convolution: 3 x 3, 64 channels, 25 x 5 pixels, 4-bit codes and weights, 8,000 results.
 
 On the shapes of the presets, with the option `depthwise` where the engine can have it, without it as well. A later
-inference, weights resident where they fit. Exit status 1 when a bar of an engine with the option is missed, RTL,
-machine and reference differ, or the cost model is 3 % off.
+inference, weights resident where they fit. Exit status 1 when RTL, machine and reference differ or, with the option,
+a bar is missed or the cost model is 3 % off. `ecp5-25` has a bar, but not yet the option.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def measure(name: str, depthwise: bool) -> dict[str, object]:
     equal = all(first_difference(program, expected, taps) is None for taps in levels)
     cycles, predicted = got.cycles[-1], estimate(program).cycles
     ratio = predicted / cycles
-    bar = BARS.get(name) if depthwise else None
+    bar = BARS.get(name)
     return {
         "engine": name, "depthwise": depthwise, "equal": equal, "cold": got.cycles[0], "cycles": cycles, "bar": bar,
         "predicted": predicted, "ratio": ratio, "utilisation": MACS / (engine.lanes * cycles),
-        "met": equal and abs(ratio - 1) <= TOLERANCE and (bar is None or cycles <= bar),
+        "met": equal and (not depthwise or (abs(ratio - 1) <= TOLERANCE and (bar is None or cycles <= bar))),
     }
 
 
