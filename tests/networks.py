@@ -19,6 +19,7 @@ from subbyte.spec.formats import (
     log2_table,
 )
 from subbyte.spec.network import (
+    AveragePool2d,
     Conv2d,
     Dense,
     Layer,
@@ -83,6 +84,7 @@ class NetworkBuilder:
         weight_format: DenseWeightFormat | None = None,
         rounding: Rounding = Rounding.HALF_UP,
         threshold: bool = False,
+        groups: int = 1,
     ) -> NetworkBuilder:
         """Convolution with weights of `bits` or `weight_format`, ReLU if asked for, and codes of `form`.
 
@@ -91,19 +93,43 @@ class NetworkBuilder:
         height, width, channels = self.last.shape
         name, source = f"conv{len(self._layers)}", self.last
         form_of_weights = weight_format or WeightFormat(self._engine.weight_set, bits)
-        weight = self._weight((out, *kernel, channels), form_of_weights)
+        weight = self._weight((out, *kernel, channels // groups), form_of_weights)
         shape = (
             (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1,
             (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1,
             out,
         )
         acc = self._tensor(f"{name}.acc", shape, accumulator())
-        layer = Conv2d(name, source.name, acc.name, weight, self._bias(out), form_of_weights, stride, padding)
+        layer = Conv2d(name, source.name, acc.name, weight, self._bias(out), form_of_weights, stride, padding, groups)
         self._layers.append(layer)
-        spread, acc = self._accumulators(layer, source.format, relu)
+        spread, acc = self._accumulators(layer, weight, source.format, relu)
         if threshold or form.kind is Kind.BIN:
             return self._threshold(acc, form, spread)
         return self._requantize(layer.name, acc, form, spread, rounding, table_rounding, guard_bits)
+
+    def average(
+        self,
+        kernel: tuple[int, int],
+        form: TensorFormat,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> NetworkBuilder:
+        """Average pool and codes of `form`, which divide by about the window."""
+        height, width, channels = self.last.shape
+        name, source = f"average{len(self._layers)}", self.last
+        shape = (
+            (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1,
+            (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1,
+            channels,
+        )
+        acc = self._tensor(f"{name}.acc", shape, accumulator())
+        layer = AveragePool2d(name, source.name, acc.name, kernel, stride, padding)
+        self._layers.append(layer)
+        ones = np.ones((channels, kernel[0] * kernel[1]), dtype=np.int64)
+        spread, acc = self._accumulators(layer, ones, source.format, False)
+        if form.kind is Kind.BIN:
+            return self._threshold(acc, form, spread)
+        return self._requantize(name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
 
     def dense(self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False) -> NetworkBuilder:
         """Dense layer, ReLU if asked for, and requantizer to `form`."""
@@ -113,7 +139,7 @@ class NetworkBuilder:
         acc = self._tensor(f"{name}.acc", (1, 1, out), accumulator())
         layer = Dense(name, source.name, acc.name, weight, self._bias(out), weight_format)
         self._layers.append(layer)
-        spread, acc = self._accumulators(layer, source.format, relu)
+        spread, acc = self._accumulators(layer, weight, source.format, relu)
         if form.kind is Kind.BIN:
             return self._threshold(acc, form, spread)
         return self._requantize(layer.name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
@@ -153,7 +179,7 @@ class NetworkBuilder:
         return self._rng.integers(-1000, 1001, out)
 
     def _accumulators(
-        self, layer: Conv2d | Dense, source: TensorFormat, relu: bool
+        self, layer: Conv2d | Dense | AveragePool2d, weight: NDArray[np.int64], source: TensorFormat, relu: bool
     ) -> tuple[NDArray[np.float64], Tensor]:
         """(how far the accumulators of each channel spread, their tensor), behind a ReLU if asked for."""
         acc = self._tensors[layer.output]
@@ -162,7 +188,7 @@ class NetworkBuilder:
             self._layers.append(Relu(f"{layer.name}_relu", acc.name, after.name))
             acc = after
         operands = source.operands().astype(float)
-        flat = layer.weight.reshape(len(layer.weight), -1)
+        flat = weight.reshape(len(weight), -1)
         spread: NDArray[np.float64] = 1 + np.sqrt((flat**2.0).sum(axis=1) * (operands**2).mean())
         return spread, acc
 
@@ -278,6 +304,44 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
         if rng.random() < 0.6 and not builder.last.format.signed:
             window = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 3) + 1)))
             builder.pool(window, (pick(1, 2, 3), pick(1, 2)), tuple(pick(0, 0, edge - 1) for edge in window * 2))
+    return builder.network()
+
+
+def random_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int = 2) -> Network:
+    """Grouped and depthwise convolutions and average pools that `engine` can run, any strides and padding."""
+    for _ in range(MOST_DRAWS):
+        network = _draw_grouped(rng, engine, layers)
+        try:
+            schedule(network, engine)
+        except ScheduleError:
+            continue
+        return network
+    raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+
+
+def _draw_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int) -> Network:
+    def pick(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    bits = pick(1, 3, 4, 4, 4, 6, 8)
+    zero_point = pick(0, 0, 1)
+    form = TensorFormat(Kind.LIN, bits, 1.0, zero_point, (), (1 << bits) - 1)
+    groups, inputs = pick(1, 2, 3, 4, 6, 9), pick(1, 1, 2)
+    builder = NetworkBuilder(rng, engine, (pick(1, 4, 5, 7), pick(3, 5, 6, 8), groups * inputs), form)
+    for _ in range(pick(*range(1, layers + 1))):
+        height, width, channels = builder.last.shape
+        kernel = (pick(*range(1, min(height, 4) + 1)), pick(*range(1, min(width, 4) + 1)))
+        padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1))
+        stride = pick(1, 1, 2), pick(1, 1, 2, 3)
+        codes = _random_format(rng, engine, False)
+        if rng.random() < 0.25:
+            builder.average(kernel, codes, stride, padding)
+            continue
+        groups = channels if rng.random() < 0.6 else int(rng.choice([g for g in (1, 2, 3) if channels % g == 0]))
+        out = groups * pick(1, 1, 2, 3)
+        builder.conv(out, kernel, codes, stride, padding, pick(4, 8), groups=groups)
+        if rng.random() < 0.2 and min(builder.last.shape[:2]) > 1:
+            builder.pool((2, 2), (pick(1, 2), pick(1, 2)))
     return builder.network()
 
 

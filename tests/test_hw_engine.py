@@ -56,9 +56,18 @@ def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.dense(9, linear(8), bits=8).network()
 
 
+def line_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Bands of two rows, columns that share words and columns apart. The steps of the first layer's missing row go on
+    when all is written."""
+    builder = NetworkBuilder(rng, engine, (5, 6, 8), linear(4))
+    builder.conv(8, (3, 3), linear(4), padding=(1, 1, 1, 1), bits=8, groups=8).conv(5, (1, 1), linear(8))
+    return builder.conv(5, (2, 2), linear(8), (1, 2), bits=8, groups=5).network()
+
+
 SIZES = {"param_entries": 32, "tile_words": 64, "lut_bits": 6}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
+    "lines": (small_config(k=8, m=2, operand_bits=4, ring_rows=64, depthwise=True, **SIZES), line_network, 0.0),
     "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
 }
 """Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring."""
@@ -105,7 +114,7 @@ class Job:
 
     def steps(self) -> int:
         """Array steps of an inference."""
-        names = ("words", "rows", "planes", "windows", "groups", "pixel_groups")
+        names = ("words", "rows", "planes", "windows", "groups", "lines", "pixel_groups")
         return sum(math.prod(getattr(p.compute, name) + 1 for name in names) for p in self.program.passes)
 
 

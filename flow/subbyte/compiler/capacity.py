@@ -56,6 +56,6 @@ def _accumulator_problems(operation: Operation) -> Iterator[str]:
         if least.min() < -half or most.max() >= half:
             channel = int(np.argmax(np.maximum(-least, most)))
             yield (
-                f"Layer {operation.name}: {subject} of channel {channel} must stay in {-half}..{half - 1}, "
-                f"it may reach {least[channel]}..{most[channel]}"
+                f"Layer {operation.name}: {subject} of channel {operation.first_output + channel} must stay in "
+                f"{-half}..{half - 1}, it may reach {least[channel]}..{most[channel]}"
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
+from math import inf
 
 from subbyte.compiler.cost_gather import GatherModel
 from subbyte.compiler.cost_timeline import Port, Releases
@@ -115,6 +116,8 @@ def estimate(program: Program, latency: Latency | None = None, cold: bool = Fals
 
 def _pieces(engine: EngineConfig, compute: Compute) -> int:
     """Parts into which a turn is cut so that tile and weight buffer hold several."""
+    if compute.hop:
+        return 1
     words = compute.words + 1
     need = max(words * (compute.planes + 1) / engine.tile_words, words * (compute.rows + 1) / engine.ring_rows)
     return min(words, max(1, round(need * RING_PARTS)))
@@ -146,27 +149,34 @@ class _Model:
         """Cycles that the array waited in a pass, by cause."""
         return {cause: round(self._stalls[index][cause]) for cause in ("weights", "activations", "requantizer")}
 
+    @property
+    def _done(self) -> float:
+        """When the passes so far have written everything and made all their steps."""
+        return max(self._written, self._now)
+
     def run(self, index: int) -> float:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
-        self._now = self._written + latency.written
+        before = self._done
+        self._now = before + latency.written
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.ahead)
+            self._gather.open(before + latency.ahead)
+        follow = self._band if one.compute.hop else self._pixel_group
         for pixel_group in range(one.compute.pixel_groups + 1):
-            self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
-        self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
+            follow(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+        weights = one.compute.lines if one.compute.hop else one.compute.groups
+        self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.written)
-        return self._written
+            self._gather.open(self._done + latency.written)
+        return self._done
 
     def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
         """All turns of one group of pixels; rows are loaded in the first and released in the last."""
         pieces, rows, planes = self._pieces[index], compute.rows + 1, compute.planes + 1
         words = [(compute.words + 1) * part // pieces for part in range(pieces + 1)]
         row = self._first_row
-        results = self._engine.m * self._engine.p // self._engine.r
         for group in range(compute.groups + 1):
             for window in range(compute.windows + 1):
                 for piece in range(pieces):
@@ -179,25 +189,62 @@ class _Model:
                         needs["weights"] = self._load(row + words[piece + 1] * rows) + self.latency.pump + planes
                     if window == 0 and piece == pieces - 1:
                         needs["requantizer"] = self._shadow_free
-                    end = begin + count * rows * planes
-                    cause = max(needs, key=needs.__getitem__, default=None)
-                    if cause is not None and needs[cause] > end:
-                        self._stalls[index][cause] += needs[cause] - end
-                        end = needs[cause]
+                    end = self._finish(index, count * rows * planes, needs)
                     if group == compute.groups:
                         self._tile += count * planes
                         self._gather.released.add(self._tile, begin, end)
                     if last and window == compute.windows:
                         self._rows_released.add(row + words[piece + 1] * rows, begin, end)
-                    self._now = end
             row += (compute.words + 1) * rows
-            self._shadow_free = self._now + results
-            for block in range(self._engine.p // self._engine.r):
-                column = (block + 1) * self._engine.m - 1
-                place = self._now + self.latency.sum + column + self.latency.drain
-                self._port.write(place, self._engine.r)
-                self._written = place + self._engine.r
+            self._drain()
             self._gather.advance(self._now)
+
+    def _band(self, index: int, compute: Compute, first: bool, last: bool) -> None:
+        """All columns of all rows of a band of a line pass."""
+        rows, planes = compute.rows + 1, compute.planes + 1
+        words, shift = compute.words + 1, compute.hop // planes
+        gathered, begin = 0, self._now
+        for line in range(compute.lines + 1):
+            row = self._first_row + line * words * rows
+            for column in range(compute.groups + 1):
+                begin = self._now
+                needs: dict[str, float] = {}
+                while gathered < column * shift + words:
+                    needs["activations"] = self._gather.next_ready(index) + self.latency.tile + rows * planes
+                    gathered += 1
+                if first and column == 0 and not self._resident:
+                    self._gather.advance(inf)  # it asks for memory in every cycle, the pump only gets what is left
+                    needs["weights"] = self._load(row + words * rows) + self.latency.pump + planes
+                missing = last and compute.short and line
+                if not missing:
+                    needs["requantizer"] = self._shadow_free
+                self._finish(index, words * rows * planes, needs)
+                if not missing:
+                    self._drain()
+            if last:
+                self._rows_released.add(row + words * rows, begin, self._now)
+        self._tile += gathered * planes
+        self._gather.released.add(self._tile, begin, self._now)
+        self._gather.advance(self._now)
+
+    def _finish(self, index: int, steps: int, needs: dict[str, float]) -> float:
+        """When a turn of so many steps from now on ends, none before any of its needs; time goes on to there."""
+        end = self._now + steps
+        cause = max(needs, key=needs.__getitem__, default=None)
+        if cause is not None and needs[cause] > end:
+            self._stalls[index][cause] += needs[cause] - end
+            end = needs[cause]
+        self._now = end
+        return end
+
+    def _drain(self) -> None:
+        """The shadow's results of a turn that ends now leave, are requantized and written."""
+        self._shadow_free = self._now + self._engine.m * self._engine.p // self._engine.r
+        for block in range(self._engine.p // self._engine.r):
+            column = (block + 1) * self._engine.m - 1
+            place = self._now + self.latency.sum + column + self.latency.drain
+            self._port.write(place, self._engine.r)
+            self._written = place + self._engine.r
 
     def _load(self, rows: int) -> float:
         """When the first `rows` rows of the program are in the weight buffer."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Conv2d, Dense, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
+from subbyte.spec.network import Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
 @dataclass(frozen=True)
 class Chain:
     """A linear layer up to its codes, and the max pool on these codes if nothing else reads them."""
 
-    linear: Conv2d | Dense
+    linear: LinearLayer
     relu: Relu | None
     requantize: Requantize | Threshold
     pool: MaxPool2d | None
@@ -40,9 +41,9 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
             chains.append(layer)
             continue
         if isinstance(layer, Relu | Requantize | Threshold):
-            problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
+            problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d, dense or averagepool2d layer")
             continue
-        if not isinstance(layer, Conv2d | Dense):
+        if not isinstance(layer, LinearLayer):
             problems.append(f"Layer {layer.name}: {layer.op} cannot be scheduled")
             taken |= _behind(network, layer)
             continue
@@ -59,7 +60,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
     return chains
 
 
-def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
+def _chain(network: Network, linear: LinearLayer) -> Chain:
     relu: Relu | None = None
     follower = _only_reader(network, linear)
     if isinstance(follower, Relu):
@@ -90,8 +91,8 @@ def _behind(network: Network, layer: Layer) -> set[str]:
     """Names of the layers that read accumulators of `layer`, directly or not: one complaint is enough."""
     names: set[str] = set()
     for reader in readers(network, layer.output):
-        if not isinstance(reader, Conv2d | Dense):
+        if not isinstance(reader, LinearLayer):
             names.add(reader.name)
-        if not isinstance(reader, Conv2d | Dense | Requantize | Threshold):
+        if not isinstance(reader, LinearLayer | Requantize | Threshold):
             names |= _behind(network, reader)
     return names

@@ -18,7 +18,8 @@ def tensor_layouts(operations: list[Operation], source: Tensor, first_word: int)
     problems: list[str] = []
     unit = operations[0].engine.m if operations else 1
     word = first_word
-    for tensor in (source, *(operation.target for operation in operations)):
+    targets = {operation.target.name: operation.target for operation in operations}  # parts of one layer share theirs
+    for tensor in (source, *targets.values()):
         height, width, channels = tensor.shape
         readers = [operation for operation in operations if operation.source.name == tensor.name]
         borders = [operation.border for operation in readers]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
 from subbyte.compiler.lane_weights import lane_format
+from subbyte.compiler.linear_layer import convolution, whole_weight
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
@@ -18,6 +19,7 @@ from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
+from subbyte.spec.program import Compute
 from subbyte.spec.weights import complement_excess, encode
 
 
@@ -41,6 +43,7 @@ class Operation:
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
+    first_input, first_output : channels of `source` and `target` that its own begin at; the latter a multiple of M
     """
 
     engine: EngineConfig
@@ -57,11 +60,18 @@ class Operation:
     pool_stride: tuple[int, int]
     coding: Coding
     requantizer: Requantizer
+    first_input: int = 0
+    first_output: int = 0
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Height and width of the convolution's window."""
         return self.digits.shape[2], self.digits.shape[3]
+
+    @property
+    def inputs(self) -> int:
+        """Input channels that are read."""
+        return int(self.digits.shape[4])
 
     @property
     def channels(self) -> int:
@@ -81,7 +91,7 @@ class Operation:
     @property
     def segment(self) -> int:
         """Consecutive codes of one kernel row: all of its pixels, the last without padding channels."""
-        return (self.kernel[1] - 1) * self.pitch + self.source.shape[2]
+        return (self.kernel[1] - 1) * self.pitch + self.inputs
 
     @property
     def words(self) -> int:
@@ -123,11 +133,39 @@ class Operation:
             ends.append(max(0, last_read - (self.source.shape[axis] - 1)))
         return self.padding[0], self.padding[1], ends[0], ends[1]
 
+    def compute(self, groups: int) -> Compute:
+        """Compute section of a pass of so many column groups."""
+        return Compute(
+            words=self.words - 1,
+            rows=self.rows - 1,
+            planes=self.planes - 1,
+            radix=self.coding.radix,
+            windows=self.windows - 1,
+            groups=groups - 1,
+            pixel_groups=self.pixel_groups - 1,
+        )
+
+    def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:
+        """Loops of the fill section, innermost first: name, turns, nibbles of a turn; `pixel`, `row`: theirs."""
+        down, right = self.stride[0] * row, self.stride[1] * pixel
+        height, width, _ = self.target.shape
+        return (
+            ("ky", self.kernel[0], row),
+            ("wx", self.pool[1], right),
+            ("wy", self.pool[0], down),
+            ("px", width, self.pool_stride[1] * right),
+            ("py", height, self.pool_stride[0] * down),
+        )
+
+    def codes(self) -> NDArray[np.int64]:
+        """Four-bit weight codes, of the shape of `digits`."""
+        return encode(self.engine.weight_set, self.digits)
+
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
         rows, out, height, width, channels = self.digits.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = encode(self.engine.weight_set, self.digits)
+        stream[:, :out, ..., :channels] = self.codes()
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
@@ -136,8 +174,7 @@ class Operation:
 
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
-        codes = encode(self.engine.weight_set, self.digits)
-        every = complement_excess(self.engine.weight_set, codes, self.engine.operand_bits)
+        every = complement_excess(self.engine.weight_set, self.codes(), self.engine.operand_bits)
         by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << 4 * np.arange(self.rows)[:, None]
         planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
@@ -170,7 +207,7 @@ def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
     """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
-    layer, requantize = chain.linear, chain.requantize
+    layer, requantize = convolution(network, chain.linear, engine), chain.requantize
     source = network.tensors[layer.input]
     members = [member for member in (layer, chain.relu, requantize, pool) if member]
     if isinstance(requantize, Threshold):
@@ -202,7 +239,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         target=network.tensors[members[-1].output],
         pitch=_pitch(network, source, engine),
         pad_code=source.format.pad_code,
-        digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
+        digits=np.stack(weight_format.split(whole_weight(layer))),
         bias=layer.bias.astype(np.int64) + more,
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,

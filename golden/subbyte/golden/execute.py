@@ -6,11 +6,12 @@ Knows nothing of networks: everything comes from the descriptor words and the me
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.lines import Lines
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
 
@@ -43,17 +44,24 @@ def run_pass(
     weights = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]
     places = _places(engine, drain) % main.shape[1]
-    channels = _channel_params(params, drain["param"], shape.groups * engine.m)
+    channels = _channel_params(params, drain["param"], (drain["groups"] + 1) * engine.m)
+    if compute["hop"]:
+        lines = Lines.of(compute)
+        operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
+        acc = lines.results(_accumulate(engine, shape, operands, weights)[:, :, 0])
+        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc))
+        return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
         acc = _accumulate(engine, shape, _operands(engine, fill, shape, main, addresses[piece], tables), weights)
         codes = _requantize(engine, drain, luts, channels, acc.max(axis=2))
         _write(main, drain, places[piece], codes)
-    return shape.groups * shape.words * shape.rows * engine.row_words
+    return shape.weight_words(engine)
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """Loop counts of a compute section, none of them minus one."""
+    """Loop counts of a compute section, none of them minus one. `groups`: of M columns of weights, which in a line
+    pass are those of the rows of a band."""
 
     words: int
     rows: int
@@ -64,8 +72,13 @@ class _Shape:
 
     @staticmethod
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
-        counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows", "groups")}
-        return _Shape(**counts, radix=compute["radix"])
+        counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows")}
+        groups = compute["lines" if compute["hop"] else "groups"] + 1
+        return _Shape(**counts, groups=groups, radix=compute["radix"])
+
+    def weight_words(self, engine: EngineConfig) -> int:
+        """Words of the weights of the pass."""
+        return self.groups * self.words * self.rows * engine.row_words
 
     def level(self, row: int, plane: int) -> int:
         """Exponent of 16 that a step of this row and plane weighs."""

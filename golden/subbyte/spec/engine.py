@@ -68,6 +68,8 @@ class EngineConfig:
         Decode tables (16 entries) and requantizer tables (2**lut_bits entries). Powers of two.
     lut_bits : int
         Bits of the value that addresses a requantizer table, 6..10.
+    depthwise : bool
+        Option: line passes (docs/engine.md), the mapping of depthwise convolutions. For P = 1.
     """
 
     name: str
@@ -87,6 +89,7 @@ class EngineConfig:
     table_slots: int = 32
     lut_slots: int = 4
     lut_bits: int = 8
+    depthwise: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -118,6 +121,10 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
+        if not isinstance(self.depthwise, bool):
+            raise TypeError(f"Engine depthwise must be True or False, not {self.depthwise!r}")
+        if self.depthwise and self.p > 1:
+            raise EngineError(f"Engine depthwise needs p = 1, not {self.p}: pixels of a group cannot share words")
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")

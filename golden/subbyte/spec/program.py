@@ -27,11 +27,17 @@ class Signed(int):
 # name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
 HEADER_FIELDS = {"weight_word": 20, "pinned": 1}
 FILL_FIELDS: tuple[dict[str, int], ...] = (
-    {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1},
+    {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1,
+     "single": 1},
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
     {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
 )
-COMPUTE_FIELDS = ({"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16},)
+COMPUTE_FIELDS = (
+    {"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
+     "hop": 6, "apart": 1, "lines": 1, "short": 1},
+)
+LINE_FIELDS = ("hop", "apart", "lines", "short")
+"""Those of a compute section that only engines with `depthwise` have."""
 DRAIN_FIELDS = (
     {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
     {"groups": 10, "px": 8, "step_px": 14, "step_py": 14},
@@ -70,7 +76,8 @@ class Fill:
     of the innermost loop (ky, wx, wy, px, py) that continues; steps are signed and include the
     way back of the loops inside. Counts are stored minus one, that of the codes of a `segment` too.
     `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
-    only when all earlier passes have written their results.
+    only when all earlier passes have written their results. `single`, of engines with `depthwise`: every segment
+    lies within one chunk of F nibbles and one K-word, so that it takes one cycle per plane.
     """
 
     address: int
@@ -90,6 +97,7 @@ class Fill:
     step_px: int
     step_py: int
     valid: int = 1
+    single: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,11 @@ class Compute:
 
     `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
     planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
+
+    Line passes, of engines with `depthwise`: `hop` is not 0. A pixel group is then a band of `lines` + 1 output rows,
+    a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
+    share none), the weight rows of each of the band's rows follow those of the one above. `short`: the last band lacks
+    its second row, whose steps are made and give nothing.
     """
 
     words: int
@@ -107,6 +120,10 @@ class Compute:
     windows: int
     groups: int
     pixel_groups: int
+    hop: int = 0
+    apart: int = 0
+    lines: int = 0
+    short: int = 0
 
 
 @dataclass(frozen=True)

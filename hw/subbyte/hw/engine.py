@@ -9,11 +9,11 @@ from subbyte.hw.command import CommandUnit
 from subbyte.hw.counter import up_counter
 from subbyte.hw.early import early
 from subbyte.hw.gather import Gather
+from subbyte.hw.line_steps import step_controller
 from subbyte.hw.main_memory import main_memory
 from subbyte.hw.requantizer import Requantizer
 from subbyte.hw.sequencer import Sequencer
 from subbyte.hw.shadow import Shadow
-from subbyte.hw.steps import StepController
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
 from subbyte.spec.engine import Family
@@ -47,7 +47,7 @@ class Engine(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(c)
         m.submodules.pump = pump = WeightPump(c)
         m.submodules.gather = gather = Gather(c)
-        m.submodules.steps = steps = StepController(c)
+        m.submodules.steps = steps = step_controller(c)
         m.submodules.array = array = PeArray(c)
         m.submodules.shadow = shadow = Shadow(c)
         m.submodules.requantizer = requantizer = Requantizer(c)
@@ -90,7 +90,8 @@ class Engine(wiring.Component):
             steps.word_available.eq(gather.filled),
             writer.start.eq(sequencer.start_drain),
             writer.drain.eq(sequencer.drain),
-            sequencer.drain_idle.eq(writer.idle),
+            # The steps of a missing row may go on when everything is written.
+            sequencer.drain_idle.eq(writer.idle & steps.idle if c.depthwise else writer.idle),
         ]
 
         # Data, from the buffers to the codes.

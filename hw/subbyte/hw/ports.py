@@ -8,6 +8,7 @@ from subbyte.spec.program import (
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
     FILL_FIELDS,
+    LINE_FIELDS,
     PARAM_FIELDS,
 )
 
@@ -41,10 +42,10 @@ class UnitWrite(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out(20), "data": Out(16)})
 
 
-def _narrow(config):
-    """Bits that this engine needs of the fields whose encoding is wider."""
+def _narrow(config, columns):
+    """Bits that this engine needs of the fields whose encoding is wider; `columns`: groups may be output columns."""
     address = config.nibble_address_bits
-    groups = (config.param_entries // config.m - 1).bit_length()
+    groups = max((config.param_entries // config.m - 1).bit_length(), DRAIN_FIELDS[1]["px"] if columns else 0)
     steps = ("address", "step_ky", "step_wx", "step_wy", "step_px", "step_py")
     return {
         **dict.fromkeys(steps, address),
@@ -56,9 +57,9 @@ def _narrow(config):
     }
 
 
-def _section(config, words, passing=()):
+def _section(config, words, passing=(), columns=False):
     """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives."""
-    narrow = _narrow(config)
+    narrow = _narrow(config, columns)
     return data.StructLayout({
         name: min(bits, narrow.get(name, bits))
         for fields in words for name, bits in fields.items() if name not in passing
@@ -80,12 +81,12 @@ def word_view(fields, word):
 
 def fill_layout(config):
     """Fields of a fill section but for those that only start it."""
-    return _section(config, FILL_FIELDS, ("address", "valid"))
+    return _section(config, FILL_FIELDS, ("address", "valid") if config.depthwise else ("address", "valid", "single"))
 
 
 def compute_layout(config):
-    """Fields of a compute section."""
-    return _section(config, COMPUTE_FIELDS)
+    """Fields of a compute section. Groups are column groups, in line passes output columns."""
+    return _section(config, COMPUTE_FIELDS, () if config.depthwise else LINE_FIELDS, columns=config.depthwise)
 
 
 def drain_layout(config):

@@ -28,6 +28,8 @@ class StepController(wiring.Component):
     column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's
     last step.
 
+    `LOOPS`: innermost first.
+
     Members
     -------
     reset : In(1), pulse: a run begins
@@ -41,6 +43,8 @@ class StepController(wiring.Component):
     step : Out(StepControl), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
     """
+
+    LOOPS = ("planes", "rows", "words", "windows", "groups", "pixel_groups")
 
     def __init__(self, config):
         self._config = config
@@ -71,6 +75,7 @@ class StepController(wiring.Component):
         active = Signal()
         go = early(Signal())
         turns, last, ends = self._loops(m, go)
+        window_ends, drains = self._results(m, turns, last, ends)
         # Pointers have no reset but the pulse, which can then be that of the flip-flops.
         row, row_released, group_row = (Signal.like(self.row, name=name, reset_less=True)
                                         for name in ("row_now", "row_free", "group_row"))
@@ -84,7 +89,7 @@ class StepController(wiring.Component):
             self.row.eq(row),
             self.row_released.eq(row_released),
             self.word_released.eq(word_released),
-            no_shadow.eq(ends["words"] & turns["windows"].first & draining),
+            no_shadow.eq(window_ends & turns["windows"].first & draining),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
             self.read_word.eq(word + turns["planes"].count),
         ]
@@ -100,7 +105,7 @@ class StepController(wiring.Component):
             self.step.enable.eq(go),
             self.step.first.eq(turns["planes"].first & turns["rows"].first & turns["words"].first),
             self.step.level.eq(turns["rows"].count + (turns["planes"].count & self.compute.radix)),
-            self.step.last.eq(go & ends["words"]),
+            self.step.last.eq(go & window_ends),
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
@@ -109,7 +114,7 @@ class StepController(wiring.Component):
             m.d.sync += cooling.eq(cooling - 1)
         self._advance_row(m, go, last, ends, row, group_row, row_released, no_row)
         self._advance_word(m, go, last, ends, word, word_released, no_word)
-        with m.If(go & ends["windows"]):
+        with m.If(go & drains):
             m.d.sync += [cooling.eq(self.drain_cycles), draining.eq(self.drain_cycles > 1)]
         with m.If(go & ends["pixel_groups"]):
             m.d.sync += active.eq(0)
@@ -129,7 +134,7 @@ class StepController(wiring.Component):
         turns, last, ends = {}, {}, {}
         inner, outer = C(1), C(1)  # all that are last, in two parts: the chain is shorter
         within = C(1)
-        for name in ("planes", "rows", "words", "windows", "groups", "pixel_groups"):
+        for name in self.LOOPS:
             limit = self.compute[name]
             m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
             last[name] = turn.last
@@ -144,6 +149,10 @@ class StepController(wiring.Component):
             if name not in ("planes", "rows"):  # they are in all the others, and would be a chain before them
                 within = early(ends[name])
         return turns, last, ends
+
+    def _results(self, m, turns, last, ends):
+        """(this step ends a window position, and what the shadow has to drain)."""
+        return ends["words"], ends["windows"]
 
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
         """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more.

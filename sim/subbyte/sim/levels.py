@@ -122,7 +122,7 @@ def _steps(program: Program) -> int:
     """Array steps of an inference, to scale the watchdog."""
     total = 0
     for unit in (p.compute for p in program.passes):
-        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.pixel_groups)
+        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.lines, unit.pixel_groups)
         total += int(np.prod([c + 1 for c in counts]))
     return total
 
