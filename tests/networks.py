@@ -9,7 +9,7 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import EngineConfig, EngineError, Family, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.network import Concat, Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.rounding import TableRounding
 from subbyte.spec.weights import WeightFormat
 
@@ -51,8 +51,9 @@ class NetworkBuilder:
         relu: bool = False,
         table_rounding: TableRounding = TableRounding.LIN_NEAREST,
         guard_bits: int = 2,
+        skip: str = "",
     ) -> NetworkBuilder:
-        """Convolution, ReLU if asked for, and requantizer to `form`."""
+        """Convolution, ReLU if asked for, and requantizer to `form`, which adds tensor `skip` if there is one."""
         height, width, channels = self.last.shape
         name, source = f"conv{len(self._layers)}", self.last
         weight, weight_format = self._weight((out, *kernel, channels), bits)
@@ -64,7 +65,16 @@ class NetworkBuilder:
         acc = self._tensor(f"{name}.acc", shape, accumulator())
         layer = Conv2d(name, source.name, acc.name, weight, self._bias(out), weight_format, stride, padding)
         self._layers.append(layer)
-        return self._codes(layer, source.format, form, relu, table_rounding, guard_bits)
+        return self._codes(layer, source.format, form, relu, table_rounding, guard_bits, skip)
+
+    def concat(self, *names: str) -> NetworkBuilder:
+        """Channels of the tensors side by side."""
+        tensors = [self._tensors[name] for name in names]
+        height, width, _ = tensors[0].shape
+        shape = height, width, sum(tensor.shape[2] for tensor in tensors)
+        self.last = self._tensor(f"concat{len(self._layers)}.codes", shape, tensors[0].format)
+        self._layers.append(Concat(f"concat{len(self._layers)}", names, self.last.name))
+        return self
 
     def dense(self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False) -> NetworkBuilder:
         """Dense layer, ReLU if asked for, and requantizer to `form`."""
@@ -110,6 +120,7 @@ class NetworkBuilder:
         relu: bool,
         table_rounding: TableRounding,
         guard_bits: int,
+        skip: str = "",
     ) -> NetworkBuilder:
         """ReLU and a requantizer whose codes spread over the format, by the weights' and operands' sizes."""
         acc = self._tensors[layer.output]
@@ -126,7 +137,7 @@ class NetworkBuilder:
         self.last = self._tensor(f"{layer.name}.codes", acc.shape, form)
         self._layers.append(Requantize(
             f"{layer.name}_requantize", acc.name, self.last.name, multiplier, shift,
-            table_rounding=table_rounding, guard_bits=guard_bits,
+            table_rounding=table_rounding, guard_bits=guard_bits, skip=skip,
         ))
         return self
 
@@ -135,6 +146,27 @@ def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDAr
     """Input codes int64 (count, height, width, channels), all codes of the format."""
     tensor = network.tensors[network.input]
     return rng.integers(0, 1 << tensor.format.bits, (count, *tensor.shape))
+
+
+def residual_network(
+    rng: np.random.Generator, engine: EngineConfig, channels: int = 6, size: tuple[int, int] = (6, 5)
+) -> Network:
+    """Two residual blocks of 8-bit codes, the second with stride 2 and a projection by 1 x 1, then a dense layer.
+
+    Zero points of skip and output differ in both directions, codes reach both ends; the second block's convolution
+    may have a ReLU before its codes are added.
+    """
+    zero_points = [int(point) for point in rng.choice([0, 3, 128, 200, 255], 5)]
+    stem, first, inner, projection, second = (linear(8, zero_point=point) for point in zero_points)
+    builder = NetworkBuilder(rng, engine, (*size, 3), linear(8))
+    skip = builder.conv(channels, (3, 3), stem, padding=(1, 1, 1, 1)).last
+    builder.conv(channels, (3, 3), linear(4), padding=(1, 1, 1, 1), relu=True)
+    source = builder.conv(channels, (1, 1), first, skip=skip.name).last
+    skip = builder.conv(channels + 2, (1, 1), projection, (2, 2)).last
+    builder.last = source
+    builder.conv(channels, (3, 3), inner, (2, 2), (1, 1, 1, 1))
+    builder.conv(channels + 2, (1, 1), second, bits=8, relu=bool(rng.integers(2)), skip=skip.name)
+    return builder.dense(4, linear(8, zero_point=128)).network()
 
 
 def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineConfig:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize
+from subbyte.spec.network import Concat, Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them."""
+    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them.
+
+    A skip is added to the codes, not to the accumulators that a fused pool compares: there is no pool with one.
+    """
 
     linear: Conv2d | Dense
     relu: Relu | None
@@ -25,7 +28,7 @@ def readers(network: Network, tensor: str) -> list[Layer]:
 
 
 def group_layers(network: Network) -> list[Chain | MaxPool2d]:
-    """Chains in execution order, and the max pools that belong to none.
+    """Chains in execution order, and the max pools that belong to none. Concatenations are no work.
 
     ScheduleError lists every layer that fits in no chain.
     """
@@ -38,6 +41,8 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d]:
         taken.add(layer.name)
         if isinstance(layer, MaxPool2d):
             chains.append(layer)
+            continue
+        if isinstance(layer, Concat):
             continue
         if isinstance(layer, Relu | Requantize):
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
@@ -56,7 +61,15 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d]:
             taken |= {member.name for member in (chain.relu, chain.requantize, chain.pool) if member}
     if problems:
         raise ScheduleError(*problems)
-    return chains
+    order = {layer.name: position for position, layer in enumerate(network.layers)}
+    return sorted(chains, key=lambda chain: order[_begins_with(chain).name])
+
+
+def _begins_with(chain: Chain | MaxPool2d) -> Layer:
+    """The layer at whose place the chain runs: its first, or with a skip, which must be there, the one that adds it."""
+    if isinstance(chain, MaxPool2d):
+        return chain
+    return chain.requantize if chain.requantize.skip else chain.linear
 
 
 def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
@@ -71,7 +84,8 @@ def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
         )
     pool: MaxPool2d | None = None
     behind = readers(network, follower.output)
-    if follower.output != network.output and len(behind) == 1 and isinstance(behind[0], MaxPool2d):
+    alone = follower.output != network.output and len(behind) == 1 and not follower.skip
+    if alone and isinstance(behind[0], MaxPool2d):
         pool = behind[0]
     return Chain(linear, relu, follower, pool)
 

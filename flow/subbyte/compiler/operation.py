@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.concat import home
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.highway import skip_problems
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.bounds import weighted_bounds
@@ -38,6 +40,7 @@ class Operation:
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
+    skip : code tensor that the requantizer adds, None for none
     """
 
     engine: EngineConfig
@@ -54,6 +57,7 @@ class Operation:
     pool_stride: tuple[int, int]
     coding: Coding
     requantizer: Requantizer
+    skip: Tensor | None = None
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -160,9 +164,10 @@ class Operation:
         return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
 
 
-def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
-    """Computed tensors are written M codes at a time, the input lies as the host has it."""
-    return tensor.shape[2] if tensor.name == network.input else round_up(tensor.shape[2], engine.m)
+def stored_pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
+    """Codes from one pixel to the next: computed tensors are written M at a time, the input lies as the host has it."""
+    channels = network.tensors[home(network, tensor.name)[0]].shape[2]
+    return channels if tensor.name == network.input else round_up(channels, engine.m)
 
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
@@ -183,8 +188,12 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     highest = weighted_bounds(layer.weight, *source.format.bounds())[1] + layer.bias
     output = network.tensors[chain.requantize.output].format
+    skip = network.tensors[chain.requantize.skip] if chain.requantize.skip else None
+    problems += [f"Layer {chain.requantize.name}: {text}" for text in skip_problems(network, chain.requantize, engine)]
     try:
-        settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
+        settings = requantizer(
+            chain.requantize, output, chain.relu is not None, highest, engine, skip.format if skip else None
+        )
     except ScheduleError as error:
         problems += [f"Layer {chain.requantize.name}: {text}" for text in error.problems]
     if problems:
@@ -194,7 +203,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         name="+".join(member.name for member in members),
         source=source,
         target=network.tensors[members[-1].output],
-        pitch=_pitch(network, source, engine),
+        pitch=stored_pitch(network, source, engine),
         pad_code=source.format.pad_code,
         digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
         bias=layer.bias.astype(np.int64),
@@ -204,6 +213,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         pool_stride=pool.stride if pool else (1, 1),
         coding=codes,
         requantizer=settings,
+        skip=skip,
     )
 
 
@@ -227,7 +237,7 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         name=pool.name,
         source=source,
         target=network.tensors[pool.output],
-        pitch=_pitch(network, source, engine),
+        pitch=stored_pitch(network, source, engine),
         pad_code=0,
         digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
         bias=np.zeros(channels, dtype=np.int64),

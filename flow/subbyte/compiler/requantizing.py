@@ -29,14 +29,16 @@ class Requantizer:
     """What the drain section, the parameters and the requantizer tables need.
 
     multiplier, shift : int64 (channels,); `shift` as the parameter field, 0..31
-    zero_point : 0..255
+    zero_point : 0..255, with a skip, whose zero point is taken off, -255..255
     lut : int64 (2**lut_bits,), or None for the linear requantizer
+    relu : products below 0 count as 0, for a Relu that the clamp behind a skip does not imply
     """
 
     multiplier: NDArray[np.int64] = field(repr=False)
     shift: NDArray[np.int64] = field(repr=False)
     zero_point: int = 0
     lut: NDArray[np.int64] | None = field(default=None, repr=False)
+    relu: bool = False
 
 
 def identity_requantizer(channels: int) -> Requantizer:
@@ -48,18 +50,20 @@ IDENTITY_GAIN = 4
 
 
 def requantizer(
-    layer: Requantize, form: TensorFormat, relu: bool, highest: NDArray[np.int64], engine: EngineConfig
+    layer: Requantize, form: TensorFormat, relu: bool, highest: NDArray[np.int64], engine: EngineConfig,
+    skip: TensorFormat | None = None,
 ) -> Requantizer:
     """Settings for `layer` with output format `form`.
 
     Parameters
     ----------
-    relu : a Relu stands before; implied by the clamp at code 0
+    relu : a Relu stands before; implied by the clamp at code 0 if there is no skip
     highest : int64 (channels,), largest accumulator of each channel
+    skip : format of the codes that are added
 
     ScheduleError (without the layer's name) when the engine cannot give these codes.
     """
-    problems = list(_problems(layer, form, relu))
+    problems = list(_problems(layer, form, relu and skip is None))
     if problems:
         raise ScheduleError(*problems)
     if form.kind is not Kind.LIN:
@@ -68,9 +72,13 @@ def requantizer(
     shift = layer.shift - LINEAR_GUARD - FIXED_SHIFT
     top = (1 << form.bits) - 1
     reached = int(((((highest * layer.multiplier) >> (layer.shift - 1)) + 1) >> 1).max()) + form.zero_point
-    if top == LARGEST_BYTE or reached <= top:
+    if skip is not None:
+        reached = max(reached, form.zero_point) + skip.bounds()[1]
+        if top == LARGEST_BYTE or reached <= top:
+            return Requantizer(layer.multiplier, shift, form.zero_point - skip.zero_point, relu=relu)
+    elif top == LARGEST_BYTE or reached <= top:
         return Requantizer(layer.multiplier, shift, form.zero_point)
-    if form.bits <= LUT_CODE_BITS and form.zero_point == 0:
+    elif form.bits <= LUT_CODE_BITS and form.zero_point == 0:
         address = np.arange(1 << engine.lut_bits)
         return Requantizer(layer.multiplier, shift, 0, np.minimum((address + 1) >> 1, top))
     raise ScheduleError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from subbyte.compiler.capacity import capacity_problems
+from subbyte.compiler.concat import concat_problems
 from subbyte.compiler.fusion import Chain, group_layers
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
@@ -13,7 +14,7 @@ from subbyte.spec.network import MaxPool2d, Network
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
     """Operations in execution order. ScheduleError lists the problems of all layers."""
     operations: list[Operation] = []
-    problems: list[str] = []
+    problems = list(concat_problems(network, engine))
     for group in group_layers(network):
         try:
             operations += _operations(network, group, engine)

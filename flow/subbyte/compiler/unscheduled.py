@@ -18,7 +18,5 @@ def _problems(layer: Layer) -> Iterator[str]:
         yield f"weights of {layer.weight_format.name} cannot be scheduled"
     if isinstance(layer, Conv2d) and layer.groups != 1:
         yield f"groups must be 1 to be scheduled, not {layer.groups}"
-    if isinstance(layer, Requantize) and layer.skip:
-        yield f"a requantizer must not add a skip to be scheduled, it adds {layer.skip}"
     if isinstance(layer, Requantize) and layer.multiplier_bits != MULTIPLIER_BITS:
         yield f"multipliers must have {MULTIPLIER_BITS} bits to be scheduled, not {layer.multiplier_bits}"
