@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
+from math import inf
 
 from subbyte.compiler.cost_gather import GatherModel
-from subbyte.compiler.cost_timeline import Port, Releases
+from subbyte.compiler.cost_timeline import Accesses, Port, Releases
 from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.program import Compute, Pass, Program
 
@@ -35,6 +36,8 @@ class Latency:
     pump : last word of a weight row requested to its step
     sum : step to its sum at the shadow's output
     drain : last of M results at the shadow's output to their writing
+    skip : first of M results at the shadow's output to the first read of the next block's skip codes
+    head : further cycles before the first step of a pass, in which the skip reader gets ahead
     """
 
     tile: int
@@ -46,6 +49,8 @@ class Latency:
     load: int
     pump: int
     drain: int = 9
+    skip: int = 2
+    head: int = 0
 
     @classmethod
     def of(cls, engine: EngineConfig) -> Latency:
@@ -53,8 +58,10 @@ class Latency:
         registered = engine.family is Family.ECP5
         levels = (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
         read = engine.read_cycles
+        summed = 2 + levels + 3 * registered
         return cls(
-            tile=3 + read + registered, sum=2 + levels + 3 * registered,
+            tile=3 + read + registered, sum=summed,
+            head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,
             start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
         )
 
@@ -130,6 +137,7 @@ class _Model:
         self._passes = passes
         self._pieces = [_pieces(engine, one.compute) for one in passes]
         self._port = Port()
+        self._coming = Accesses(self._port)
         self._gather = GatherModel(engine, passes, self._pieces, self._port, latency.fill)
         self._gather.open(latency.start + latency.written)
         self._rows_released = Releases()
@@ -150,23 +158,27 @@ class _Model:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
-        self._now = self._written + latency.written
+        self._now = self._written + latency.written + latency.head
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
             self._gather.open(self._written + latency.ahead)
         for pixel_group in range(one.compute.pixel_groups + 1):
-            self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+            self._pixel_group(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+        self._coming.tell(inf)
         self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.rows + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.open(self._written + latency.written)
         return self._written
 
-    def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
+    def _pixel_group(self, index: int, one: Pass, first: bool, last: bool) -> None:
         """All turns of one group of pixels; rows are loaded in the first and released in the last."""
+        compute = one.compute
         pieces, rows, planes = self._pieces[index], compute.rows + 1, compute.planes + 1
         words = [(compute.words + 1) * part // pieces for part in range(pieces + 1)]
         row = self._first_row
         results = self._engine.m * self._engine.p // self._engine.r
+        if one.drain.add:
+            results = max(results, self._engine.skip_cycles)
         for group in range(compute.groups + 1):
             for window in range(compute.windows + 1):
                 for piece in range(pieces):
@@ -193,10 +205,14 @@ class _Model:
             row += (compute.words + 1) * rows
             self._shadow_free = self._now + results
             for block in range(self._engine.p // self._engine.r):
-                column = (block + 1) * self._engine.m - 1
-                place = self._now + self.latency.sum + column + self.latency.drain
-                self._port.write(place, self._engine.r)
+                shown = self._now + self.latency.sum + block * self._engine.m
+                place = shown + self._engine.m - 1 + self.latency.drain
+                if one.drain.add:
+                    self._coming.add(shown + self.latency.skip, self._engine.r)
+                self._coming.add(place, self._engine.r)
                 self._written = place + self._engine.r
+            # The next reads of skip codes may come before the writes of this group.
+            self._coming.tell(self._now + self.latency.sum if one.drain.add else inf)
             self._gather.advance(self._now)
 
     def _load(self, rows: int) -> float:

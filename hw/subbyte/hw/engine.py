@@ -175,7 +175,8 @@ class Engine(wiring.Component):
         """One access to main memory per cycle.
 
         Writer, skip reader (if there is one) and sequencer book their cycle one ahead, so that the gather unit, whose
-        grant moves most of its registers, knows early; it comes before the pump. Between runs no unit asks and the memory is the host's.
+        grant moves most of its registers, knows early; it comes before the pump. Between runs no unit asks and the
+        memory is the host's.
         """
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main

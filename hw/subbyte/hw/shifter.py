@@ -101,29 +101,7 @@ class DspShifter(Shifter):
         m.submodules.window = window = selector(Family.ICE40, 16, 4)
         words = Cat(extended[8 * eighths : 8 * eighths + 16] for eighths in range(4))
         m.d.comb += [window.words.eq(words), window.index.eq(self.shift[3:])]
-        # A value that fits has 17 bits when it is shifted by 7, at most 16 when by less.
-        seven = self.shift[:3] == 7
-        above = window.chosen[-1] ^ sign  # does not fit 16 bits
-        far = Signal()  # does not fit 17 bits
-        upper, middle = self.product[24:] != sign.replicate(4), self.product[16:24] != sign.replicate(8)
-        with m.Switch(self.shift[3:]):
-            with m.Case(0):
-                m.d.comb += far.eq(upper | middle)
-            with m.Case(1):
-                m.d.comb += far.eq(upper)
-        negative, beyond, lacking = Signal(), Signal(), Signal()
-        m.d.sync += [negative.eq(sign), beyond.eq(far | (above & ~seven)), lacking.eq(above & seven)]
-        # In units of the product's bit 24: the 17th bit that the window lacks, or instead of the product any
-        # number that is beyond every code.
-        excess = Signal(signed(8))
-        alone = beyond
-        if self._highway:
-            alone = self._excess_beside_offset(m, excess, offset[9:].as_signed(), negative, beyond, lacking)
-        else:
-            with m.If(negative & (beyond | lacking)):
-                m.d.comb += excess.eq(-1)
-            with m.Else():
-                m.d.comb += excess.eq(Cat(lacking, C(0, 5), beyond))
+        excess, alone = (self._wide_excess if self._highway else self._excess)(m, window.chosen[-1], offset)
         total = Signal(signed(32))
         m.submodules.mac = Instance(
             "SB_MAC16",
@@ -142,17 +120,60 @@ class DspShifter(Shifter):
         )
         return total[15:].as_signed()
 
-    def _excess_beside_offset(self, m, excess, high, negative, beyond, lacking):
-        """`excess` with what the offset has above its code, -1, 0 or 1. Returns: the product does not count."""
-        rectified = Signal()
-        m.d.sync += rectified.eq(self.relu & self.product[-1])
+    def _excess(self, m, top, offset):
+        """(what to add in units of the product's bit 24, whether without the product); `top`, of the window."""
+        sign = self.product[-1]
+        # A value that fits has 17 bits when it is shifted by 7, at most 16 when by less.
+        seven = self.shift[:3] == 7
+        above = top ^ sign  # does not fit 16 bits
+        far = Signal()  # does not fit 17 bits
+        upper, middle = self.product[24:] != sign.replicate(4), self.product[16:24] != sign.replicate(8)
+        with m.Switch(self.shift[3:]):
+            with m.Case(0):
+                m.d.comb += far.eq(upper | middle)
+            with m.Case(1):
+                m.d.comb += far.eq(upper)
+        negative, beyond, lacking = Signal(), Signal(), Signal()
+        m.d.sync += [negative.eq(sign), beyond.eq(far | (above & ~seven)), lacking.eq(above & seven)]
+        # The 17th bit that the window lacks, or instead of the product any number that is beyond every code.
+        excess = Signal(signed(8))
+        with m.If(negative & (beyond | lacking)):
+            m.d.comb += excess.eq(-1)
+        with m.Else():
+            m.d.comb += excess.eq(Cat(lacking, C(0, 5), beyond))
+        return excess, beyond
+
+    def _wide_excess(self, m, top, offset):
+        """The same where the offset may bring back what is up to 512 codes away, and has bits above its code."""
+        sign = self.product[-1]
+        # A value that fits has 18 bits when it is shifted by 7, 17 when by 6, at most 16 when by less.
+        seven, six = self.shift[:3] == 7, self.shift[:3] == 6
+        far, next_bit = Signal(), Signal()  # does not fit 18 bits; bit behind the window
+        upper, middle = self.product[25:] != sign.replicate(3), self.product[17:25] != sign.replicate(8)
+        with m.Switch(self.shift[3:]):
+            with m.Case(0):
+                m.d.comb += [far.eq(upper | middle), next_bit.eq(self.product[16])]
+            with m.Case(1):
+                m.d.comb += [far.eq(upper), next_bit.eq(self.product[24])]
+            with m.Default():
+                m.d.comb += next_bit.eq(sign)
+        lacking = Signal(signed(3))  # in units of the bit behind the window
+        m.d.comb += lacking.eq(Cat(next_bit, sign).as_signed() + top)
+        negative, beyond, rectified, moved = Signal(), Signal(), Signal(), Signal(signed(3))
+        m.d.sync += [
+            negative.eq(sign),
+            beyond.eq(far | (six & (next_bit ^ sign)) | (~six & ~seven & lacking.any())),
+            rectified.eq(self.relu & sign),
+            moved.eq(Mux(six, lacking << 1, lacking & seven.replicate(3))),
+        ]
+        excess, high = Signal(signed(8)), offset[9:].as_signed()
         with m.If(rectified):
             m.d.comb += excess.eq(high)
         with m.Elif(beyond):
             m.d.comb += excess.eq(Mux(negative, -64, 64))
         with m.Else():
-            m.d.comb += excess.eq(high + Cat(lacking, lacking & negative).as_signed())
-        return beyond | rectified
+            m.d.comb += excess.eq(high + moved)
+        return excess, beyond | rectified
 
 
 def shifter(family, lut_bits, highway=False):

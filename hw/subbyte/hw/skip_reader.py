@@ -19,7 +19,8 @@ class SkipReader(wiring.Component):
     The reads of the first block follow `start`, those of a later one the moment in which the block before it leaves
     the shadow. They have main memory before all but the writer, which takes R of any 2R cycles. So nothing waits
     for them: a block's codes are there when it needs them if blocks are `EngineConfig.skip_cycles` apart and the
-    first one comes `lead` cycles after `start` or later. The reads that follow the last block bring nothing.
+    first one, before which nothing is written, comes `lead` cycles after `start` or later. The reads that follow the
+    last block bring nothing.
 
     Members
     -------
@@ -70,7 +71,9 @@ class SkipReader(wiring.Component):
         with m.Elif(self.upcoming):
             m.d.sync += left.eq(left - 1)
 
-        place = chunk_places(m, c, drain, self.first, self.start, self.upcoming)[0]
+        place, pixel, *_ = chunk_places(m, c, drain, self.first, self.start, self.upcoming)
+        with m.If(self.start):
+            m.d.sync += pixel.eq(0)  # the reads behind the last block have moved it
         inside = (WORD_NIBBLES // c.m).bit_length() - 1
         # Codes are bytes: the place of M of them in a word is even.
         part = Signal(max(0, inside - 1), reset_less=True)
