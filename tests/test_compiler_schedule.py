@@ -440,14 +440,6 @@ def test_refuses_groups(rng: np.random.Generator) -> None:
     )
 
 
-def test_refuses_skip(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
-    refused(
-        replaced(network, 1, skip="input"), UP5K,
-        r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
-    )
-
-
 def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
     refused(
@@ -496,7 +488,10 @@ def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
         ),
         "x", "both",
     )
-    refused(network, UP5K, r"^Layer p: averagepool2d cannot be scheduled; Layer c: concat cannot be scheduled$")
+    refused(
+        network, UP5K,
+        r"^Layer c: q\.codes must be concatenated once, it .*; Layer p: averagepool2d cannot be scheduled$",
+    )
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

@@ -15,7 +15,11 @@ def select_operations(network: Network, engine: EngineConfig) -> list[Operation]
     """Operations in execution order. ScheduleError lists the problems of all layers."""
     operations: list[Operation] = []
     problems = list(concat_problems(network, engine))
-    for group in group_layers(network):
+    try:
+        groups = group_layers(network)
+    except ScheduleError as error:
+        raise ScheduleError(*problems, *error.problems) from None
+    for group in groups:
         try:
             operations += _operations(network, group, engine)
         except ScheduleError as error:
