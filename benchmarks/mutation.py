@@ -490,6 +490,8 @@ MUTATIONS: tuple[Mutation, ...] = (
          'self.step.last.eq(go & ends["rows"])'),
         ("last without a step", "stale", 'self.step.last.eq(go & ends["words"])', 'self.step.last.eq(ends["words"])'),
         ("drained a cycle early", "count", "if added else 2", "if added else 3"),
+        ("drained before the skips are read", "count", "max(self.drain_cycles, self._config.skip_cycles)",
+         "self.drain_cycles"),
         ("word of one plane", "address", "following.eq(word + self.compute.planes + 1)", "following.eq(word + 1)"),
         ("rows freed in every window", "stale", 'm.If(last["windows"] & last["pixel_groups"])',
          'm.If(last["pixel_groups"])'),

@@ -89,15 +89,20 @@ def random_compute(rng: np.random.Generator, config: EngineConfig) -> Compute:
 
 
 @pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
-@pytest.mark.parametrize(("p", "r", "m"), [(1, 1, 1), (1, 1, 4), (4, 1, 4), (4, 4, 8)])
-def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("p", "r", "m", "skip"), [
+    (1, 1, 1, None), (1, 1, 4, None), (4, 1, 4, None), (4, 4, 8, None), (1, 1, 4, 1), (4, 4, 4, 0), (4, 4, 4, 1),
+])
+def test_steps(p: int, r: int, m: int, skip: int | None, pace: float, rng: np.random.Generator) -> None:
     """Rows and words arrive with probability `pace` a cycle, never more than the ring holds.
 
-    Each cycle either makes the next step or tells the right reason why not.
+    Each cycle either makes the next step or tells the right reason why not. With `highway`, `skip` tells whether the
+    sections add one.
     """
-    config = small_config(p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64)
+    config = small_config(
+        p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64, highway=skip is not None,
+    )
     dut = StepController(config)
-    drain = p * m // r
+    drain = max(p * m // r, config.skip_cycles if skip else 0)
     passes = [random_compute(rng, config) for _ in range(12)]
     steps = expected_steps(passes)
     lengths = [len(expected_steps([compute])) for compute in passes]
@@ -114,6 +119,8 @@ def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) ->
         pending_words = iter(groups_of_word)
         coming = next(pending_words)
         now, free_at = 0, 0
+        if skip:
+            ctx.set(dut.skip, 1)
         ctx.set(dut.reset, 1)
         await ctx.tick()
         ctx.set(dut.reset, 0)
