@@ -55,11 +55,6 @@ def random_section(rng: np.random.Generator, config: EngineConfig, words: list[i
     return Section(drain, np.array(codes).reshape(height * width, channels))
 
 
-def test_init_wrong_number_of_columns() -> None:
-    with pytest.raises(ValueError, match=r"^Engine highway needs r = p = 4 or m of at least 4, not r = 1 and m = 2$"):
-        small_config(p=4, r=1, m=2, highway=True)
-
-
 @pytest.mark.parametrize("pace", ["densest", "gaps"])
 @pytest.mark.parametrize(("family", "p", "r", "m"), SHAPES)
 def test_skip_reader(family: Family, p: int, r: int, m: int, pace: str, rng: np.random.Generator) -> None:
