@@ -20,6 +20,7 @@ from subbyte.spec.formats import (
 )
 from subbyte.spec.network import (
     AveragePool2d,
+    Concat,
     Conv2d,
     Dense,
     Layer,
@@ -85,10 +86,12 @@ class NetworkBuilder:
         rounding: Rounding = Rounding.HALF_UP,
         threshold: bool = False,
         groups: int = 1,
+        skip: str = "",
     ) -> NetworkBuilder:
         """Convolution with weights of `bits` or `weight_format`, ReLU if asked for, and codes of `form`.
 
         They come from a requantizer; from a threshold layer where they are binary or `threshold` asks for it.
+        The requantizer adds tensor `skip` if there is one.
         """
         height, width, channels = self.last.shape
         name, source = f"conv{len(self._layers)}", self.last
@@ -105,7 +108,7 @@ class NetworkBuilder:
         spread, acc = self._accumulators(layer, weight, source.format, relu)
         if threshold or form.kind is Kind.BIN:
             return self._threshold(acc, form, spread)
-        return self._requantize(layer.name, acc, form, spread, rounding, table_rounding, guard_bits)
+        return self._requantize(layer.name, acc, form, spread, rounding, table_rounding, guard_bits, skip)
 
     def average(
         self,
@@ -130,6 +133,15 @@ class NetworkBuilder:
         if form.kind is Kind.BIN:
             return self._threshold(acc, form, spread)
         return self._requantize(name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
+
+    def concat(self, *names: str) -> NetworkBuilder:
+        """Channels of the tensors side by side."""
+        tensors = [self._tensors[name] for name in names]
+        height, width, _ = tensors[0].shape
+        shape = height, width, sum(tensor.shape[2] for tensor in tensors)
+        self.last = self._tensor(f"concat{len(self._layers)}.codes", shape, tensors[0].format)
+        self._layers.append(Concat(f"concat{len(self._layers)}", names, self.last.name))
+        return self
 
     def dense(self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False) -> NetworkBuilder:
         """Dense layer, ReLU if asked for, and requantizer to `form`."""
@@ -194,7 +206,7 @@ class NetworkBuilder:
 
     def _requantize(
         self, name: str, acc: Tensor, form: TensorFormat, spread: NDArray[np.float64], rounding: Rounding,
-        table_rounding: TableRounding, guard_bits: int,
+        table_rounding: TableRounding, guard_bits: int, skip: str = "",
     ) -> NetworkBuilder:
         """A requantizer whose codes spread over the format."""
         ratio = (1 + form.bounds()[1] - form.bounds()[0]) / 3 / spread * self._rng.uniform(0.5, 1.5, len(spread))
@@ -203,7 +215,8 @@ class NetworkBuilder:
         shift = np.clip(shift, guard + 16, guard + 47)
         self.last = self._tensor(f"{name}.codes", acc.shape, form)
         self._layers.append(Requantize(
-            f"{name}_requantize", acc.name, self.last.name, multiplier, shift, rounding, table_rounding, guard_bits
+            f"{name}_requantize", acc.name, self.last.name, multiplier, shift, rounding, table_rounding, guard_bits,
+            skip,
         ))
         return self
 
@@ -230,6 +243,27 @@ def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDAr
     """Input codes int64 (count, height, width, channels), all codes of the format."""
     tensor = network.tensors[network.input]
     return rng.integers(0, 1 << tensor.format.bits, (count, *tensor.shape))
+
+
+def residual_network(
+    rng: np.random.Generator, engine: EngineConfig, channels: int = 6, size: tuple[int, int] = (6, 5)
+) -> Network:
+    """Two residual blocks of 8-bit codes, the second with stride 2 and a projection by 1 x 1, then a dense layer.
+
+    Zero points of skip and output differ in both directions, codes reach both ends; the second block's convolution
+    may have a ReLU before its codes are added.
+    """
+    zero_points = [int(point) for point in rng.choice([0, 3, 128, 200, 255], 5)]
+    stem, first, inner, projection, second = (linear(8, zero_point=point) for point in zero_points)
+    builder = NetworkBuilder(rng, engine, (*size, 3), linear(8))
+    skip = builder.conv(channels, (3, 3), stem, padding=(1, 1, 1, 1)).last
+    builder.conv(channels, (3, 3), linear(4), padding=(1, 1, 1, 1), relu=True)
+    source = builder.conv(channels, (1, 1), first, skip=skip.name).last
+    skip = builder.conv(channels + 2, (1, 1), projection, (2, 2)).last
+    builder.last = source
+    builder.conv(channels, (3, 3), inner, (2, 2), (1, 1, 1, 1))
+    builder.conv(channels + 2, (1, 1), second, bits=8, relu=bool(rng.integers(2)), skip=skip.name)
+    return builder.dense(4, linear(8, zero_point=128)).network()
 
 
 def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineConfig:

@@ -25,7 +25,7 @@ from subbyte.spec.formats import (
     linear,
     log2_table,
 )
-from subbyte.spec.network import Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
+from subbyte.spec.network import MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.two_phase import two_phase_table
@@ -447,14 +447,6 @@ def test_refuses_two_relus() -> None:
     )
 
 
-def test_refuses_skip(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
-    refused(
-        replaced(network, 1, skip="input"), UP5K,
-        r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
-    )
-
-
 def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
     refused(
@@ -616,12 +608,6 @@ def test_ties_start_at_half_a_step(rounding: Rounding, lowest: int, highest: int
 def test_four_bit_codes_round_down(zero_point: int, rng: np.random.Generator) -> None:
     form = linear(4, zero_point=zero_point)
     checked(build(rng, UP5K, (5, 5, 2)).conv(4, (2, 2), form, rounding=Rounding.FLOOR), UP5K, rng)
-
-
-def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
-    source, both = Tensor("x", (2, 2, 2), linear(8)), Tensor("both", (2, 2, 4), linear(8))
-    network = Network("joined", {t.name: t for t in (source, both)}, (Concat("c", ("x", "x"), "both"),), "x", "both")
-    refused(network, UP5K, r"^Layer c: concat cannot be scheduled$")
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

@@ -117,10 +117,15 @@ def random_lines(rng: np.random.Generator, config: EngineConfig) -> Compute:
 
 
 @pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
-@pytest.mark.parametrize(("p", "r", "m"), [(1, 1, 1), (1, 1, 4), (4, 1, 4), (4, 4, 8)])
-def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) -> None:
-    config = small_config(p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64)
-    check(StepController(config), config, [random_compute(rng, config) for _ in range(12)], pace, rng)
+@pytest.mark.parametrize(("p", "r", "m", "skip"), [
+    (1, 1, 1, None), (1, 1, 4, None), (4, 1, 4, None), (4, 4, 8, None), (1, 1, 4, 1), (4, 4, 4, 0), (4, 4, 4, 1),
+])
+def test_steps(p: int, r: int, m: int, skip: int | None, pace: float, rng: np.random.Generator) -> None:
+    """With `highway`, `skip` tells whether the sections add one."""
+    config = small_config(
+        p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64, highway=skip is not None,
+    )
+    check(StepController(config), config, [random_compute(rng, config) for _ in range(12)], pace, rng, skip)
 
 
 @pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
@@ -134,13 +139,14 @@ def test_line_steps(pace: float, rng: np.random.Generator) -> None:
 
 
 def check(
-    dut: StepController, config: EngineConfig, passes: list[Compute], pace: float, rng: np.random.Generator
+    dut: StepController, config: EngineConfig, passes: list[Compute], pace: float, rng: np.random.Generator,
+    skip: int | None = None,
 ) -> None:
     """Rows and words arrive with probability `pace` a cycle, never more than the ring holds.
 
-    Each cycle either makes the next step or tells the right reason why not.
+    Each cycle either makes the next step or tells the right reason why not. `skip` is the input of that name.
     """
-    drain = config.p * config.m // config.r
+    drain = max(config.p * config.m // config.r, config.skip_cycles if skip else 0)
     steps = expected_steps(passes)
     lengths = [len(expected_steps([compute])) for compute in passes]
     row_pointers, word_pointers = 2 * config.ring_rows, 2 * config.tile_words
@@ -156,6 +162,8 @@ def check(
         pending_words = iter(groups_of_word)
         coming = next(pending_words)
         now, free_at = 0, 0
+        if skip:
+            ctx.set(dut.skip, 1)
         ctx.set(dut.reset, 1)
         await ctx.tick()
         ctx.set(dut.reset, 0)

@@ -77,6 +77,30 @@ def test_init_wrong(changes: dict[str, Any], error: type[Exception], message: st
         engine(**changes)
 
 
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_init_wrong_highway(value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^Engine highway must be true or false, not {value!r}$"):
+        engine(highway=value)
+
+
+def test_highway_needs_time_for_its_reads() -> None:
+    """ECP5 answers three cycles late: with R = 2 of P = 4 pixels, blocks of M columns must be 6 cycles apart."""
+    assert engine(p=4, r=2).skip_cycles == 6
+    with pytest.raises(
+        EngineError, match=r"^Engine highway needs r = p = 4 or m of at least 6, not r = 2 and m = 4$",
+    ):
+        engine(p=4, r=2, m=4, k=8, highway=True)
+    assert engine(p=4, r=2, m=8, k=8, highway=True).highway
+    assert engine(p=2, r=2, m=4, highway=True).highway
+
+
+def test_options_that_are_off_leave_the_digest() -> None:
+    """Engines that were built before an option was invented keep their identity."""
+    values = {k: v for k, v in PRESETS["up5k"].to_dict().items() if k != "highway"}
+    assert EngineConfig.from_dict(values).digest() == PRESETS["up5k"].digest()
+    assert dataclasses.replace(PRESETS["up5k"], highway=True).digest() != PRESETS["up5k"].digest()
+
+
 def test_engine_error_is_a_value_error() -> None:
     assert issubclass(EngineError, ValueError)
 

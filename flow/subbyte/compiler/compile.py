@@ -116,7 +116,7 @@ def compile_model(
         "recipe": recipe.name,
         "layers": _layers(graph, network, cost.layers),
         "weight_bytes": program.weights.nbytes,
-        "act_bytes": sum(8 * layout.words for layout in program.layouts.values()),
+        "act_bytes": sum(8 * layout.words for layout in program.stored),
         "cycles_est": cost.cycles,
         "accuracy": _accuracy(compiled, samples),
     }

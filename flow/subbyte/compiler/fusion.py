@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
+from subbyte.spec.network import Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them."""
+    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them.
+
+    A skip is added to the codes, not to the accumulators that a fused pool compares: there is no pool with one.
+    """
 
     linear: LinearLayer
     relu: Relu | None
@@ -26,7 +29,7 @@ def readers(network: Network, tensor: str) -> list[Layer]:
 
 
 def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
-    """Chains in execution order, and the max pools and lookups that belong to none.
+    """Chains in execution order, and the max pools and lookups that belong to none. Concatenations are no work.
 
     ScheduleError lists every layer that fits in no chain.
     """
@@ -39,6 +42,8 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
         taken.add(layer.name)
         if isinstance(layer, MaxPool2d | Lookup):
             chains.append(layer)
+            continue
+        if isinstance(layer, Concat):
             continue
         if isinstance(layer, Relu | Requantize | Threshold):
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d, dense or averagepool2d layer")
@@ -57,7 +62,20 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
             taken |= {member.name for member in (chain.relu, chain.requantize, chain.pool) if member}
     if problems:
         raise ScheduleError(*problems)
-    return chains
+    order = {layer.name: position for position, layer in enumerate(network.layers)}
+    return sorted(chains, key=lambda chain: order[_begins_with(chain).name])
+
+
+def _begins_with(chain: Chain | MaxPool2d | Lookup) -> Layer:
+    """The layer at whose place the chain runs: its first, or with a skip, which must be there, the one that adds it."""
+    if not isinstance(chain, Chain):
+        return chain
+    return chain.requantize if _adds(chain.requantize) else chain.linear
+
+
+def _adds(layer: Requantize | Threshold) -> bool:
+    """True for a requantizer that adds a skip."""
+    return isinstance(layer, Requantize) and bool(layer.skip)
 
 
 def _chain(network: Network, linear: LinearLayer) -> Chain:
@@ -73,7 +91,8 @@ def _chain(network: Network, linear: LinearLayer) -> Chain:
         )
     pool: MaxPool2d | None = None
     behind = readers(network, follower.output)
-    if follower.output != network.output and len(behind) == 1 and isinstance(behind[0], MaxPool2d):
+    alone = follower.output != network.output and len(behind) == 1 and not _adds(follower)
+    if alone and isinstance(behind[0], MaxPool2d):
         pool = behind[0]
     return Chain(linear, relu, follower, pool)
 

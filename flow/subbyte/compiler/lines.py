@@ -204,7 +204,10 @@ class WindowOperation(LineOperation):
 
 
 def line_form(parts: list[Operation]) -> list[Operation] | None:
-    """The parts as line passes, None unless all of them can be."""
+    """The parts as line passes, None unless all of them can be. Those that add a skip cannot: it is prefetched in
+    the order of groups of pixels."""
+    if parts[0].skip:
+        return None
     kind = WindowOperation if parts[0].pixels == 1 else LineOperation
     forms = [kind(**{field.name: getattr(part, field.name) for field in fields(part)}) for part in parts]
     return [*forms] if all(form.possible for form in forms) else None

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.concat import home
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.highway import skip_problems
 from subbyte.compiler.lane_weights import lane_format
 from subbyte.compiler.linear_layer import convolution, whole_weight
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
@@ -44,6 +46,7 @@ class Operation:
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
     first_input, first_output : channels of `source` and `target` that its own begin at; the latter a multiple of M
+    skip : code tensor that the requantizer adds, None for none
     """
 
     engine: EngineConfig
@@ -62,6 +65,7 @@ class Operation:
     requantizer: Requantizer
     first_input: int = 0
     first_output: int = 0
+    skip: Tensor | None = None
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -200,9 +204,10 @@ class Operation:
         return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
 
 
-def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
-    """Computed tensors are written M codes at a time, the input lies as the host has it."""
-    return tensor.shape[2] if tensor.name == network.input else round_up(tensor.shape[2], engine.m)
+def stored_pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
+    """Codes from one pixel to the next: computed tensors are written M at a time, the input lies as the host has it."""
+    channels = network.tensors[home(network, tensor.name)[0]].shape[2]
+    return channels if tensor.name == network.input else round_up(channels, engine.m)
 
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
@@ -223,11 +228,16 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     lowest, highest = layer_bounds(layer, source.format)
     output, more = network.tensors[requantize.output].format, np.zeros_like(layer.bias)
+    skip = None
     try:
         if isinstance(requantize, Threshold):
             settings, more = threshold_requantizer(requantize, lowest, highest, engine)
         else:
-            settings = requantizer(requantize, output, chain.relu is not None, lowest, highest, engine)
+            skip = network.tensors[requantize.skip] if requantize.skip else None
+            problems += [f"Layer {requantize.name}: {text}" for text in skip_problems(network, requantize, engine)]
+            settings = requantizer(
+                requantize, output, chain.relu is not None, lowest, highest, engine, skip.format if skip else None
+            )
     except ScheduleError as error:
         problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
@@ -237,7 +247,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         name="+".join(member.name for member in members),
         source=source,
         target=network.tensors[members[-1].output],
-        pitch=_pitch(network, source, engine),
+        pitch=stored_pitch(network, source, engine),
         pad_code=source.format.pad_code,
         digits=np.stack(weight_format.split(whole_weight(layer))),
         bias=layer.bias.astype(np.int64) + more,
@@ -247,6 +257,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         pool_stride=pool.stride if pool else (1, 1),
         coding=codes,
         requantizer=settings,
+        skip=skip,
     )
 
 
@@ -279,7 +290,7 @@ def identity_operation(
         name=layer.name,
         source=source,
         target=network.tensors[layer.output],
-        pitch=_pitch(network, source, engine),
+        pitch=stored_pitch(network, source, engine),
         pad_code=0,
         digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
         bias=np.zeros(channels, dtype=np.int64),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from subbyte.compiler.capacity import streams_weights
 from subbyte.compiler.operation import Operation
+from subbyte.spec.engine import WORD_NIBBLES
 from subbyte.spec.program import Drain, Fill, Pass, TensorLayout
 
 
@@ -32,14 +35,17 @@ def blocks(operation: Operation) -> list[tuple[int, int]]:
 
 
 def lower(
-    operation: Operation, source: TensorLayout, target: TensorLayout, slots: Slots, wait: bool
+    operation: Operation, layouts: Mapping[str, TensorLayout], slots: Slots, wait: bool
 ) -> list[Pass]:
     """Passes of an operation; `wait` is for the first of them."""
+    source, target = layouts[operation.source.name], layouts[operation.target.name]
     passes = []
     for first, groups in blocks(operation):
         fill = _fill(operation, source, slots, wait and first == 0)
         compute = operation.compute(groups)
         drain = _drain(operation, target, slots, first, groups)
+        if operation.skip:
+            drain = _adding(drain, target, layouts[operation.skip.name], operation)
         passes.append(Pass(operation.name, operation.target.name, fill, compute, drain))
     return passes
 
@@ -88,11 +94,23 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
         byte=int(target.nibbles == 2),
         lut=int(operation.requantizer.lut is not None),
         lut_slot=slots.lut,
-        zero_point=operation.requantizer.zero_point,
+        zero_point=operation.requantizer.zero_point % 256,
         param=slots.param + channel,
         pixels=operation.pixels - 1,
         groups=groups - 1,
         px=target.width - 1,
         step_px=pixel,
         step_py=target.row_nibbles - (target.width - 1) * pixel,
+    )
+
+
+def _adding(drain: Drain, target: TensorLayout, skip: TensorLayout, operation: Operation) -> Drain:
+    """`drain` with the codes of `skip`, which has the geometry of `target`, added."""
+    distance = (skip.address - target.address) // WORD_NIBBLES
+    return dataclasses.replace(
+        drain,
+        skip=distance % operation.engine.memory_words,
+        add=1,
+        below=int(operation.requantizer.zero_point < 0),
+        relu=int(operation.requantizer.relu),
     )

@@ -29,14 +29,17 @@ class Requantizer:
     """What the drain section, the parameters and the requantizer tables need.
 
     multiplier, shift : int64 (channels,); `shift` as the parameter field, 0..31
-    zero_point : 0..255; with `lut` its address is 2 * zero_point more
+    zero_point : 0..255, with a skip, whose zero point is taken off, -255..255; with `lut` its address is
+        2 * zero_point more
     lut : int64 (2**lut_bits,), or None for the linear requantizer
+    relu : products below 0 count as 0, for a Relu that the clamp behind a skip does not imply
     """
 
     multiplier: NDArray[np.int64] = field(repr=False)
     shift: NDArray[np.int64] = field(repr=False)
     zero_point: int = 0
     lut: NDArray[np.int64] | None = field(default=None, repr=False)
+    relu: bool = False
 
 
 def identity_requantizer(channels: int) -> Requantizer:
@@ -49,18 +52,19 @@ IDENTITY_GAIN = 4
 
 def requantizer(
     layer: Requantize, form: TensorFormat, relu: bool, lowest: NDArray[np.int64], highest: NDArray[np.int64],
-    engine: EngineConfig,
+    engine: EngineConfig, skip: TensorFormat | None = None,
 ) -> Requantizer:
     """Settings for `layer` with output format `form`.
 
     Parameters
     ----------
-    relu : a Relu stands before; implied by the clamp at code 0
+    relu : a Relu stands before; implied by the clamp at code 0 if there is no skip
     lowest, highest : int64 (channels,), ends of the accumulators of each channel
+    skip : format of the codes that are added
 
     ScheduleError (without the layer's name) when the engine cannot give these codes.
     """
-    problems = list(_problems(layer, form, relu))
+    problems = list(_problems(layer, form, relu and skip is None))
     if problems:
         raise ScheduleError(*problems)
     if form.signed:
@@ -68,20 +72,25 @@ def requantizer(
     if form.kind is not Kind.LIN:
         guard, lut = _table(layer, form, engine)
         return Requantizer(layer.multiplier, layer.shift - guard - FIXED_SHIFT, 0, lut)
-    return _linear(layer, form, lowest, highest, engine)
+    return _linear(layer, form, relu, lowest, highest, engine, skip)
 
 
 def _linear(
-    layer: Requantize, form: TensorFormat, lowest: NDArray[np.int64], highest: NDArray[np.int64], engine: EngineConfig
+    layer: Requantize, form: TensorFormat, relu: bool, lowest: NDArray[np.int64], highest: NDArray[np.int64],
+    engine: EngineConfig, skip: TensorFormat | None,
 ) -> Requantizer:
     """Linear codes: rounded and clamped by the shifter where it can, else by a table of t = floor(2 y)."""
     shift = layer.shift - LINEAR_GUARD - FIXED_SHIFT
     top = (1 << form.bits) - 1
     half_up = rounds_half_up(layer, lowest, highest)
     reached = int(((((highest * layer.multiplier) >> (layer.shift - 1)) + 1) >> 1).max()) + form.zero_point
-    if half_up and (top == LARGEST_BYTE or reached <= top):
+    if skip is not None:
+        reached = max(reached, form.zero_point) + skip.bounds()[1]
+        if half_up and (top == LARGEST_BYTE or reached <= top):
+            return Requantizer(layer.multiplier, shift, form.zero_point - skip.zero_point, relu=relu)
+    elif half_up and (top == LARGEST_BYTE or reached <= top):
         return Requantizer(layer.multiplier, shift, form.zero_point)
-    if form.bits <= LUT_CODE_BITS and (half_up or layer.rounding is Rounding.FLOOR):
+    elif form.bits <= LUT_CODE_BITS and (half_up or layer.rounding is Rounding.FLOOR):
         address = np.arange(1 << engine.lut_bits)
         return Requantizer(layer.multiplier, shift, form.zero_point, np.minimum((address + half_up) >> 1, top))
     if not half_up:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from subbyte.compiler.capacity import capacity_problems
+from subbyte.compiler.concat import concat_problems
 from subbyte.compiler.fusion import Chain, group_layers
 from subbyte.compiler.grouped import forms, rough_cycles
 from subbyte.compiler.linear_layer import channel_groups
@@ -16,8 +17,12 @@ from subbyte.spec.network import Lookup, MaxPool2d, Network
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
     """Operations in execution order. ScheduleError lists the problems of all layers."""
     operations: list[Operation] = []
-    problems: list[str] = []
-    for group in group_layers(network):
+    problems = list(concat_problems(network, engine))
+    try:
+        groups = group_layers(network)
+    except ScheduleError as error:
+        raise ScheduleError(*problems, *error.problems) from None
+    for group in groups:
         try:
             operations += _operations(network, group, engine)
         except ScheduleError as error:

@@ -16,7 +16,5 @@ def unscheduled(network: Network) -> list[str]:
 def _problems(layer: Layer) -> Iterator[str]:
     if isinstance(layer, Conv2d | Dense) and isinstance(layer.weight_format, OutlierWeights):
         yield f"weights of {layer.weight_format.name} cannot be scheduled"
-    if isinstance(layer, Requantize) and layer.skip:
-        yield f"a requantizer must not add a skip to be scheduled, it adds {layer.skip}"
     if isinstance(layer, Requantize) and layer.multiplier_bits != MULTIPLIER_BITS:
         yield f"multipliers must have {MULTIPLIER_BITS} bits to be scheduled, not {layer.multiplier_bits}"

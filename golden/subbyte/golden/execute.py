@@ -49,11 +49,12 @@ def run_pass(
         lines = Lines.of(compute)
         operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
         acc = lines.results(_accumulate(engine, shape, operands, weights)[:, :, 0])
-        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc))
+        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
         return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
         acc = _accumulate(engine, shape, _operands(engine, fill, shape, main, addresses[piece], tables), weights)
-        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2))
+        skip = _skip_codes(engine, drain, main, places[piece])
+        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip)
         _write(main, drain, places[piece], codes)
     return shape.weight_words(engine)
 
@@ -210,14 +211,29 @@ def _requantize(
     luts: NDArray[np.int64],
     channels: dict[str, NDArray[np.int64]],
     acc: NDArray[np.int64],
+    skip: NDArray[np.int64] | int,
 ) -> NDArray[np.int64]:
-    """Codes of accumulators (batch, pixels, channels), the same shape."""
+    """Codes of accumulators (batch, pixels, channels), the same shape; `skip` is added to them."""
     x = _wrap(engine, acc + channels["bias"])
     t = np.clip((x * ((1 << 15) + channels["fraction"])) >> (16 + channels["shift"]), -1024, 1023)
-    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + drain["zero_point"], 0, 255)
+    if drain["relu"]:
+        t = np.maximum(t, 0)
+    offset = drain["zero_point"] - 256 * drain["below"] + skip
+    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + offset, 0, 255)
     if drain["lut"]:
         table = luts[drain["lut_slot"] % len(luts)]
         codes = table[np.clip(t + 2 * drain["zero_point"], 0, len(table) - 1)]
+    return codes
+
+
+def _skip_codes(
+    engine: EngineConfig, drain: Fields, main: NDArray[np.uint8], places: NDArray[np.int64]
+) -> NDArray[np.int64] | int:
+    """Byte codes that are added to those written at `places`, int64 (batch, pixels, channels)."""
+    if not (engine.highway and drain["add"]):
+        return 0
+    low = (places + WORD_NIBBLES * drain["skip"]) % main.shape[1]
+    codes: NDArray[np.int64] = main[:, low].astype(np.int64) | main[:, low + 1].astype(np.int64) << 4
     return codes
 
 

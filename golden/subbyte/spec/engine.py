@@ -70,6 +70,9 @@ class EngineConfig:
         Bits of the value that addresses a requantizer table, 6..10.
     depthwise : bool
         Option: line passes (docs/engine.md), the mapping of depthwise convolutions. For P = 1.
+    highway : bool
+        Option: the requantizer can add the codes of another tensor (`Requantize.skip`). Their reads need P = R or
+        at least `skip_cycles` columns.
     """
 
     name: str
@@ -90,6 +93,7 @@ class EngineConfig:
     lut_slots: int = 4
     lut_bits: int = 8
     depthwise: bool = False
+    highway: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -125,6 +129,13 @@ class EngineConfig:
             raise TypeError(f"Engine depthwise must be True or False, not {self.depthwise!r}")
         if self.depthwise and self.p > 1:
             raise EngineError(f"Engine depthwise needs p = 1, not {self.p}: pixels of a group cannot share words")
+        if not isinstance(self.highway, bool):
+            raise TypeError(f"Engine highway must be true or false, not {self.highway!r}")
+        if self.highway and self.r < self.p and self.m < self.skip_cycles:
+            raise EngineError(
+                f"Engine highway needs r = p = {self.p} or m of at least {self.skip_cycles}, not r = {self.r} and "
+                f"m = {self.m}"
+            )
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
@@ -155,6 +166,12 @@ class EngineConfig:
         """Cycles from the grant of a read of main memory to its word. On ECP5, whose block RAMs lie all over the
         device and are slow to answer, registers hold the access before them and the word behind."""
         return 3 if self.family is Family.ECP5 else 1
+
+    @property
+    def skip_cycles(self) -> int:
+        """Cycles from one block of R pixels to the next when each has skip codes to read: R of these cycles are the
+        writer's, R the reads', and an answer of main memory that comes late takes the others."""
+        return 2 * self.r - 1 + self.read_cycles
 
     @property
     def row_words(self) -> int:

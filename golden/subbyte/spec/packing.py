@@ -33,7 +33,7 @@ def pack_tensor(layout: TensorLayout, codes: NDArray[np.int64]) -> NDArray[np.ui
         (layout.rows, layout.width + left + right, layout.pitch), layout.pad_code, dtype=np.int64
     )
     full[top : top + layout.height, left : left + layout.width] = 0
-    full[top : top + layout.height, left : left + layout.width, : layout.channels] = codes
+    full[top : top + layout.height, left : left + layout.width, layout.channel_slice] = codes
     flat = full.reshape(-1)
     if layout.nibbles == 2:
         flat = np.stack([flat & 15, flat >> 4], axis=1).reshape(-1)
@@ -53,4 +53,4 @@ def unpack_tensor(layout: TensorLayout, units: NDArray[np.uint16]) -> NDArray[np
         flat = flat[0::2] | (flat[1::2] << 4)
     top, left, _, right = layout.border
     full = flat.reshape(layout.rows, layout.width + left + right, layout.pitch)
-    return full[top : top + layout.height, left : left + layout.width, : layout.channels].copy()
+    return full[top : top + layout.height, left : left + layout.width, layout.channel_slice].copy()

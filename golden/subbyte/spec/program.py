@@ -39,9 +39,11 @@ COMPUTE_FIELDS = (
 LINE_FIELDS = ("hop", "apart", "lines", "short")
 """Those of a compute section that only engines with `depthwise` have."""
 DRAIN_FIELDS = (
-    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16},
-    {"groups": 10, "px": 8, "step_px": 14, "step_py": 14},
+    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16, "relu": 1},
+    {"groups": 10, "px": 8, "step_px": 14, "step_py": 14, "skip": 16, "add": 1, "below": 1},
 )
+HIGHWAY_FIELDS = ("relu", "skip", "add", "below")
+"""Fields of a drain section that only engines with `highway` have; 0 for the others."""
 PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
 
 
@@ -134,6 +136,10 @@ class Drain:
     table's address. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
     + group * M * (nibbles of a code), a multiple of M nibbles or M bytes; the pixel offset grows by
     `step_px`, at the end of a row of `px` pixels by `step_py`.
+
+    With `highway`: `add`, the codes of a skip tensor are added, bytes that lie `skip` words (modulo the memory)
+    behind the codes written. `below`: 256 is taken off the zero point, which has the skip's in it. `relu`: products
+    below 0 count as 0.
     """
 
     address: int
@@ -147,6 +153,10 @@ class Drain:
     px: int
     step_px: int
     step_py: int
+    relu: int = 0
+    skip: int = 0
+    add: int = 0
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,7 @@ class TensorLayout:
     pitch : codes from one pixel to the next, >= channels
     nibbles : 1 or 2 per code, low nibble first
     border : (top, left, bottom, right) pixels, holding `pad_code`
+    first : channel of a pixel's `pitch` that is channel 0 of this tensor; others may belong to other tensors
     """
 
     address: int
@@ -187,6 +198,7 @@ class TensorLayout:
     nibbles: int
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_code: int = 0
+    first: int = 0
 
     @property
     def row_nibbles(self) -> int:
@@ -204,9 +216,15 @@ class TensorLayout:
         return -(-self.rows * self.row_nibbles // WORD_NIBBLES)
 
     @property
+    def channel_slice(self) -> slice:
+        """The tensor's channels in the `pitch` codes of a pixel."""
+        return slice(self.first, self.first + self.channels)
+
+    @property
     def origin(self) -> int:
         """Nibble address of pixel (0, 0), channel 0."""
-        return self.address + self.border[0] * self.row_nibbles + self.border[1] * self.pitch * self.nibbles
+        pixel = self.border[1] * self.pitch + self.first
+        return self.address + self.border[0] * self.row_nibbles + pixel * self.nibbles
 
 
 @dataclass(frozen=True)
@@ -242,6 +260,11 @@ class Program:
         """First word of the weights in main memory, which they end with."""
         return self.engine.memory_words - self.weights.size
 
+    @property
+    def stored(self) -> list[TensorLayout]:
+        """One layout for each place, where the channels of several tensors may lie side by side."""
+        return list({layout.address: layout for layout in self.layouts.values()}.values())
+
     def descriptor_words(self) -> NDArray[np.uint64]:
         """Header, passes and the closing zero, uint64."""
         header = pack_fields(
@@ -272,7 +295,7 @@ class Program:
             (Space.MAIN, 0, self.descriptor_words().view("<u2")),
             (Space.MAIN, 4 * self.weight_word, self.weights.reshape(-1).view("<u2")),
         ]
-        for layout in self.layouts.values():
+        for layout in self.stored:
             if any(layout.border):
                 parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
         parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))

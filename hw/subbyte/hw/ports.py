@@ -8,6 +8,7 @@ from subbyte.spec.program import (
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
     FILL_FIELDS,
+    HIGHWAY_FIELDS,
     LINE_FIELDS,
     PARAM_FIELDS,
 )
@@ -54,6 +55,7 @@ def _narrow(config, columns):
         "groups": groups,
         "param": (config.param_entries - 1).bit_length(),
         "lut_slot": (config.lut_slots - 1).bit_length(),
+        "skip": (config.memory_words - 1).bit_length(),
     }
 
 
@@ -90,8 +92,8 @@ def compute_layout(config):
 
 
 def drain_layout(config):
-    """Fields of a drain section but for those that only start it."""
-    return _section(config, DRAIN_FIELDS, ("address", "pixels"))
+    """Fields of a drain section but for those that only start it, and those of options that the engine lacks."""
+    return _section(config, DRAIN_FIELDS, ("address", "pixels", *(() if config.highway else HIGHWAY_FIELDS)))
 
 
 def param_layout():

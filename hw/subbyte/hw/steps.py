@@ -26,7 +26,7 @@ class StepController(wiring.Component):
 
     A step is made one cycle after its row and word are announced, or later. The first window position of a
     column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's
-    last step.
+    last step; with `highway` where a skip is added, `spacing`.
 
     `LOOPS`: innermost first.
 
@@ -42,6 +42,7 @@ class StepController(wiring.Component):
     read_word : Out, tile address of this step
     step : Out(StepControl), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
+    skip : In(1), only with `highway`: a skip is added; from the first step of the section on
     """
 
     LOOPS = ("planes", "rows", "words", "windows", "groups", "pixel_groups")
@@ -63,12 +64,18 @@ class StepController(wiring.Component):
             "read_word": Out(range(config.tile_words)),
             "step": Out(StepControl),
             "stall": Out(Stall),
+            **({"skip": In(1)} if config.highway else {}),
         })
 
     @property
     def drain_cycles(self):
         """Cycles that the shadow needs to drain a column group."""
         return self._config.m * self._config.p // self._config.r
+
+    @property
+    def spacing(self):
+        """Cycles from the end of a column group to that of the next, if each adds a skip."""
+        return max(self.drain_cycles, self._config.skip_cycles) if self._config.highway else self.drain_cycles
 
     def elaborate(self, platform):
         m = Module()
@@ -81,7 +88,7 @@ class StepController(wiring.Component):
                                         for name in ("row_now", "row_free", "group_row"))
         word, word_released = (Signal.like(self.word_released, name=name, reset_less=True)
                                for name in ("word_now", "word_free"))
-        cooling = Signal(range(self.drain_cycles + 1), reset_less=True)
+        cooling = Signal(range(self.spacing + 1), reset_less=True)
         draining = Signal(reset_less=True)  # the shadow, for two cycles or more
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -109,13 +116,13 @@ class StepController(wiring.Component):
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
-        m.d.sync += draining.eq(cooling > 2)
+        m.d.sync += draining.eq(cooling > self._drained())
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
         self._advance_row(m, go, last, ends, row, group_row, row_released, no_row)
         self._advance_word(m, go, last, ends, word, word_released, no_word)
         with m.If(go & drains):
-            m.d.sync += [cooling.eq(self.drain_cycles), draining.eq(self.drain_cycles > 1)]
+            m.d.sync += [cooling.eq(self.spacing), draining.eq(self.spacing > 1)]
         with m.If(go & ends["pixel_groups"]):
             m.d.sync += active.eq(0)
 
@@ -127,6 +134,11 @@ class StepController(wiring.Component):
                 word.eq(0), word_released.eq(0),
             ]
         return m
+
+    def _drained(self):
+        """What is left of `cooling` in the cycle before the last one in which no window may end."""
+        added = self.spacing - self.drain_cycles
+        return Mux(self.skip, 2, 2 + added) if added else 2
 
     def _loops(self, m, go):
         """The loops, innermost first: name -> turn counter, name -> its last turn,
