@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.operation import input_pitch
+from subbyte.compiler.outliers import row_numbers
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import EngineConfig, EngineError, Family, Lane
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
 from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.rounding import TableRounding
+from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 from subbyte.spec.weights import WeightFormat
 
 MOST_DRAWS = 200
@@ -95,9 +98,13 @@ class NetworkBuilder:
         self._tensors[name] = Tensor(name, shape, form)
         return self._tensors[name]
 
-    def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[NDArray[np.int64], WeightFormat]:
+    def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[NDArray[np.int64], AnyWeightFormat]:
         form = WeightFormat(self._engine.weight_set, bits)
-        return self._rng.integers(form.low, form.high + 1, shape), form
+        weight = self._rng.integers(form.low, form.high + 1, shape)
+        if not self._engine.outlier_slots:
+            return weight, form
+        rows = row_numbers(shape, input_pitch(self.last, "input", self._engine), self._engine)
+        return with_outliers(self._rng, weight, form, rows, self._engine.outlier_slots), OutlierWeights(form)
 
     def _bias(self, out: int) -> NDArray[np.int64]:
         return self._rng.integers(-1000, 1001, out)
@@ -131,13 +138,26 @@ class NetworkBuilder:
         return self
 
 
+def with_outliers(
+    rng: np.random.Generator, weight: NDArray[np.int64], form: WeightFormat, rows: NDArray[np.int64], slots: int
+) -> NDArray[np.int64]:
+    """Weights with up to `slots` outliers in each row: random ones and those at the ends of 8 bits."""
+    result = weight.reshape(-1).copy()
+    for row in range(int(rows.max()) + 1):
+        (places,) = np.nonzero(rows.reshape(-1) == row)
+        for place in rng.permutation(places)[: int(rng.choice([0, slots, slots]))]:
+            up, down = (int(rng.choice([1, int(rng.integers(1, end)), end])) for end in (127, 128))
+            result[place] = rng.choice([form.high + up, form.low - down])
+    return result.reshape(weight.shape)
+
+
 def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDArray[np.int64]:
     """Input codes int64 (count, height, width, channels), all codes of the format."""
     tensor = network.tensors[network.input]
     return rng.integers(0, 1 << tensor.format.bits, (count, *tensor.shape))
 
 
-def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineConfig:
+def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_slots: int = 0) -> EngineConfig:
     """A small engine that its family can hold; any lane kind unless one is asked for."""
     for _ in range(MOST_DRAWS):
         kind = lane or rng.choice(np.array(list(Lane)))
@@ -159,6 +179,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineC
                 param_entries=64,
                 table_slots=16,
                 lut_bits=int(rng.integers(6, 11)),
+                outlier_slots=outlier_slots,
             )
         except EngineError:
             continue

@@ -54,7 +54,7 @@ class Latency:
         levels = (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
         read = engine.read_cycles
         return cls(
-            tile=3 + read + registered, sum=2 + levels + 3 * registered,
+            tile=3 + read + registered, sum=2 + levels + 3 * registered + engine.outlier_slots,
             start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
         )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.decoding import Coding, coding
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.bounds import weighted_bounds
@@ -35,6 +36,7 @@ class Operation:
     pitch : codes from one pixel of the source to the next
     pad_code : code that the source's border must hold
     digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, low first
+    outliers : int64 (out, kernel height, kernel width, in), -128..127, what slots add to them, or 0
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
@@ -47,6 +49,7 @@ class Operation:
     pitch: int
     pad_code: int
     digits: NDArray[np.int64] = field(repr=False)
+    outliers: NDArray[np.int64] | int = field(repr=False)
     bias: NDArray[np.int64] = field(repr=False)
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
@@ -122,9 +125,18 @@ class Operation:
 
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
+        return self._by_lane(encode(self.engine.weight_set, self.digits))
+
+    def lane_outliers(self) -> NDArray[np.int64]:
+        """Outliers alike. Those of weights of 8 bits go with the low row."""
+        by_row = np.zeros_like(self.digits)
+        by_row[0] = self.outliers
+        return self._by_lane(by_row)
+
+    def _by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
         rows, out, height, width, channels = self.digits.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = encode(self.engine.weight_set, self.digits)
+        stream[:, :out, ..., :channels] = weights
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
@@ -141,9 +153,9 @@ class Operation:
         return total
 
     def weight(self) -> NDArray[np.int64]:
-        """Integer weights, int64 (out, kernel height, kernel width, in)."""
+        """Integer weights, outliers included, int64 (out, kernel height, kernel width, in)."""
         scale = 1 << 4 * np.arange(self.rows).reshape(-1, 1, 1, 1, 1)
-        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0)
+        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0) + self.outliers
         return total
 
     def folded_bias(self) -> NDArray[np.int64]:
@@ -160,9 +172,9 @@ class Operation:
         return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
 
 
-def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
-    """Computed tensors are written M codes at a time, the input lies as the host has it."""
-    return tensor.shape[2] if tensor.name == network.input else round_up(tensor.shape[2], engine.m)
+def input_pitch(tensor: Tensor, network_input: str, engine: EngineConfig) -> int:
+    """Codes from pixel to pixel: computed tensors are written M at a time, the input lies as the host has it."""
+    return tensor.shape[2] if tensor.name == network_input else round_up(tensor.shape[2], engine.m)
 
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
@@ -172,10 +184,11 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
     problems: list[str] = []
     weight_format = WeightFormat(engine.weight_set, layer.weight_format.bits)
-    if layer.weight.min() < weight_format.low or layer.weight.max() > weight_format.high:
+    dense, outliers = split_weights(layer, weight_format)
+    if dense.min() < weight_format.low or dense.max() > weight_format.high:
         problems.append(
             f"Layer {layer.name}: weights must be in {weight_format.low}..{weight_format.high} for the "
-            f"{engine.lane.value} lanes of {engine.name}, not {layer.weight.min()}..{layer.weight.max()}"
+            f"{engine.lane.value} lanes of {engine.name}, not {dense.min()}..{dense.max()}"
         )
     try:
         codes = coding(source.format, engine)
@@ -194,9 +207,10 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         name="+".join(member.name for member in members),
         source=source,
         target=network.tensors[members[-1].output],
-        pitch=_pitch(network, source, engine),
+        pitch=input_pitch(source, network.input, engine),
         pad_code=source.format.pad_code,
-        digits=np.stack(weight_format.split(layer.weight.astype(np.int64))),
+        digits=np.stack(weight_format.split(dense)),
+        outliers=outliers,
         bias=layer.bias.astype(np.int64),
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
@@ -227,9 +241,10 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         name=pool.name,
         source=source,
         target=network.tensors[pool.output],
-        pitch=_pitch(network, source, engine),
+        pitch=input_pitch(source, network.input, engine),
         pad_code=0,
         digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
+        outliers=0,
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
         padding=pool.padding,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Dense, Layer, Network, Requantize
+from subbyte.spec.weight_formats import OutlierWeights
 from subbyte.spec.weights import WeightFormat
 
 
@@ -14,8 +15,10 @@ def unscheduled(network: Network) -> list[str]:
 
 
 def _problems(layer: Layer) -> Iterator[str]:
-    if isinstance(layer, Conv2d | Dense) and not isinstance(layer.weight_format, WeightFormat):
-        yield f"weights of {layer.weight_format.name} cannot be scheduled"
+    if isinstance(layer, Conv2d | Dense):
+        form = layer.weight_format
+        if not isinstance(form.dense if isinstance(form, OutlierWeights) else form, WeightFormat):
+            yield f"weights of {form.name} cannot be scheduled"
     if isinstance(layer, Conv2d) and layer.groups != 1:
         yield f"groups must be 1 to be scheduled, not {layer.groups}"
     if isinstance(layer, Requantize) and layer.skip:
