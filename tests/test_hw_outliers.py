@@ -22,7 +22,8 @@ from subbyte.hw.array import PeArray
 from subbyte.hw.outlier_multiplier import DspOutlierMultiplier, OutlierMultiplier, outlier_multiplier
 from subbyte.hw.outlier_path import OutlierPath
 from subbyte.sim.compare import first_difference
-from subbyte.sim.levels import Throttle, simulate as simulate_verilog
+from subbyte.sim.levels import Throttle
+from subbyte.sim.levels import simulate as simulate_verilog
 from subbyte.spec.engine import PRESETS, EngineConfig, Family, Lane
 from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
 from subbyte.spec.network import Network
@@ -73,8 +74,9 @@ def test_init_wrong() -> None:
 @pytest.mark.parametrize(
     ("lane", "operand_bits", "slots", "sums", "width"),
     [
-        (Lane.DIGIT, 5, 1, unsigned(13), 15), (Lane.DIGIT, 6, 1, unsigned(14), 16), (Lane.DIGIT, 6, 2, unsigned(14), 16),
-        (Lane.DIGIT, 6, 4, unsigned(14), 17), (Lane.SHIFT, 4, 1, signed_shape(15), 16),
+        (Lane.DIGIT, 5, 1, unsigned(13), 15), (Lane.DIGIT, 6, 1, unsigned(14), 16),
+        (Lane.DIGIT, 6, 2, unsigned(14), 16), (Lane.DIGIT, 6, 4, unsigned(14), 17),
+        (Lane.SHIFT, 4, 1, signed_shape(15), 16),
     ],
 )
 def test_width_of_joined_sums(lane: Lane, operand_bits: int, slots: int, sums: Shape, width: int) -> None:
