@@ -349,7 +349,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     *_in(
         "outlier_multiplier",
-        ("DSP unsigned", "sign", "p_A_SIGNED=1", "p_A_SIGNED=0"),
+        ("DSP without sign", "sign", "wide.eq(value)", "wide.eq(value[:8])"),
         ("DSP lacks a register", "stale", "p_PIPELINE_16x16_MULT_REG2=summed", "p_PIPELINE_16x16_MULT_REG2=0"),
         tests="outlier_multiplier cells",
     ),
