@@ -55,6 +55,7 @@ class Shape:
     m: int
     p: int = 1
     acc_bits: int = 28
+    outlier_slots: int = 0
 
     @property
     def inputs(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.operation import stored_pitch
+from subbyte.compiler.outliers import row_numbers
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import EngineConfig, EngineError, Family, Lane
@@ -34,10 +36,12 @@ from subbyte.spec.network import (
 )
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.weight_formats import (
+    AnyWeightFormat,
     BinaryWeights,
     CodebookWeights,
     DenseWeightFormat,
     LogWeights,
+    OutlierWeights,
     linear_weights,
 )
 from subbyte.spec.weights import WeightFormat
@@ -95,8 +99,9 @@ class NetworkBuilder:
         """
         height, width, channels = self.last.shape
         name, source = f"conv{len(self._layers)}", self.last
-        form_of_weights = weight_format or WeightFormat(self._engine.weight_set, bits)
-        weight = self._weight((out, *kernel, channels // groups), form_of_weights)
+        weight, form_of_weights = self._weight(
+            (out, *kernel, channels // groups), weight_format or WeightFormat(self._engine.weight_set, bits)
+        )
         shape = (
             (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1,
             (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1,
@@ -146,8 +151,7 @@ class NetworkBuilder:
     def dense(self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False) -> NetworkBuilder:
         """Dense layer, ReLU if asked for, and requantizer to `form`."""
         name, source = f"dense{len(self._layers)}", self.last
-        weight_format = WeightFormat(self._engine.weight_set, bits)
-        weight = self._weight((out, *source.shape), weight_format)
+        weight, weight_format = self._weight((out, *source.shape), WeightFormat(self._engine.weight_set, bits))
         acc = self._tensor(f"{name}.acc", (1, 1, out), accumulator())
         layer = Dense(name, source.name, acc.name, weight, self._bias(out), weight_format)
         self._layers.append(layer)
@@ -184,8 +188,16 @@ class NetworkBuilder:
         self._layers.append(Lookup(name, source.name, self.last.name, table))
         return self
 
-    def _weight(self, shape: tuple[int, ...], form: DenseWeightFormat) -> NDArray[np.int64]:
-        return self._rng.choice(form.values, shape)
+    def _weight(
+        self, shape: tuple[int, ...], form: DenseWeightFormat
+    ) -> tuple[NDArray[np.int64], AnyWeightFormat]:
+        """Weights and their format: with outliers where the engine has slots and the weights are its lanes' own."""
+        weight: NDArray[np.int64] = self._rng.choice(form.values, shape)
+        whole = shape[3] == self.last.shape[2] and isinstance(form, WeightFormat)
+        if not (self._engine.outlier_slots and whole):
+            return weight, form
+        rows = row_numbers(shape, stored_pitch(self.network(), self.last, self._engine), self._engine)
+        return with_outliers(self._rng, weight, form, rows, self._engine.outlier_slots), OutlierWeights(form)
 
     def _bias(self, out: int) -> NDArray[np.int64]:
         return self._rng.integers(-1000, 1001, out)
@@ -239,6 +251,19 @@ def legal_codes(form: TensorFormat) -> NDArray[np.int64]:
     return codes[codes != (1 << (form.bits - 1))] if form.signed else codes
 
 
+def with_outliers(
+    rng: np.random.Generator, weight: NDArray[np.int64], form: WeightFormat, rows: NDArray[np.int64], slots: int
+) -> NDArray[np.int64]:
+    """Weights with up to `slots` outliers in each row: random ones and those at the ends of 8 bits."""
+    result = weight.reshape(-1).copy()
+    for row in range(int(rows.max()) + 1):
+        (places,) = np.nonzero(rows.reshape(-1) == row)
+        for place in rng.permutation(places)[: int(rng.choice([0, slots, slots]))]:
+            up, down = (int(rng.choice([1, int(rng.integers(1, end)), end])) for end in (127, 128))
+            result[place] = rng.choice([form.high + up, form.low - down])
+    return result.reshape(weight.shape)
+
+
 def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDArray[np.int64]:
     """Input codes int64 (count, height, width, channels), all codes of the format."""
     tensor = network.tensors[network.input]
@@ -266,7 +291,7 @@ def residual_network(
     return builder.dense(4, linear(8, zero_point=128)).network()
 
 
-def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineConfig:
+def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_slots: int = 0) -> EngineConfig:
     """A small engine that its family can hold; any lane kind unless one is asked for."""
     for _ in range(MOST_DRAWS):
         kind = lane or rng.choice(np.array(list(Lane)))
@@ -288,6 +313,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineC
                 param_entries=64,
                 table_slots=16,
                 lut_bits=int(rng.integers(6, 11)),
+                outlier_slots=outlier_slots,
             )
         except EngineError:
             continue

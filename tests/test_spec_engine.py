@@ -22,7 +22,7 @@ def engine(**changes: Any) -> EngineConfig:
     return EngineConfig(**{"name": "test", "family": Family.ECP5, "lane": Lane.DIGIT, "memory_words": 8192, **changes})
 
 
-@pytest.mark.parametrize("key", [*RANGES, "operand_bits", "acc_bits", "lut_bits"])
+@pytest.mark.parametrize("key", [*RANGES, "operand_bits", "acc_bits", "lut_bits", "outlier_slots"])
 @pytest.mark.parametrize("value", [8.0, "8", True, None])
 def test_init_wrong_type(key: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^Engine {key} must be an integer, not {value!r}$"):
@@ -43,7 +43,11 @@ def test_init_wrong_value(key: str) -> None:
     [
         ({"family": "ice40"}, TypeError, r"^Engine family must be a Family, not 'ice40'$"),
         ({"lane": "digit"}, TypeError, r"^Engine lane must be a Lane, not 'digit'$"),
-        ({"operand_bits": 5}, EngineError, r"^Engine operand_bits of a digit lane must be one of \(4, 6, 8\), not 5$"),
+        (
+            {"operand_bits": 7},
+            EngineError,
+            r"^Engine operand_bits of a digit lane must be one of \(4, 5, 6, 8\), not 7$",
+        ),
         (
             {"lane": Lane.SHIFT, "operand_bits": 8},
             EngineError,
@@ -57,6 +61,12 @@ def test_init_wrong_value(key: str) -> None:
         ({"depthwise": True, "p": 4}, EngineError, r"^Engine depthwise needs p = 1, not 4: pixels of a group cannot s"),
         ({"lut_bits": 5}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 5$"),
         ({"lut_bits": 11}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 11$"),
+        ({"outlier_slots": 3}, EngineError, r"^Engine outlier_slots must be 0, 1, 2 or 4, not 3$"),
+        (
+            {"outlier_slots": 4, "k": 64, "m": 8},
+            EngineError,
+            r"^Engine outlier_slots x bits of a slot must be at most 64, not 4 x 17$",
+        ),
         ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
         (
             {"family": Family.ICE40, "memory_words": 32768},
@@ -68,6 +78,12 @@ def test_init_wrong_value(key: str) -> None:
             {"family": Family.ICE40_HX, "memory_words": 2048},
             EngineError,
             r"^Engine test needs \d+ EBR, ice40hx has 32$",
+        ),
+        ({"family": Family.ICE40, "outlier_slots": 1}, EngineError, r"^Engine test needs 31 EBR, ice40 has 30$"),
+        (
+            {"p": 8, "r": 4, "memory_words": 256, "outlier_slots": 4},
+            EngineError,
+            r"^Engine test needs 40 MULT18X18D, ecp5 has 28$",
         ),
         ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 11 DSP, ice40 has 8$"),
     ],
@@ -123,7 +139,20 @@ def test_derived_sizes() -> None:
     assert engine(lane=Lane.SHIFT, operand_bits=4).weight_set is WeightSet.LIN4
 
 
-@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_outlier_slots() -> None:
+    """A row is one word longer, the weight buffer wider; an engine without slots keeps its identity."""
+    config = engine(k=16, m=4, outlier_slots=2, memory_words=1024)
+    assert (config.row_words, config.code_words, config.slot_bits, config.ring_part_bits) == (5, 4, 14, 71)
+    assert engine(k=16, m=4).ring_part_bits == 64 and engine(k=16, m=4).row_words == 4
+    assert "outlier_slots" not in {k for k, v in engine().to_dict().items() if v}
+    assert config.digest() != dataclasses.replace(config, outlier_slots=0).digest()
+    up5k = dataclasses.replace(PRESETS["up5k"], operand_bits=5, outlier_slots=1)
+    assert {name: used for name, used, _ in up5k.ledger()} == {"EBR": 30, "SPRAM": 4, "DSP": 8}
+    ecp5 = dataclasses.replace(PRESETS["ecp5-25"], outlier_slots=2)
+    assert {name: used for name, used, _ in ecp5.ledger()} == {"DP16KD": 56, "MULT18X18D": 16}
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6, 8])
 def test_digit_operands(bits: int) -> None:
     config = engine(operand_bits=bits)
     assert config.largest_operand == (1 << bits) - 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from subbyte.compiler.operation import Operation
+from subbyte.compiler.outliers import slot_problems
 
 
 def capacity_problems(operation: Operation) -> Iterator[str]:
@@ -24,6 +25,7 @@ def capacity_problems(operation: Operation) -> Iterator[str]:
             f"Layer {operation.name}: weight buffer needs {group_rows} rows for one column group, {engine.name} has "
             f"{engine.ring_rows}: {group_rows - engine.ring_rows} too many"
         )
+    yield from slot_problems(operation.name, operation.lane_outliers(), engine)
     yield from _accumulator_problems(operation)
 
 

@@ -58,7 +58,7 @@ class Latency:
         registered = engine.family is Family.ECP5
         levels = (engine.k - 1).bit_length() + (engine.lane is Lane.DIGIT)
         read = engine.read_cycles
-        summed = 2 + levels + 3 * registered
+        summed = 2 + levels + 3 * registered + engine.outlier_slots
         return cls(
             tile=3 + read + registered, sum=summed,
             head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,

@@ -22,6 +22,7 @@ def part(operation: Operation, groups: int, first: int, count: int) -> Operation
     return dataclasses.replace(
         operation,
         digits=operation.digits[:, chosen, ..., low:high],
+        outliers=operation.outliers[chosen, ..., low:high],
         bias=operation.bias[chosen],
         requantizer=dataclasses.replace(
             settings, multiplier=settings.multiplier[chosen], shift=settings.shift[chosen]

@@ -6,7 +6,7 @@ from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense
-from subbyte.spec.weight_formats import adds_exponents
+from subbyte.spec.weight_formats import OutlierWeights, adds_exponents
 from subbyte.spec.weights import WeightFormat
 
 
@@ -15,10 +15,13 @@ def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfi
 
     The lanes' own formats keep their bits. All others (binary, linear, codebook, log) are expanded when the
     program is made: to 4 bits where the layer's weights fit, else to 8, which are two rows.
+    Outliers stand beside what the lanes can hold of a weight.
     ScheduleError (without the layer's name) when they do not fit 8 bits or multiply by adding exponents.
     """
     if adds_exponents(layer.weight_format, source):
         raise ScheduleError("half-octave weights on exact half-octave codes cannot be scheduled")
+    if isinstance(layer.weight_format, OutlierWeights):
+        return WeightFormat(engine.weight_set, 4 if layer.weight_format.bits <= 4 else 8)
     stored = isinstance(layer.weight_format, WeightFormat)
     for bits in (layer.weight_format.bits,) if stored else (4, 8):
         form = WeightFormat(engine.weight_set, bits)

@@ -29,9 +29,11 @@ def convolution(network: Network, layer: LinearLayer, engine: EngineConfig) -> C
     )
 
 
-def whole_weight(layer: Conv2d | Dense) -> NDArray[np.int64]:
-    """Weights over all input channels, zero where a group does not look, int64 (out, height, width, in)."""
-    weight = layer.weight.astype(np.int64)
+def whole_weight(layer: Conv2d | Dense, weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`weight`, of the shape of the layer's, over all input channels: zero where a group does not look.
+
+    int64 (out, height, width, in).
+    """
     groups = layer.groups if isinstance(layer, Conv2d) else 1
     if groups == 1:
         return weight

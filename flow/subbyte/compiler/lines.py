@@ -124,6 +124,10 @@ class LineOperation(Operation):
         flat = lanes.reshape(*lanes.shape[:4], -1)
         return np.pad(flat, ((0, 0),) * 4 + ((0, engine.k - flat.shape[4]),))
 
+    def lane_outliers(self) -> NDArray[np.int64]:
+        """None, but slots for them."""
+        return np.zeros_like(self.lane_codes())
+
     def rough_cycles(self) -> int:
         """The longer of array and gather unit."""
         steps = self.pixel_groups * self.lines * self.target.shape[1] * self.words * self.rows * self.planes
@@ -204,9 +208,11 @@ class WindowOperation(LineOperation):
 
 
 def line_form(parts: list[Operation]) -> list[Operation] | None:
-    """The parts as line passes, None unless all of them can be. Those that add a skip cannot: it is prefetched in
-    the order of groups of pixels."""
-    if parts[0].skip:
+    """The parts as line passes, None unless all of them can be.
+
+    Those that add a skip cannot, it is prefetched in the order of groups of pixels; those with outliers neither.
+    """
+    if parts[0].skip or any(np.any(part.outliers) for part in parts):
         return None
     kind = WindowOperation if parts[0].pixels == 1 else LineOperation
     forms = [kind(**{field.name: getattr(part, field.name) for field in fields(part)}) for part in parts]

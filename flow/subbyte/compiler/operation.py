@@ -14,6 +14,7 @@ from subbyte.compiler.fusion import Chain
 from subbyte.compiler.highway import skip_problems
 from subbyte.compiler.lane_weights import lane_format
 from subbyte.compiler.linear_layer import convolution, whole_weight
+from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
@@ -42,6 +43,7 @@ class Operation:
     pitch : codes from one pixel of the source to the next
     pad_code : code that the source's border must hold
     digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, low first
+    outliers : int64 (out, kernel height, kernel width, in), -128..127, what slots add to them
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
@@ -56,6 +58,7 @@ class Operation:
     pitch: int
     pad_code: int
     digits: NDArray[np.int64] = field(repr=False)
+    outliers: NDArray[np.int64] = field(repr=False)
     bias: NDArray[np.int64] = field(repr=False)
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
@@ -167,9 +170,18 @@ class Operation:
 
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
+        return self._by_lane(self.codes())
+
+    def lane_outliers(self) -> NDArray[np.int64]:
+        """Outliers alike. Those of weights of 8 bits go with the low row."""
+        by_row = np.zeros_like(self.digits)
+        by_row[0] = self.outliers
+        return self._by_lane(by_row)
+
+    def _by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
         rows, out, height, width, channels = self.digits.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = self.codes()
+        stream[:, :out, ..., :channels] = weights
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
@@ -185,9 +197,9 @@ class Operation:
         return total
 
     def weight(self) -> NDArray[np.int64]:
-        """Integer weights, int64 (out, kernel height, kernel width, in)."""
+        """Integer weights, outliers included, int64 (out, kernel height, kernel width, in)."""
         scale = 1 << 4 * np.arange(self.rows).reshape(-1, 1, 1, 1, 1)
-        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0)
+        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0) + self.outliers
         return total
 
     def folded_bias(self) -> NDArray[np.int64]:
@@ -242,6 +254,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
+    dense, outliers = split_weights(layer, weight_format)
     return Operation(
         engine=engine,
         name="+".join(member.name for member in members),
@@ -249,7 +262,8 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         target=network.tensors[members[-1].output],
         pitch=stored_pitch(network, source, engine),
         pad_code=source.format.pad_code,
-        digits=np.stack(weight_format.split(whole_weight(layer))),
+        digits=np.stack(weight_format.split(whole_weight(layer, dense))),
+        outliers=whole_weight(layer, outliers),
         bias=layer.bias.astype(np.int64) + more,
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
@@ -293,6 +307,7 @@ def identity_operation(
         pitch=stored_pitch(network, source, engine),
         pad_code=0,
         digits=IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(1, channels, 1, 1, channels),
+        outliers=np.zeros((channels, 1, 1, channels), dtype=np.int64),
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
         padding=(0, 0, 0, 0),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Dense, Layer, Network, Requantize
-from subbyte.spec.weight_formats import OutlierWeights
+from subbyte.spec.network import MULTIPLIER_BITS, Layer, Network, Requantize
 
 
 def unscheduled(network: Network) -> list[str]:
@@ -14,7 +13,5 @@ def unscheduled(network: Network) -> list[str]:
 
 
 def _problems(layer: Layer) -> Iterator[str]:
-    if isinstance(layer, Conv2d | Dense) and isinstance(layer.weight_format, OutlierWeights):
-        yield f"weights of {layer.weight_format.name} cannot be scheduled"
     if isinstance(layer, Requantize) and layer.multiplier_bits != MULTIPLIER_BITS:
         yield f"multipliers must have {MULTIPLIER_BITS} bits to be scheduled, not {layer.multiplier_bits}"

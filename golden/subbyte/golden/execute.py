@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.lines import Lines
+from subbyte.golden.outlier_path import slot_weights
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
 
@@ -41,18 +42,19 @@ def run_pass(
     if not fill["valid"]:
         return None
     shape = _Shape.of(engine, compute)
-    weights = _read_weights(engine, shape, main[0], weight_word)
+    weights, outliers = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]
     places = _places(engine, drain) % main.shape[1]
     channels = _channel_params(params, drain["param"], (drain["groups"] + 1) * engine.m)
     if compute["hop"]:
         lines = Lines.of(compute)
         operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
-        acc = lines.results(_accumulate(engine, shape, operands, weights)[:, :, 0])
+        acc = lines.results(_accumulate(engine, shape, operands, weights, outliers)[:, :, 0])
         _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
         return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
-        acc = _accumulate(engine, shape, _operands(engine, fill, shape, main, addresses[piece], tables), weights)
+        operands = _operands(engine, fill, shape, main, addresses[piece], tables)
+        acc = _accumulate(engine, shape, operands, weights, outliers)
         skip = _skip_codes(engine, drain, main, places[piece])
         codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip)
         _write(main, drain, places[piece], codes)
@@ -145,15 +147,22 @@ def _operands(
 
 def _read_weights(
     engine: EngineConfig, shape: _Shape, main: NDArray[np.uint8], weight_word: int
-) -> NDArray[np.int64]:
-    """Four-bit weight codes of the pass, int64 (rows, words * K, groups * M)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Four-bit weight codes of the pass and what its outlier slots add to them, None of an engine without slots.
+
+    Each int64 (rows, words * K, groups * M).
+    """
+    def ordered(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        split = weights.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).transpose(2, 1, 4, 0, 3)
+        return split.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
+
     per_row = engine.row_words * WORD_NIBBLES
     start = weight_word * WORD_NIBBLES
     count = shape.groups * shape.words * shape.rows
-    rows = main[start : start + count * per_row].reshape(count, per_row)[:, : engine.k * engine.m]
-    codes = rows.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).astype(np.int64)
-    ordered = codes.transpose(2, 1, 4, 0, 3)
-    return ordered.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
+    rows = main[start : start + count * per_row].reshape(count, per_row).astype(np.int64)
+    first = (engine.row_words - engine.code_words) * WORD_NIBBLES
+    codes = ordered(rows[:, first : first + engine.k * engine.m])
+    return codes, ordered(slot_weights(engine, rows[:, :first])) if engine.outlier_slots else None
 
 
 def _products(
@@ -165,14 +174,20 @@ def _products(
     is 2**(operand_bits + 1) - 1 minus it. Sums are below 2**53, so float64 is exact.
     """
     if engine.lane is Lane.SHIFT:
-        top = 1 << (engine.operand_bits - 1)
-        values = np.where(operands & top, 1 << (operands & (top - 1)), 0)
-        return _exact_matmul(values, np.where(codes & 8, codes - 16, codes))
+        return _exact_matmul(_values(engine, operands), np.where(codes & 8, codes - 16, codes))
     low, high = LOW_DIGITS[codes & 3], HIGH_DIGITS[codes >> 2]
     ones = (1 << (engine.operand_bits + 1)) - 1
     complements = ones * ((low < 0).sum(axis=0) + 4 * (high < 0).sum(axis=0))
     total: NDArray[np.int64] = _exact_matmul(operands, low + 4 * high) + complements
     return total
+
+
+def _values(engine: EngineConfig, operands: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Integers that operands stand for, the same shape: themselves, or powers of two."""
+    if engine.lane is Lane.DIGIT:
+        return operands
+    top = 1 << (engine.operand_bits - 1)
+    return np.where(operands & top, 1 << (operands & (top - 1)), 0)
 
 
 def _exact_matmul(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -185,13 +200,17 @@ def _wrap(engine: EngineConfig, values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _accumulate(
-    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64]
+    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64],
+    outliers: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
     """Accumulators before the bias, int64 (batch, pixels, windows, channels), wrapped to acc_bits."""
     total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
     for row in range(shape.rows):
         for plane in range(shape.planes):
-            total += _products(engine, operands[plane], weights[row]) << 4 * shape.level(row, plane)
+            level = 4 * shape.level(row, plane)
+            total += _products(engine, operands[plane], weights[row]) << level
+            if outliers is not None:
+                total += _exact_matmul(_values(engine, operands[plane]), outliers[row]) << level
     return _wrap(engine, total)
 
 

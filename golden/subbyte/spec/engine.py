@@ -14,6 +14,8 @@ from subbyte.spec.weights import WeightSet
 
 WORD_BITS = 64
 WORD_NIBBLES = WORD_BITS // 4
+OUTLIER_BITS = 8
+"""Signed value of an outlier slot."""
 PARAM_BITS = 48
 """Bias 28, multiplier fraction 15, shift 5 (see `subbyte.spec.program`)."""
 
@@ -56,7 +58,7 @@ class EngineConfig:
     r : int
         Requantizer lanes, results per cycle; divides P.
     operand_bits : int
-        LA, bits of a lane's operand. digit: 4, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent).
+        LA, bits of a lane's operand. digit: 4, 5, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent).
     acc_bits : int
         Accumulator width, 28 (fixed by the parameter word).
     fill_nibbles : int
@@ -73,6 +75,8 @@ class EngineConfig:
     highway : bool
         Option: the requantizer can add the codes of another tensor (`Requantize.skip`). Their reads need P = R or
         at least `skip_cycles` columns.
+    outlier_slots : int
+        S, outliers that a weight row may have: 0, 1, 2 or 4. All of a row in one word of main memory.
     """
 
     name: str
@@ -94,6 +98,7 @@ class EngineConfig:
     lut_bits: int = 8
     depthwise: bool = False
     highway: bool = False
+    outlier_slots: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -110,7 +115,7 @@ class EngineConfig:
             value = self._check_integer(key)
             if not low <= value <= high or value & (value - 1):
                 raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
-        widths = (4, 6, 8) if self.lane is Lane.DIGIT else (3, 4)
+        widths = (4, 5, 6, 8) if self.lane is Lane.DIGIT else (3, 4)
         if self.operand_bits not in widths:
             raise EngineError(
                 f"Engine operand_bits of a {self.lane.value} lane must be one of {widths}, not {self.operand_bits!r}"
@@ -135,6 +140,13 @@ class EngineConfig:
             raise EngineError(
                 f"Engine highway needs r = p = {self.p} or m of at least {self.skip_cycles}, not r = {self.r} and "
                 f"m = {self.m}"
+            )
+        if self._check_integer("outlier_slots") not in (0, 1, 2, 4):
+            raise EngineError(f"Engine outlier_slots must be 0, 1, 2 or 4, not {self.outlier_slots!r}")
+        if self.outlier_slots * self.slot_bits > WORD_BITS:
+            raise EngineError(
+                f"Engine outlier_slots x bits of a slot must be at most {WORD_BITS}, "
+                f"not {self.outlier_slots} x {self.slot_bits}"
             )
         for resource, used, available in self.ledger():
             if used > available:
@@ -174,9 +186,24 @@ class EngineConfig:
         return 2 * self.r - 1 + self.read_cycles
 
     @property
-    def row_words(self) -> int:
-        """Main-memory words of one weight row (K*M four-bit codes, padded to whole words)."""
+    def code_words(self) -> int:
+        """Main-memory words of the codes of one weight row (K*M of four bits, padded to whole words)."""
         return -(-self.k * self.m * 4 // WORD_BITS)
+
+    @property
+    def row_words(self) -> int:
+        """Main-memory words of one weight row: the word of its outlier slots if there are any, then its codes."""
+        return (self.outlier_slots > 0) + self.code_words
+
+    @property
+    def slot_bits(self) -> int:
+        """Bits of an outlier slot: value, lane and column (see `subbyte.spec.outlier_slots`)."""
+        return OUTLIER_BITS + (self.k - 1).bit_length() + (self.m - 1).bit_length()
+
+    @property
+    def ring_part_bits(self) -> int:
+        """Bits that the weight buffer holds for each word of codes: the word and an equal share of the slots."""
+        return WORD_BITS + -(-self.outlier_slots * self.slot_bits // self.code_words)
 
     @property
     def nibble_address_bits(self) -> int:
@@ -201,12 +228,15 @@ class EngineConfig:
         iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. HX8K: 32 EBR. ECP5-25F: 56 DP16KD, 28 MULT18.
         LUTs are measured, not estimated: see the README.
         """
+        multipliers = self.outlier_slots * self.p
         if self.family.ice40_cells:
+            row_bits = self.code_words * self.ring_part_bits if self.outlier_slots else self.k * self.m * 4
+
             def blocks(width: int, depth: int) -> int:
                 return min(-(-width // w) * -(-depth // d) for w, d in ((16, 256), (8, 512), (4, 1024)))
 
             ebr = (
-                blocks(self.k * self.m * 4, self.ring_rows)
+                blocks(row_bits, self.ring_rows)
                 + self.p * -(-self.k * self.operand_bits // 16) * -(-self.tile_words // 256)
                 + blocks(PARAM_BITS, self.param_entries)
                 + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
@@ -215,19 +245,22 @@ class EngineConfig:
             if self.family is Family.ICE40_HX:
                 return [("EBR", ebr + blocks(WORD_BITS, self.memory_words), 32)]
             # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
-            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r
+            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r + multipliers
             return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
 
         def ram(width: int, depth: int) -> int:
             shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
             return min(-(-width // w) * -(-depth // d) for w, d in shapes)
 
+        ring = ram(self.k * self.m * 4, self.ring_rows)
+        if self.outlier_slots:  # a part is written at a time, and no block RAM has bits of two
+            ring = self.code_words * ram(self.ring_part_bits, self.ring_rows)
         total = (
-            ram(WORD_BITS, self.memory_words) + ram(self.k * self.m * 4, self.ring_rows)
+            ram(WORD_BITS, self.memory_words) + ring
             + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(PARAM_BITS, self.param_entries)
             + -(-self.r // 2) * ram(4, self.lut_slots << self.lut_bits)
         )
-        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r, 28)]
+        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r + multipliers, 28)]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""

@@ -235,7 +235,8 @@ class Program:
     ----------
     engine : EngineConfig
     passes : in execution order
-    weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row
+    weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row, behind the
+        word of its outlier slots if the engine has some
     pinned : True when all rows fit the weight buffer, which is then filled once
     params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
     tables : int64 (slots, 2, 16): operands of even and odd nibbles

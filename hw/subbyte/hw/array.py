@@ -5,7 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.accumulator import accumulator, at_level
+from subbyte.hw.delay import delayed
 from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.outlier_path import OutlierPath
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.spec.engine import Family, Lane
 
@@ -32,6 +34,7 @@ class PeArray(wiring.Component):
     operands : In(P*K*operand_bits), pixel-major
     step : In(StepControl), in the same cycle as weights and operands
     zero : In(1), see `registered_tree`
+    slots : In(S*slot_bits), outlier slots of the row, with its weights; only of an engine that has some
     acc : Out(acc_bits*P*M), accumulator p*M + m. Flat, as everywhere here: the names that an ArrayLayout
         gives its elements (`acc[0]`) collide with bit names in abc9 of Yosys 0.70, which then fails
     done : Out(StepControl), `step` when its accumulators are in `acc`
@@ -47,12 +50,17 @@ class PeArray(wiring.Component):
             "zero": In(1),
             "acc": Out(c.acc_bits * c.p * c.m),
             "done": Out(StepControl),
+            **({"slots": In(c.outlier_slots * c.slot_bits)} if c.outlier_slots else {}),
         })
 
     @property
     def latency(self):
         """Cycles from `step` to `done`."""
-        return 2 * self._registered + self._column.latency(self._config.k, self._config.family) + 1
+        return 2 * self._registered + self._sum_latency + self._config.outlier_slots + 1
+
+    @property
+    def _sum_latency(self):
+        return self._column.latency(self._config.k, self._config.family)
 
     @property
     def _registered(self):
@@ -77,13 +85,19 @@ class PeArray(wiring.Component):
         if self._registered:
             weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
             m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
+        outliers = None
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
                 term, level = lanes.sum, ready.level
+                if c.outlier_slots:
+                    outliers = outliers or self._outlier_path(m, operands, term.shape())
+                    width, index = outliers.shape.width, p * c.m + column
+                    m.d.comb += outliers.sums.word_select(index, len(lanes.sum)).eq(lanes.sum)
+                    term = outliers.joined.word_select(index, width).as_signed()
                 if self._registered:
-                    term, level = Signal(signed(c.acc_bits), reset_less=True), 0
-                    m.d.sync += term.eq(at_level(lanes.sum, scaling.level))
+                    unscaled, term, level = term, Signal(signed(c.acc_bits), reset_less=True), 0
+                    m.d.sync += term.eq(at_level(unscaled, scaling.level))
                 m.submodules[f"acc{p}_{column}"] = acc = accumulator(c.family, term.shape(), c.acc_bits)
                 m.d.comb += [
                     lanes.weights.eq(weights.word_select(column, 4 * c.k)),
@@ -96,3 +110,10 @@ class PeArray(wiring.Component):
                     self.acc.word_select(p * c.m + column, c.acc_bits).eq(acc.acc),
                 ]
         return m
+
+    def _outlier_path(self, m, operands, sum_shape):
+        """The side path, reading the same operands as the columns and slots as late."""
+        m.submodules.outliers = path = OutlierPath(self._config, sum_shape, self._sum_latency)
+        slots = delayed(m, self.slots, int(self._registered))
+        m.d.comb += [path.operands.eq(operands), path.slots.eq(slots)]
+        return path

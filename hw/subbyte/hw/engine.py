@@ -116,6 +116,8 @@ class Engine(wiring.Component):
             writer.valid.eq(requantizer.codes_valid),
             writer.codes.eq(requantizer.codes),
         ]
+        if c.outlier_slots:
+            m.d.comb += array.slots.eq(pump.slots)
         self._arbitrate(m, command, writer, skips, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, steps)
         return m
