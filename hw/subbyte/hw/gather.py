@@ -67,7 +67,7 @@ class Gather(wiring.Component):
         plane = Signal.like(fill.planes, reset_less=True)
         offset = walker.address[:f_bits]
         m.submodules.piece = piece = Piece(c)
-        ends = piece.segment_ends | fill.single if c.depthwise else piece.segment_ends
+        ends = piece.segment_ends
         close = Signal()
         m.d.comb += [
             piece.room.eq(walker.room),
