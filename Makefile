@@ -22,7 +22,7 @@ command -v perl >/dev/null || need "perl, which Verilator needs" perl; \
 exit $$missing
 endef
 
-.PHONY: help check venv dev demo test lint bench mutation boards clean
+.PHONY: help check venv dev demo test lint bench fuzz mutation boards clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make test    lint and all tests but the slow ones"
 	@echo "make boards  bitstreams of both boards, and the slow tests, which are about them"
 	@echo "make bench   the measurements of the README"
+	@echo "make fuzz    2,000 random networks: reference = machine = Verilog; takes long"
 	@echo "make mutation  faults put into the gateware, and which test notices each; takes long"
 	@echo "make venv | lint | clean"
 
@@ -72,6 +73,9 @@ test: lint $(VENV)/.stamp-tools
 bench: venv
 	set -e; for script in $(filter-out benchmarks/mutation.py,$(sort $(wildcard benchmarks/*.py))); do \
 	  echo "== $$script"; $(RUN)python $$script; done
+
+fuzz: dev
+	$(RUN)python tests/fuzz.py
 
 mutation: $(VENV)/.stamp-tools
 	$(RUN)python benchmarks/mutation.py

@@ -33,7 +33,7 @@ def measure(network: str, recipe: str, engine: str, limit: int) -> dict[str, obj
     except ValueError as error:
         return row | {"failed": True, "note": str(error)}
     with CONSOLE.step(f"{network} {recipe} {engine}") as progress:
-        row |= run(model, model.codes(model.samples)[:limit], progress)
+        row |= run(model.network, model.program, model.codes(model.samples)[:limit], progress)
     row["failed"] = not row["equal"] or abs(float(row["ratio"]) - 1) > TOLERANCE
     CONSOLE.note(f"  equal {row['equal']}, {row['cycles']} cycles, {row['predicted']} predicted")
     return row | {"note": row["difference"]}

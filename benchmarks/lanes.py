@@ -55,6 +55,7 @@ class ArrayShape:
     m: int
     p: int = 1
     acc_bits: int = 28
+    outlier_slots: int = 0
 
     @property
     def step_bits(self) -> int:

@@ -24,6 +24,8 @@ from subbyte.golden.machine import Machine
 from subbyte.sim.compare import first_difference
 from subbyte.sim.levels import simulate
 from subbyte.spec.engine import EngineConfig
+from subbyte.spec.network import Network
+from subbyte.spec.program import Program
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Models and samples that are no part of the project; benchmarks skip what is not there."""
@@ -59,18 +61,20 @@ def compiled(source: Source, engine: EngineConfig, recipe: Recipe) -> Compiled:
         return load_compiled(out)
 
 
-def run(model: Compiled, codes: NDArray[np.int64], progress: Callable[[float], None]) -> dict[str, object]:
+def run(
+    network: Network, program: Program, codes: NDArray[np.int64], progress: Callable[[float], None]
+) -> dict[str, object]:
     """Reference, machine and RTL on `codes`, every tensor compared; cycles of the first and of a later inference.
 
     Keys: inputs, equal, difference (of the first level that differs, else null), cold, cycles, predicted
     (cycles of the cost model, weights resident), ratio = predicted / cycles.
     """
-    expected = reference.run(model.network, codes, taps=True)
-    got = simulate(model.program, codes, progress=progress)
-    levels = {"machine": Machine(model.program).run(codes, taps=True), "rtl": got.taps}
-    differences = ((name, first_difference(model.program, expected, taps)) for name, taps in levels.items())
+    expected = reference.run(network, codes, taps=True)
+    got = simulate(program, codes, progress=progress)
+    levels = {"machine": Machine(program).run(codes, taps=True), "rtl": got.taps}
+    differences = ((name, first_difference(program, expected, taps)) for name, taps in levels.items())
     difference = next((f"{name}: {found}" for name, found in differences if found is not None), None)
-    cycles, predicted = got.cycles[-1], estimate(model.program).cycles
+    cycles, predicted = got.cycles[-1], estimate(program).cycles
     return {
         "inputs": len(codes), "equal": difference is None, "difference": difference,
         "cold": got.cycles[0], "cycles": cycles, "predicted": predicted, "ratio": predicted / cycles,

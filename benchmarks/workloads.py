@@ -70,7 +70,7 @@ def measure(network: str, source: Source, recipe_name: str) -> dict[str, object]
     model = compiled(source, load_engine("up5k"), recipe)
     row: dict[str, object] = {"network": network, "recipe": recipe_name, "engine": "up5k", "bar": BARS[network]}
     with CONSOLE.step(f"{network} {recipe_name}") as progress:
-        result = run(model, model.codes(model.samples)[:2], progress)
+        result = run(model.network, model.program, model.codes(model.samples)[:2], progress)
     met = result["equal"] and result["cycles"] <= BARS[network] and abs(result["ratio"] - 1) <= TOLERANCE
     return row | result | {"met": bool(met)}
 

@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 from networks import NetworkBuilder
+from numpy.typing import NDArray
 
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, binary, half_octave_table, linear
-from subbyte.spec.network import Conv2d, Dense, Network, Relu, Threshold
-from subbyte.spec.weight_formats import BinaryWeights
+from subbyte.spec.network import Conv2d, Dense, Network, Tensor, Threshold
+from subbyte.spec.weight_formats import BinaryWeights, DenseWeightFormat, LinearWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 MOST_DRAWS = 200
+FORMATS: dict[int, DenseWeightFormat] = {
+    1: BinaryWeights(), 2: LinearWeights(2, narrow=True),
+    **{bits: WeightFormat(WeightSet.LIN4, bits) for bits in (4, 8)},
+}
 NEVER = 1 << 27
 """A threshold that no accumulator of 28 bits reaches; -NEVER is always reached."""
 
@@ -33,34 +38,21 @@ class BinaryBuilder(NetworkBuilder):
         self, out: int, kernel: tuple[int, int], form: TensorFormat, stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int, int, int] = (0, 0, 0, 0), bits: int = 1, relu: bool = False, **others: Any,
     ) -> NetworkBuilder:
-        return super().conv(out, kernel, form, stride, padding, bits, relu, **others)
+        return super().conv(out, kernel, form, stride, padding, relu=relu, weight_format=FORMATS[bits], **others)
 
-    def dense(self, out: int, form: TensorFormat, bits: int = 1, relu: bool = False) -> NetworkBuilder:
-        return super().dense(out, form, bits, relu)
-
-    def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[np.ndarray, BinaryWeights | WeightFormat]:
-        if bits == 1:
-            return self._rng.choice([-1, 1], shape), BinaryWeights()
-        if bits == 2:
-            return self._rng.integers(-1, 2, shape), WeightFormat(WeightSet.LIN4, 4)
-        return super()._weight(shape, bits)
-
-    def _codes(
-        self, layer: Conv2d | Dense, source: TensorFormat, form: TensorFormat, relu: bool, *rounding: Any
+    def dense(
+        self, out: int, form: TensorFormat, bits: int = 1, relu: bool = False,
+        weight_format: DenseWeightFormat | None = None,
     ) -> NetworkBuilder:
+        return super().dense(out, form, relu=relu, weight_format=weight_format or FORMATS[bits])
+
+    def _threshold(self, acc: Tensor, form: TensorFormat, spread: NDArray[np.float64]) -> NetworkBuilder:
         """Thresholds around the middle, at the ends and beyond them."""
-        if form.kind is not Kind.BIN:
-            return super()._codes(layer, source, form, relu, *rounding)
-        acc = self._tensors[layer.output]
+        layer = next(layer for layer in reversed(self._layers) if isinstance(layer, Conv2d | Dense))
+        source = self._tensors[layer.input].format
         low, high = layer_bounds(layer, source)
-        if relu:
-            after = self._tensor(f"{layer.name}.relu", acc.shape, acc.format)
-            self._layers.append(Relu(f"{layer.name}_relu", acc.name, after.name))
-            acc = after
-        out, operands = acc.shape[2], source.operands()
-        weight = layer.weight.reshape(out, -1)
-        spread = 1 + np.sqrt((weight**2.0).sum(axis=1) * (operands**2.0).mean())
-        middle = operands.mean() * weight.sum(axis=1) + layer.bias
+        out = acc.shape[2]
+        middle = source.operands().mean() * layer.weight.reshape(out, -1).sum(axis=1) + layer.bias
         thresholds = np.round(middle + self._rng.normal(0, spread / 2, out)).astype(np.int64)
         kind = self._rng.integers(0, 10, out)
         for chosen, ends in enumerate((-NEVER, NEVER, low, high, high + 1)):

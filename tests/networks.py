@@ -5,15 +5,50 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.operation import stored_pitch
+from subbyte.compiler.outliers import row_numbers
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import PACKED_CODES, EngineConfig, EngineError, Family, Lane
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
-from subbyte.spec.rounding import TableRounding
+from subbyte.spec.formats import (
+    BinaryPad,
+    Kind,
+    TensorFormat,
+    accumulator,
+    binary,
+    half_octave_table,
+    linear,
+    log2_table,
+)
+from subbyte.spec.network import (
+    AveragePool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Layer,
+    Lookup,
+    MaxPool2d,
+    Network,
+    Relu,
+    Requantize,
+    Tensor,
+    Threshold,
+)
+from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.weight_formats import (
+    AnyWeightFormat,
+    BinaryWeights,
+    CodebookWeights,
+    DenseWeightFormat,
+    LogWeights,
+    OutlierWeights,
+    linear_weights,
+)
 from subbyte.spec.weights import WeightFormat
 
 MOST_DRAWS = 200
+LINEAR_ROUNDINGS = (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR)
+FP4 = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
 
 
 class NetworkBuilder:
@@ -51,29 +86,84 @@ class NetworkBuilder:
         relu: bool = False,
         table_rounding: TableRounding = TableRounding.LIN_NEAREST,
         guard_bits: int = 2,
+        weight_format: DenseWeightFormat | None = None,
+        rounding: Rounding = Rounding.HALF_UP,
+        threshold: bool = False,
+        groups: int = 1,
+        skip: str = "",
     ) -> NetworkBuilder:
-        """Convolution, ReLU if asked for, and requantizer to `form`."""
+        """Convolution with weights of `bits` or `weight_format`, ReLU if asked for, and codes of `form`.
+
+        They come from a requantizer; from a threshold layer where they are binary or `threshold` asks for it.
+        The requantizer adds tensor `skip` if there is one.
+        """
         height, width, channels = self.last.shape
         name, source = f"conv{len(self._layers)}", self.last
-        weight, weight_format = self._weight((out, *kernel, channels), bits)
+        weight, form_of_weights = self._weight(
+            (out, *kernel, channels // groups), weight_format or WeightFormat(self._engine.weight_set, bits)
+        )
         shape = (
             (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1,
             (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1,
             out,
         )
         acc = self._tensor(f"{name}.acc", shape, accumulator())
-        layer = Conv2d(name, source.name, acc.name, weight, self._bias(out), weight_format, stride, padding)
+        layer = Conv2d(name, source.name, acc.name, weight, self._bias(out), form_of_weights, stride, padding, groups)
         self._layers.append(layer)
-        return self._codes(layer, source.format, form, relu, table_rounding, guard_bits)
+        spread, acc = self._accumulators(layer, weight, source.format, relu)
+        if threshold or form.kind is Kind.BIN:
+            return self._threshold(acc, form, spread)
+        return self._requantize(layer.name, acc, form, spread, rounding, table_rounding, guard_bits, skip)
 
-    def dense(self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False) -> NetworkBuilder:
-        """Dense layer, ReLU if asked for, and requantizer to `form`."""
-        name, source = f"dense{len(self._layers)}", self.last
-        weight, weight_format = self._weight((out, *source.shape), bits)
-        acc = self._tensor(f"{name}.acc", (1, 1, out), accumulator())
-        layer = Dense(name, source.name, acc.name, weight, self._bias(out), weight_format)
+    def average(
+        self,
+        kernel: tuple[int, int],
+        form: TensorFormat,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> NetworkBuilder:
+        """Average pool and codes of `form`, which divide by about the window."""
+        height, width, channels = self.last.shape
+        name, source = f"average{len(self._layers)}", self.last
+        shape = (
+            (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1,
+            (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1,
+            channels,
+        )
+        acc = self._tensor(f"{name}.acc", shape, accumulator())
+        layer = AveragePool2d(name, source.name, acc.name, kernel, stride, padding)
         self._layers.append(layer)
-        return self._codes(layer, source.format, form, relu, TableRounding.LIN_NEAREST, 2)
+        ones = np.ones((channels, kernel[0] * kernel[1]), dtype=np.int64)
+        spread, acc = self._accumulators(layer, ones, source.format, False)
+        if form.kind is Kind.BIN:
+            return self._threshold(acc, form, spread)
+        return self._requantize(name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
+
+    def concat(self, *names: str) -> NetworkBuilder:
+        """Channels of the tensors side by side."""
+        tensors = [self._tensors[name] for name in names]
+        height, width, _ = tensors[0].shape
+        shape = height, width, sum(tensor.shape[2] for tensor in tensors)
+        self.last = self._tensor(f"concat{len(self._layers)}.codes", shape, tensors[0].format)
+        self._layers.append(Concat(f"concat{len(self._layers)}", names, self.last.name))
+        return self
+
+    def dense(
+        self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False,
+        weight_format: DenseWeightFormat | None = None,
+    ) -> NetworkBuilder:
+        """Dense layer, ReLU if asked for, and codes of `form`; weights as those of `conv`."""
+        name, source = f"dense{len(self._layers)}", self.last
+        weight, form_of_weights = self._weight(
+            (out, *source.shape), weight_format or WeightFormat(self._engine.weight_set, bits)
+        )
+        acc = self._tensor(f"{name}.acc", (1, 1, out), accumulator())
+        layer = Dense(name, source.name, acc.name, weight, self._bias(out), form_of_weights)
+        self._layers.append(layer)
+        spread, acc = self._accumulators(layer, weight, source.format, relu)
+        if form.kind is Kind.BIN:
+            return self._threshold(acc, form, spread)
+        return self._requantize(layer.name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
 
     def pool(
         self, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -95,40 +185,88 @@ class NetworkBuilder:
         self._tensors[name] = Tensor(name, shape, form)
         return self._tensors[name]
 
-    def _weight(self, shape: tuple[int, ...], bits: int) -> tuple[NDArray[np.int64], WeightFormat]:
-        form = WeightFormat(self._engine.weight_set, bits)
-        return self._rng.integers(form.low, form.high + 1, shape), form
+    def lookup(self, form: TensorFormat) -> NetworkBuilder:
+        """Any function of one code, to `form`."""
+        name, source = f"lookup{len(self._layers)}", self.last
+        self.last = self._tensor(f"{name}.codes", source.shape, form)
+        table = self._rng.choice(legal_codes(form), 1 << source.format.bits)
+        self._layers.append(Lookup(name, source.name, self.last.name, table))
+        return self
+
+    def _weight(
+        self, shape: tuple[int, ...], form: DenseWeightFormat
+    ) -> tuple[NDArray[np.int64], AnyWeightFormat]:
+        """Weights and their format: with outliers where the engine has slots and the weights are its lanes' own."""
+        weight: NDArray[np.int64] = self._rng.choice(form.values, shape)
+        whole = shape[3] == self.last.shape[2] and isinstance(form, WeightFormat)
+        if not (self._engine.outlier_slots and whole):
+            return weight, form
+        rows = row_numbers(shape, stored_pitch(self.network(), self.last, self._engine), self._engine)
+        return with_outliers(self._rng, weight, form, rows, self._engine.outlier_slots), OutlierWeights(form)
 
     def _bias(self, out: int) -> NDArray[np.int64]:
         return self._rng.integers(-1000, 1001, out)
 
-    def _codes(
-        self,
-        layer: Conv2d | Dense,
-        source: TensorFormat,
-        form: TensorFormat,
-        relu: bool,
-        table_rounding: TableRounding,
-        guard_bits: int,
-    ) -> NetworkBuilder:
-        """ReLU and a requantizer whose codes spread over the format, by the weights' and operands' sizes."""
+    def _accumulators(
+        self, layer: Conv2d | Dense | AveragePool2d, weight: NDArray[np.int64], source: TensorFormat, relu: bool
+    ) -> tuple[NDArray[np.float64], Tensor]:
+        """(how far the accumulators of each channel spread, their tensor), behind a ReLU if asked for."""
         acc = self._tensors[layer.output]
         if relu:
             after = self._tensor(f"{layer.name}.relu", acc.shape, acc.format)
             self._layers.append(Relu(f"{layer.name}_relu", acc.name, after.name))
             acc = after
         operands = source.operands().astype(float)
-        spread = 1 + np.sqrt((layer.weight.reshape(len(layer.weight), -1) ** 2.0).sum(axis=1) * (operands**2).mean())
+        flat = weight.reshape(len(weight), -1)
+        spread: NDArray[np.float64] = 1 + np.sqrt((flat**2.0).sum(axis=1) * (operands**2).mean())
+        return spread, acc
+
+    def _requantize(
+        self, name: str, acc: Tensor, form: TensorFormat, spread: NDArray[np.float64], rounding: Rounding,
+        table_rounding: TableRounding, guard_bits: int, skip: str = "",
+    ) -> NetworkBuilder:
+        """A requantizer whose codes spread over the format."""
         ratio = (1 + form.bounds()[1] - form.bounds()[0]) / 3 / spread * self._rng.uniform(0.5, 1.5, len(spread))
         multiplier, shift = multiplier_shift(ratio)
         guard = 1 if form.kind is Kind.LIN else guard_bits
         shift = np.clip(shift, guard + 16, guard + 47)
-        self.last = self._tensor(f"{layer.name}.codes", acc.shape, form)
+        self.last = self._tensor(f"{name}.codes", acc.shape, form)
         self._layers.append(Requantize(
-            f"{layer.name}_requantize", acc.name, self.last.name, multiplier, shift,
-            table_rounding=table_rounding, guard_bits=guard_bits,
+            f"{name}_requantize", acc.name, self.last.name, multiplier, shift, rounding, table_rounding, guard_bits,
+            skip,
         ))
         return self
+
+    def _threshold(self, acc: Tensor, form: TensorFormat, spread: NDArray[np.float64]) -> NetworkBuilder:
+        """Even steps of any size and place in each channel; either sign where the codes are binary."""
+        name = acc.name.rsplit(".", 1)[0]
+        levels = (1 << form.bits) - 1
+        step = np.maximum(1.1, 3 * spread / levels * self._rng.uniform(0.1, 1, len(spread)))
+        first = self._rng.uniform(-1, 1, len(spread)) * spread - step * levels / 2
+        borders = np.ceil(first[:, None] + step[:, None] * np.arange(levels)).astype(np.int64)
+        signs = self._rng.choice([1, -1] if form.kind is Kind.BIN else [1], len(spread))
+        self.last = self._tensor(f"{name}.codes", acc.shape, form)
+        self._layers.append(Threshold(f"{name}_threshold", acc.name, self.last.name, borders, signs))
+        return self
+
+
+def legal_codes(form: TensorFormat) -> NDArray[np.int64]:
+    """Codes that a layer may write: all but minus zero."""
+    codes = np.arange(1 << form.bits)
+    return codes[codes != (1 << (form.bits - 1))] if form.signed else codes
+
+
+def with_outliers(
+    rng: np.random.Generator, weight: NDArray[np.int64], form: WeightFormat, rows: NDArray[np.int64], slots: int
+) -> NDArray[np.int64]:
+    """Weights with up to `slots` outliers in each row: random ones and those at the ends of 8 bits."""
+    result = weight.reshape(-1).copy()
+    for row in range(int(rows.max()) + 1):
+        (places,) = np.nonzero(rows.reshape(-1) == row)
+        for place in rng.permutation(places)[: int(rng.choice([0, slots, slots]))]:
+            up, down = (int(rng.choice([1, int(rng.integers(1, end)), end])) for end in (127, 128))
+            result[place] = rng.choice([form.high + up, form.low - down])
+    return result.reshape(weight.shape)
 
 
 def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDArray[np.int64]:
@@ -137,7 +275,28 @@ def random_codes(rng: np.random.Generator, network: Network, count: int) -> NDAr
     return rng.integers(0, 1 << tensor.format.bits, (count, *tensor.shape))
 
 
-def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineConfig:
+def residual_network(
+    rng: np.random.Generator, engine: EngineConfig, channels: int = 6, size: tuple[int, int] = (6, 5)
+) -> Network:
+    """Two residual blocks of 8-bit codes, the second with stride 2 and a projection by 1 x 1, then a dense layer.
+
+    Zero points of skip and output differ in both directions, codes reach both ends; the second block's convolution
+    may have a ReLU before its codes are added.
+    """
+    zero_points = [int(point) for point in rng.choice([0, 3, 128, 200, 255], 5)]
+    stem, first, inner, projection, second = (linear(8, zero_point=point) for point in zero_points)
+    builder = NetworkBuilder(rng, engine, (*size, 3), linear(8))
+    skip = builder.conv(channels, (3, 3), stem, padding=(1, 1, 1, 1)).last
+    builder.conv(channels, (3, 3), linear(4), padding=(1, 1, 1, 1), relu=True)
+    source = builder.conv(channels, (1, 1), first, skip=skip.name).last
+    skip = builder.conv(channels + 2, (1, 1), projection, (2, 2)).last
+    builder.last = source
+    builder.conv(channels, (3, 3), inner, (2, 2), (1, 1, 1, 1))
+    builder.conv(channels + 2, (1, 1), second, bits=8, relu=bool(rng.integers(2)), skip=skip.name)
+    return builder.dense(4, linear(8, zero_point=128)).network()
+
+
+def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_slots: int = 0) -> EngineConfig:
     """A small engine that its family can hold; any lane kind unless one is asked for."""
     for _ in range(MOST_DRAWS):
         kind = lane or rng.choice(np.array(list(Lane)))
@@ -159,6 +318,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None) -> EngineC
                 param_entries=64,
                 table_slots=16,
                 lut_bits=int(rng.integers(6, 11)),
+                outlier_slots=outlier_slots,
             )
         except EngineError:
             continue
@@ -195,24 +355,82 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
         height, width, _ = builder.last.shape
         kernel = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 4) + 1)))
         padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1))
-        rounding = TableRounding(rng.choice([member.value for member in TableRounding]))
+        table_rounding = TableRounding(rng.choice([member.value for member in TableRounding]))
+        linear_rounding = LINEAR_ROUNDINGS[pick(*range(len(LINEAR_ROUNDINGS)))] if codes.bits <= 4 else Rounding.HALF_UP
+        threshold = codes.bits <= 4 and not codes.signed and rng.random() < 0.3
         stride = pick(1, 2), pick(1, 2)
         builder.conv(
-            pick(1, 3, 4, 6, 9), kernel, codes, stride, padding, pick(4, 8), relu, rounding, guard_bits=pick(1, 2)
+            pick(1, 3, 4, 6, 9), kernel, codes, stride, padding, 4, relu, table_rounding, pick(1, 2),
+            _random_weights(rng, engine), linear_rounding, threshold,
         )
+        if rng.random() < 0.2:
+            builder.lookup(_random_format(rng, engine, relu))
         height, width, _ = builder.last.shape
-        if rng.random() < 0.6:
+        if rng.random() < 0.6 and not builder.last.format.signed:
             window = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 3) + 1)))
             builder.pool(window, (pick(1, 2, 3), pick(1, 2)), tuple(pick(0, 0, edge - 1) for edge in window * 2))
     return builder.network()
 
 
+def random_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int = 2) -> Network:
+    """Grouped and depthwise convolutions and average pools that `engine` can run, any strides and padding."""
+    for _ in range(MOST_DRAWS):
+        network = _draw_grouped(rng, engine, layers)
+        try:
+            schedule(network, engine)
+        except ScheduleError:
+            continue
+        return network
+    raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+
+
+def _draw_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int) -> Network:
+    def pick(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    bits = pick(1, 3, 4, 4, 4, 6, 8)
+    zero_point = pick(0, 0, 1)
+    form = TensorFormat(Kind.LIN, bits, 1.0, zero_point, (), (1 << bits) - 1)
+    groups, inputs = pick(1, 2, 3, 4, 6, 9), pick(1, 1, 2)
+    builder = NetworkBuilder(rng, engine, (pick(1, 4, 5, 7), pick(3, 5, 6, 8), groups * inputs), form)
+    for _ in range(pick(*range(1, layers + 1))):
+        height, width, channels = builder.last.shape
+        kernel = (pick(*range(1, min(height, 4) + 1)), pick(*range(1, min(width, 4) + 1)))
+        padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1))
+        stride = pick(1, 1, 2), pick(1, 1, 2, 3)
+        codes = _random_format(rng, engine, False)
+        if rng.random() < 0.25:
+            builder.average(kernel, codes, stride, padding)
+            continue
+        groups = channels if rng.random() < 0.6 else int(rng.choice([g for g in (1, 2, 3) if channels % g == 0]))
+        out = groups * pick(1, 1, 2, 3)
+        builder.conv(out, kernel, codes, stride, padding, pick(4, 8), groups=groups)
+        if rng.random() < 0.2 and min(builder.last.shape[:2]) > 1:
+            builder.pool((2, 2), (pick(1, 2), pick(1, 2)))
+    return builder.network()
+
+
 def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -> TensorFormat:
-    """Format of computed codes; with a ReLU before, zero point 0."""
-    kind = rng.integers(4)
+    """Format of computed codes; with a ReLU before, zero point 0 and no sign."""
+    kind = rng.integers(6)
     if kind == 0:
         return linear(8) if relu else linear(8, zero_point=int(rng.choice([0, 17, 128])))
     if kind == 1:
-        return linear(int(rng.integers(1, 5)))
-    table = log2_table(4, 5) if engine.lane is Lane.SHIFT or kind == 2 else half_octave_table(4, 63)
+        bits = int(rng.integers(1, 5))
+        return linear(bits, zero_point=0 if relu else int(rng.integers(1 << bits)))
+    if kind == 2:
+        return binary(BinaryPad(int(rng.integers(3))))
+    if kind == 3 and not relu and engine.lut_bits < 10:
+        return TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3, 5), 0, True)
+    table = log2_table(4, 5) if engine.lane is Lane.SHIFT or kind == 4 else half_octave_table(4, 63)
     return TensorFormat(Kind.LOG, 4, 1.0, 0, table)
+
+
+def _random_weights(rng: np.random.Generator, engine: EngineConfig) -> DenseWeightFormat:
+    """The lanes' own weights half of the time, else any that are expanded for them."""
+    choices: tuple[DenseWeightFormat, ...] = (
+        BinaryWeights(), linear_weights(int(rng.integers(1, 9))), LogWeights(4),
+        CodebookWeights(2, 8, (-90, -3, 5, 77)), CodebookWeights(4, 5, FP4),
+    )
+    own = WeightFormat(engine.weight_set, int(rng.choice([4, 8])))
+    return own if rng.random() < 0.5 else choices[int(rng.integers(len(choices)))]

@@ -28,7 +28,9 @@ from subbyte.spec.engine import PRESETS
 UP5K = PRESETS["up5k"]
 PIXELS = InputTransform(scale=(1 / 16,))
 PUBLISHED = {"model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy"}
-PUBLISHED_LAYER = {"name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers"}
+PUBLISHED_LAYER = {
+    "name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers", "outliers_removed",
+}
 
 
 def compile_to(out: Path, calib: Path | None = None, transform: InputTransform = PIXELS) -> dict[str, Any]:

@@ -7,18 +7,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import NetworkBuilder, random_codes
+from networks import FP4, NetworkBuilder, random_codes
 
 from subbyte.compiler.decoding import coding
+from subbyte.compiler.requantizing import rounds_half_up
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.network import AveragePool2d, Concat, MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
+from subbyte.spec.formats import (
+    BinaryPad,
+    Kind,
+    TensorFormat,
+    accumulator,
+    binary,
+    half_octave_table,
+    linear,
+    log2_table,
+)
+from subbyte.spec.network import MaxPool2d, Network, Relu, Requantize, Tensor, Threshold
 from subbyte.spec.program import Program
 from subbyte.spec.rounding import Rounding, TableRounding
-from subbyte.spec.weight_formats import LinearWeights
+from subbyte.spec.two_phase import two_phase_table
+from subbyte.spec.weight_formats import (
+    BinaryWeights,
+    CodebookWeights,
+    LinearWeights,
+    LogWeights,
+    linear_weights,
+)
 
 UP5K = PRESETS["up5k"]
 SHIFT = PRESETS["up5k-shift"]
@@ -304,11 +321,11 @@ def test_refuses_memories_all_at_once(rng: np.random.Generator) -> None:
 def test_refuses_in_all_layers_at_once(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (6, 6, 3)).conv(4, (3, 3), linear(8)).conv(4, (3, 3), linear(8)).network()
     for index in (1, 3):
-        network = replaced(network, index, rounding=Rounding.HALF_EVEN)
+        network = replaced(network, index, rounding=Rounding.FLOOR)
     refused(
         network, UP5K,
-        r"^Layer conv0_requantize: rounding must be half_up, not half_even; "
-        r"Layer conv2_requantize: rounding must be half_up, not half_even$",
+        r"^Layer conv0_requantize: rounding must be half_up, .* not floor to 8; "
+        r"Layer conv2_requantize: rounding must be half_up, .* not floor to 8$",
     )
 
 
@@ -320,10 +337,9 @@ def test_refuses_relu_before_zero_point(rng: np.random.Generator) -> None:
     )
 
 
-@pytest.mark.parametrize("form", [linear(6), linear(4, zero_point=3)])
-def test_refuses_clamp_inside_a_byte(form: TensorFormat, rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 30), linear(8)).conv(2, (3, 3), form).network()
-    refused(network, UP5K, r"^Layer conv0_requantize: \d-bit linear codes with zero point \d must be clamped at \d+")
+def test_refuses_clamp_inside_a_byte(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 30), linear(8)).conv(2, (3, 3), linear(6)).network()
+    refused(network, UP5K, r"^Layer conv0_requantize: 6-bit linear codes must be clamped at 63, .* may reach \d+$")
 
 
 def test_refuses_thresholds(rng: np.random.Generator) -> None:
@@ -431,23 +447,6 @@ def test_refuses_two_relus() -> None:
     )
 
 
-def test_refuses_groups(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 4)).conv(2, (1, 1), linear(8)).network()
-    weight = np.ones((2, 1, 1, 2), dtype=np.int64)
-    refused(
-        replaced(network, 0, weight=weight, groups=2), UP5K,
-        r"^Layer conv0: groups must be 1 to be scheduled, not 2$",
-    )
-
-
-def test_refuses_skip(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
-    refused(
-        replaced(network, 1, skip="input"), UP5K,
-        r"^Layer conv0_requantize: a requantizer must not add a skip to be scheduled, it adds input$",
-    )
-
-
 def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 2), linear(8)).conv(2, (1, 1), linear(8)).network()
     refused(
@@ -456,46 +455,159 @@ def test_refuses_wide_multipliers(rng: np.random.Generator) -> None:
     )
 
 
-def test_refuses_other_weight_formats(rng: np.random.Generator) -> None:
-    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), linear(8)).network()
-    ones = np.ones((2, 1, 1, 2), dtype=np.int64)
-    refused(
-        replaced(network, 0, weight=ones, weight_format=LinearWeights(3, narrow=True)), UP5K,
-        r"^Layer conv0: weights of lin3n cannot be scheduled$",
-    )
+SIGNED = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3), 0, True)
 
 
-def test_refuses_signed_log(rng: np.random.Generator) -> None:
-    signed = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3), 0, True)
-    conv = build(rng, UP5K, (3, 3, 2), signed).conv(2, (1, 1), linear(8)).network()
-    refused(conv, UP5K, r"^Layer conv0: input input: signed codes cannot be scheduled$")
-    pool = build(rng, UP5K, (3, 3, 2), signed).pool((2, 2), (1, 1)).network()
+def test_refuses_pool_of_signed_log(rng: np.random.Generator) -> None:
+    pool = build(rng, UP5K, (3, 3, 2), SIGNED).pool((2, 2), (1, 1)).network()
     refused(pool, UP5K, r"^Layer pool0: maxpool2d of signed log codes cannot be scheduled$")
-    output = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), signed).network()
-    refused(output, UP5K, r"^Layer conv0_requantize: signed log codes cannot be scheduled$")
 
 
-def test_refuses_several_thresholds() -> None:
-    layer = Threshold("t", "conv0.acc", "t.codes", np.zeros((2, 255), dtype=np.int64), np.ones(2, dtype=np.int64))
+def test_refuses_signed_codes_on_a_border(rng: np.random.Generator) -> None:
+    """Steps that are powers of two, rounded down, meet borders exactly."""
+    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), SIGNED).network()
     refused(
-        acc_network(layer), UP5K,
-        r"^Layer t: thresholds must be one a channel to be scheduled, not 255$",
+        replaced(network, 1, multiplier=np.full(2, 1 << 15), shift=np.full(2, 20)), UP5K,
+        r"^Layer conv0_requantize: accumulator -16 of channel 0 lies exactly on the border of two negative",
+    )
+    refused(
+        replaced(network, 1, shift=np.full(2, 26)), dataclasses.replace(UP5K, lut_bits=10, lut_slots=1),
+        r"^Layer conv0_requantize: signed codes need a requantizer table of at most 9 address bits, not 10$",
     )
 
 
-def test_refuses_layers_without_a_schedule(rng: np.random.Generator) -> None:
-    """One sentence each, none for the requantizer behind."""
-    acc, codes = Tensor("p.acc", (1, 1, 2), accumulator()), Tensor("q.codes", (1, 1, 2), linear(8))
-    both, source = Tensor("both", (1, 1, 4), linear(8)), Tensor("x", (2, 2, 2), linear(8))
-    network = Network(
-        "pooled", {t.name: t for t in (source, acc, codes, both)},
-        (
-            AveragePool2d("p", "x", "p.acc", (2, 2), (1, 1)), requantize("p.acc", "q"),
-            Concat("c", ("q.codes", "q.codes"), "both"),
-        ),
-        "x", "both",
+def test_refuses_signed_codes_behind_relu(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), SIGNED, relu=True).network()
+    refused(network, UP5K, r"^Layer conv0_requantize: relu before signed log codes must be implied by the clamp")
+
+
+def threshold(borders: list[int], sign: int = 1) -> Threshold:
+    return Threshold("t", "conv0.acc", "t.codes", np.tile(borders, (2, 1)), np.full(2, sign))
+
+
+def test_refuses_uneven_thresholds() -> None:
+    network = acc_network(threshold([0, 5, 6]))
+    network = replaced(network, 0, bias=np.zeros(2, dtype=np.int64))
+    network.tensors["t.codes"] = Tensor("t.codes", (4, 4, 2), linear(2))
+    refused(
+        network, UP5K,
+        r"^Layer t: thresholds of channel 1 must be steps of one size above 1 for the engine's requantizer, 0, 5, 6 ",
     )
-    refused(network, UP5K, r"^Layer p: averagepool2d cannot be scheduled; Layer c: concat cannot be scheduled$")
+
+
+def test_refuses_many_thresholds() -> None:
+    refused(
+        acc_network(threshold(list(range(255)))), UP5K,
+        r"^Layer t: codes of thresholds must have at most 4 bits, not 8$",
+    )
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_thresholds_at_every_place(relu: bool, rng: np.random.Generator) -> None:
+    """Binary codes: all borders around all accumulators of a channel, either sign; beyond both ends too."""
+    builder = build(rng, UP5K, (4, 4, 1), linear(4, zero_point=7)).conv(40, (1, 1), binary(), relu=relu)
+    network = builder.network()
+    borders = np.concatenate([np.arange(-18, 18), [-(1 << 27), 1 << 27, -10000, 10000]])[:, None]
+    last = len(network.layers) - 1
+    for sign in (1, -1):
+        changed = replaced(network, last, thresholds=borders, sign=np.full(40, sign))
+        changed = replaced(changed, 0, bias=np.zeros(40, dtype=np.int64), weight=np.full((40, 1, 1, 1), 2))
+        codes = np.arange(16).reshape(1, 4, 4, 1)
+        expected = run(changed, codes)
+        assert np.array_equal(Machine(schedule(changed, UP5K)).run(codes), expected)
+        assert 0 < expected.mean() < 1
+
+
+@pytest.mark.parametrize("engine", [UP5K, SHIFT], ids=lambda e: e.name)
+@pytest.mark.parametrize("pad", list(BinaryPad))
+def test_binary_codes_and_weights(engine: EngineConfig, pad: BinaryPad, rng: np.random.Generator) -> None:
+    """Padding of -1, +1 and of nothing, which is a third code in memory."""
+    builder = build(rng, engine, (5, 4, 3), binary(pad))
+    for _ in range(2):
+        builder.conv(6, (3, 3), binary(pad), padding=(1, 1, 1, 1), weight_format=BinaryWeights())
+    checked(builder, engine, rng)
+
+
+@pytest.mark.parametrize("engine", [UP5K, SHIFT], ids=lambda e: e.name)
+def test_signed_log_codes(engine: EngineConfig, rng: np.random.Generator) -> None:
+    builder = build(rng, engine, (5, 4, 3), SIGNED).conv(6, (3, 3), SIGNED, padding=(1, 1, 1, 1))
+    checked(builder.conv(5, (2, 2), linear(8, zero_point=128)), engine, rng)
+
+
+@pytest.mark.parametrize("form", [
+    BinaryWeights(), LinearWeights(2, True), LinearWeights(1, False), linear_weights(6), LogWeights(4), LogWeights(3),
+    CodebookWeights(2, 8, (-90, -3, 5, 77)), CodebookWeights(4, 5, FP4),
+], ids=lambda form: form.name)
+def test_weights_are_expanded(form: Any, rng: np.random.Generator) -> None:
+    """To one row of four bits where all of them fit."""
+    program = checked(build(rng, UP5K, (4, 4, 3)).conv(5, (2, 2), linear(8), weight_format=form), UP5K, rng)
+    fits = form.low >= -9 and form.high <= 6
+    assert [one.compute.rows + 1 for one in program.passes] == [1 if fits else 2]
+
+
+def test_refuses_wide_expanded_weights(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), linear(8), weight_format=LogWeights(5)).network()
+    weight = np.full((2, 1, 1, 2), 128)
+    refused(
+        replaced(network, 0, weight=weight), UP5K,
+        r"^Layer conv0: weights must be in -153\.\.102 for the digit lanes of up5k, not 128\.\.128$",
+    )
+
+
+def test_refuses_sums_of_half_octave_exponents(rng: np.random.Generator) -> None:
+    exact = TensorFormat(Kind.LOG, 3, 1.0, 0, two_phase_table(8))
+    network = build(rng, UP5K, (2, 2, 2), exact).conv(2, (1, 1), linear(8), weight_format=LogWeights(3, True)).network()
+    refused(network, UP5K, r"^Layer conv0: half-octave weights on exact half-octave codes cannot be scheduled; ")
+
+
+@pytest.mark.parametrize(("source", "target"), [
+    (linear(4), linear(8)), (linear(4), HALF_OCTAVE), (SIGNED, linear(8)), (linear(8), linear(4)),
+    (linear(7), SIGNED), (binary(), linear(3)),
+], ids=lambda form: f"{form.kind.value}{form.bits}")
+@pytest.mark.parametrize("engine", [UP5K, SHIFT], ids=lambda e: e.name)
+def test_lookup(engine: EngineConfig, source: TensorFormat, target: TensorFormat, rng: np.random.Generator) -> None:
+    checked(build(rng, engine, (3, 4, 5), source).lookup(target), engine, rng)
+
+
+def test_refuses_lookup_from_wide_to_wide_codes(rng: np.random.Generator) -> None:
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).lookup(linear(8)).network()
+    refused(network, UP5K, r"^Layer lookup0: a lookup must go from or to codes of at most 4 bits, not from 8 to 8$")
+    network = build(rng, UP5K, (3, 3, 2), linear(8)).lookup(linear(4)).network()
+    refused(
+        network, dataclasses.replace(UP5K, lut_bits=6),
+        r"^Layer lookup0: a lookup of 256 codes needs a requantizer table of as many, not 64$",
+    )
+
+
+@pytest.mark.parametrize("rounding", [Rounding.HALF_EVEN, Rounding.HALF_AWAY])
+def test_rounding_without_ties(rounding: Rounding, rng: np.random.Generator) -> None:
+    """Odd multipliers and large shifts make no ties, powers of two do."""
+    network = build(rng, UP5K, (3, 3, 2)).conv(2, (1, 1), linear(8, zero_point=128)).network()
+    free = replaced(network, 1, rounding=rounding, multiplier=np.full(2, 40001), shift=np.full(2, 24))
+    codes = random_codes(rng, free, 3)
+    assert np.array_equal(Machine(schedule(free, UP5K)).run(codes), run(free, codes))
+    refused(
+        replaced(free, 1, multiplier=np.full(2, 1 << 15)), UP5K,
+        rf"^Layer conv0_requantize: rounding must be half_up, another of which no accumulator is a tie, or floor to 4 "
+        rf"bits or less, not {rounding.value} to 8$",
+    )
+
+
+@pytest.mark.parametrize(("rounding", "lowest", "highest", "same"), [
+    (Rounding.HALF_UP, -9, 9, True), (Rounding.FLOOR, 0, 0, False), (Rounding.HALF_EVEN, -3, 3, True),
+    (Rounding.HALF_EVEN, -3, 4, False), (Rounding.HALF_EVEN, -4, 3, False), (Rounding.HALF_AWAY, -3, 4, True),
+    (Rounding.HALF_AWAY, -4, 3, False),
+])
+def test_ties_start_at_half_a_step(rounding: Rounding, lowest: int, highest: int, same: bool) -> None:
+    """Multiplier 2**15, shift 18: a step is 8 accumulator units."""
+    layer = dataclasses.replace(requantize("a", "q"), rounding=rounding, shift=np.full(2, 18))
+    assert rounds_half_up(layer, np.full(2, lowest), np.full(2, highest)) is same
+
+
+@pytest.mark.parametrize("zero_point", [0, 5])
+def test_four_bit_codes_round_down(zero_point: int, rng: np.random.Generator) -> None:
+    form = linear(4, zero_point=zero_point)
+    checked(build(rng, UP5K, (5, 5, 2)).conv(4, (2, 2), form, rounding=Rounding.FLOOR), UP5K, rng)
 
 
 def test_invalid_network_is_a_value_error(rng: np.random.Generator) -> None:

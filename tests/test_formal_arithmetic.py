@@ -87,10 +87,10 @@ def test_popcount_identity(bits: int, tmp_path: Path) -> None:
 def test_shifter(lut: int, lut_bits: int, tmp_path: Path) -> None:
     """For ever, all products, shifts and zero points, which keep their value: the definition, three cycles later."""
     proof = Proof()
-    dut = proof.unit(Shifter(lut_bits), lut=lut, zero_point=0 if lut else proof.constant(8, "zero_point"))
+    dut = proof.unit(Shifter(lut_bits), lut=lut, zero_point=proof.constant(8, "zero_point"))
     t = Signal.like(dut.product)
     proof.m.d.comb += t.eq(dut.product >> dut.shift)
-    value = t if lut else ((t + 1) >> 1) + dut.zero_point
+    value = t + 2 * dut.zero_point if lut else ((t + 1) >> 1) + dut.zero_point
     top = (1 << lut_bits) - 1 if lut else 255
     clamped = Mux(value < 0, 0, Mux(value > top, top, value))
     defined = Signal.like(dut.result)

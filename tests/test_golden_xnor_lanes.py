@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from binary_networks import BinaryBuilder, random_binary_network
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_codes, random_engine
 
-from subbyte.compiler.schedule import schedule
+from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
 from subbyte.golden.xnor_lanes import xnor_sums
@@ -18,6 +20,8 @@ from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import BinaryPad, binary, linear
 from subbyte.spec.network import Network
 from subbyte.spec.program import Program
+from subbyte.spec.weight_formats import CodebookWeights, LogWeights, OutlierWeights, linear_weights
+from subbyte.spec.weights import WeightFormat, WeightSet
 
 BINARY = PRESETS["up5k-binary"]
 
@@ -84,6 +88,56 @@ def test_what_only_others_read_is_not_packed(rng: np.random.Generator) -> None:
     builder.conv(8, (1, 1), binary(), bits=2).pool((3, 3), (1, 1), (1, 1, 1, 1))
     program = checked(builder.conv(5, (3, 3), binary()).network(), BINARY, rng)
     assert [name for name, layout in program.layouts.items() if layout.packed] == ["pool5.codes"]
+
+
+def test_what_others_write_is_not_packed(rng: np.random.Generator) -> None:
+    """A concatenation and its parts; a lookup, which may make ones of the zeros behind the last channel."""
+    builder = BinaryBuilder(rng, (4, 4, 5), linear(8))
+    source = builder.last
+    first = builder.conv(8, (1, 1), binary()).last.name
+    builder.last = source
+    builder.concat(first, builder.conv(3, (1, 1), binary()).last.name).conv(6, (3, 3), binary())
+    joined = checked(builder.dense(3, linear(8)).network(), BINARY, rng)
+    assert [name for name, layout in joined.layouts.items() if layout.packed] == ["conv5.codes"]
+    builder = BinaryBuilder(rng, (4, 4, 5), linear(8)).lookup(binary())
+    looked = checked(builder.conv(3, (2, 2), binary()).dense(3, linear(8)).network(), BINARY, rng)
+    assert [name for name, layout in looked.layouts.items() if layout.packed] == ["conv1.codes"]
+
+
+@pytest.mark.parametrize("groups", [3, 6])
+def test_groups_write_packed_and_read_others(groups: int, rng: np.random.Generator) -> None:
+    builder = BinaryBuilder(rng, (5, 5, 6), binary(BinaryPad.PAD_NEG))
+    builder.conv(18, (3, 3), binary(), padding=(1, 1, 1, 1), groups=groups).conv(5, (2, 2), binary())
+    program = checked(builder.dense(3, linear(8)).network(), BINARY, rng)
+    assert [name for name, layout in program.layouts.items() if layout.packed] == ["conv0.codes", "conv2.codes"]
+
+
+def test_every_weight_format(rng: np.random.Generator) -> None:
+    """Those of other lanes are expanded, outliers among them; -128 keeps its digits with either sign."""
+    formats = (
+        linear_weights(8), LogWeights(4), CodebookWeights(2, 9, (-255, -3, 5, 255)),
+        OutlierWeights(WeightFormat(WeightSet.LIN4, 4)),
+    )
+    for form in formats:
+        values = np.array([-128, -100, -8, 7, 127]) if isinstance(form, OutlierWeights) else form.values
+        builder = BinaryBuilder(rng, (4, 4, 5), linear(4)).conv(6, (2, 2), binary()).conv(5, (2, 2), linear(8))
+        network = builder.network()
+        for index in (0, 2):
+            layer = network.layers[index]
+            weight = rng.choice(values, layer.weight.shape)
+            changed = replace(layer, weight=weight, weight_format=form)
+            network = replace(network, layers=(*network.layers[:index], changed, *network.layers[index + 1 :]))
+        assert not any(layout.packed for layout in checked(network, BINARY, rng).layouts.values())
+
+
+def test_refuses_wider_weights(rng: np.random.Generator) -> None:
+    network = BinaryBuilder(rng, (4, 4, 5), linear(4)).conv(1, (1, 1), linear(8)).network()
+    layer = network.layers[0]
+    weight = np.full(layer.weight.shape, -256)
+    wide = replace(layer, weight=weight, weight_format=CodebookWeights(2, 9, (-256, 0, 1, 2)))
+    network = replace(network, layers=(wide, *network.layers[1:]))
+    with pytest.raises(ScheduleError, match=r"^Layer conv0: weights must be in -255\.\.255 for the xnor lanes"):
+        schedule(network, BINARY)
 
 
 def test_eight_bit_input_takes_two_planes(rng: np.random.Generator) -> None:

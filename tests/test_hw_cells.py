@@ -13,11 +13,11 @@ from amaranth.lib import wiring
 from hw_bench import pack
 from hw_cells import assert_twins, played
 
-from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator
+from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator, accumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.fine_accumulator import FINE_LEVELS, DspFineAccumulator, FineAccumulator
 from subbyte.hw.largest import CarryLargest, Largest, largest
-from subbyte.hw.multiplier import DspMultiplier, Multiplier
+from subbyte.hw.multiplier import DspMultiplier, Multiplier, multiplier
 from subbyte.hw.selector import LutSelector, Selector, selector
 from subbyte.hw.shifter import DspShifter, Shifter, shifter
 from subbyte.spec.engine import Family
@@ -166,6 +166,8 @@ def shifts(rng: np.random.Generator, zero_point: int, lut: int) -> list[dict[str
             products += [sign * (1 << power) + d for sign in (-1, 1) for d in (-1, 0)]
             products += rng.integers(-(1 << power), 1 << power, 4).tolist()
         for code in (0, 1, 254, 255, 256):
+            if lut:  # the same codes as addresses
+                products += [((code - 2 * zero_point) << shift) + d for d in (-1, 0, 1)]
             products += [((code - zero_point) << shift + 1) + d for d in (-1, 0, 1, 1 << shift, (1 << shift) - 1)]
         inputs += [
             {"product": product, "shift": shift, "lut": lut, "zero_point": zero_point}
@@ -177,12 +179,12 @@ def shifts(rng: np.random.Generator, zero_point: int, lut: int) -> list[dict[str
 def expected_result(values: dict[str, int], lut_bits: int) -> int:
     t = values["product"] >> values["shift"]
     if values["lut"]:
-        return min(max(t, 0), (1 << lut_bits) - 1)
+        return min(max(t + 2 * values["zero_point"], 0), (1 << lut_bits) - 1)
     return min(max(((t + 1) >> 1) + values["zero_point"], 0), 255)
 
 
 RUNS = [pytest.param(zero_point, lut, id=f"zero{zero_point}lut{lut}") for zero_point, lut in
-        ((0, 0), (7, 0), (128, 0), (255, 0), (0, 1))]
+        ((0, 0), (7, 0), (128, 0), (255, 0), (0, 1), (64, 1), (255, 1))]
 
 
 @pytest.mark.parametrize("lut_bits", [6, 8, 9, 10])
@@ -196,7 +198,9 @@ def test_shifter(zero_point: int, lut: int, lut_bits: int, rng: np.random.Genera
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize(("lut_bits", "zero_point", "lut"), [(8, 0, 1), (8, 0, 0), (8, 7, 0), (9, 255, 0), (9, 0, 1)])
+@pytest.mark.parametrize(("lut_bits", "zero_point", "lut"), [
+    (8, 0, 1), (8, 64, 1), (8, 0, 0), (8, 7, 0), (9, 255, 0), (9, 0, 1), (9, 255, 1),
+])
 def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.Generator, tmp_path: Path) -> None:
     inputs = [{**values, "product": values["product"] % (1 << 28)} for values in shifts(rng, zero_point, lut)]
     assert_twins(Shifter(lut_bits), DspShifter(lut_bits), inputs, ["result"], tmp_path, Shifter.LATENCY)
@@ -215,6 +219,11 @@ def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.
         (shifter(Family.ICE40, 9), DspShifter),
         (shifter(Family.ICE40, 10), Shifter),
         (shifter(Family.ECP5, 8), Shifter),
+        (selector(Family.ICE40_HX, 28, 4), LutSelector),
+        (largest(Family.ICE40_HX, 28), CarryLargest),
+        (shifter(Family.ICE40_HX, 8), Shifter),
+        (multiplier(Family.ICE40_HX), Multiplier),
+        (accumulator(Family.ICE40_HX, 14, 28), Accumulator),
     ],
 )
 def test_choice(unit: wiring.Component, kind: type) -> None:

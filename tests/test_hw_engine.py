@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from binary_networks import BinaryBuilder
 from hw_bench import simulate, small_config
-from networks import NetworkBuilder, random_codes
+from networks import NetworkBuilder, random_codes, residual_network
 from numpy.typing import NDArray
 
 from subbyte.compiler.schedule import schedule
@@ -65,17 +65,45 @@ def xnor_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.conv(4, (2, 2), LOG, padding=(1, 1, 1, 1)).dense(3, linear(8)).network()
 
 
+def line_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Bands of two rows, columns that share words and columns apart. The steps of the first layer's missing row go on
+    when all is written."""
+    builder = NetworkBuilder(rng, engine, (5, 6, 8), linear(4))
+    builder.conv(8, (3, 3), linear(4), padding=(1, 1, 1, 1), bits=8, groups=8).conv(5, (1, 1), linear(8))
+    return builder.conv(5, (2, 2), linear(8), (1, 2), bits=8, groups=5).network()
+
+
+def skip_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Two residual blocks whose adding layers have fewer steps than codes to read and write."""
+    return residual_network(rng, engine, engine.m - 1, (3, 4))
+
+
+def early_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """The adding layer reads the input, which the gather unit fetches before the skip is written: it starts at once."""
+    builder = NetworkBuilder(rng, engine, (3, 5, 4), linear(4))
+    source = builder.last
+    skip = builder.conv(engine.m, (3, 3), linear(8, zero_point=40), padding=(1, 1, 1, 1)).last.name
+    builder.last = source
+    return builder.conv(engine.m, (1, 1), linear(8, zero_point=3), skip=skip).network()
+
+
 SIZES = {"param_entries": 32, "tile_words": 64, "lut_bits": 6}
 XNOR = {
     "lane": Lane.XNOR, "operand_bits": 4, "k": 8, "m": 4, "p": 2, "r": 2, "ring_rows": 128, "memory_words": 512,
     **SIZES, "param_entries": 64,
 }
+SKIPS = {"memory_words": 2048, "ring_rows": 256, "param_entries": 128, "tile_words": 64, "table_slots": 16}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
     "xnor": (small_config(**XNOR), xnor_network, 0.0),
+    "lines": (small_config(k=8, m=2, operand_bits=4, ring_rows=64, depthwise=True, **SIZES), line_network, 0.0),
     "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
+    "skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), skip_network, 0.0),
+    "early skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), early_network, 0.0),
+    "two skips": (small_config(k=4, m=8, p=4, r=2, highway=True, **SKIPS), early_network, 0.0),
 }
-"""Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring."""
+"""Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring.
+With four skips at once, compute sections start late: the adder tree is too short for the skip reader to get ahead."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +147,7 @@ class Job:
 
     def steps(self) -> int:
         """Array steps of an inference."""
-        names = ("words", "rows", "planes", "windows", "groups", "pixel_groups")
+        names = ("words", "rows", "planes", "windows", "groups", "lines", "pixel_groups")
         return sum(math.prod(getattr(p.compute, name) + 1 for name in names) for p in self.program.passes)
 
 

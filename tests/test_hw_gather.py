@@ -72,6 +72,20 @@ def streaming_plan(rng: np.random.Generator, config: EngineConfig, planes: int =
     return Plan.of({"address": address, "slot": slot, **words}, counts, strides)
 
 
+def single_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
+    """Segments that lie within one chunk and one K-word, said to be so."""
+    byte, planes = int(rng.integers(0, 2)), int(rng.integers(1, min(3, config.max_planes) + 1))
+    room = config.fill_nibbles >> byte  # codes of a chunk
+    segment = 1 << int(rng.integers(0, room.bit_length()))
+    counts = {name: int(rng.integers(1, most + 1)) for name, most in zip(LOOPS, (5, 3, 2, 6, 3), strict=True)}
+    strides = {name: config.fill_nibbles * int(rng.integers(0, 100)) for name in LOOPS}
+    offset = int(rng.integers(0, room - segment + 1)) << byte
+    return Plan.of(
+        {"address": config.fill_nibbles * int(rng.integers(0, 500)) + offset, "segment": segment - 1, "byte": byte,
+         "planes": planes - 1, "slot": random_slot(rng, config, byte, planes), "single": 1}, counts, strides
+    )
+
+
 Word = list[list[int | None]]
 """Operands of the lanes of every bank; None where undefined."""
 
@@ -229,6 +243,55 @@ def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.rand
     plans = [random_plan(rng, config) for _ in range(4)]
     plans += [streaming_plan(rng, config, planes) for planes in (1, min(3, config.max_planes))]
     check(config, plans, rng, share, reads)
+
+
+@pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (0.6, 0.3)], ids=["full-rate", "throttled"])
+@pytest.mark.parametrize("lane", list(Lane))
+def test_segments_of_one_piece(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
+    """Between others, so that the walker changes its pace."""
+    config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=128, depthwise=True)
+    draw = [single_plan, random_plan]
+    check(config, [draw[rng.integers(3) // 2](rng, config) for _ in range(12)], rng, share, reads)
+
+
+def test_a_segment_of_one_piece_takes_a_cycle(rng: np.random.Generator) -> None:
+    """Two when that is not said; memory is asked in every cycle."""
+    asked = {}
+    for single in (0, 1):
+        config = small_config(depthwise=True)
+        dut = Gather(config)
+        counts = dict(zip(LOOPS, (2, 1, 1, 5, 3), strict=True))
+        plan = Plan.of(
+            {"address": 32, "segment": 3, "byte": 0, "planes": 0, "slot": 0, "single": single}, counts,
+            dict(zip(LOOPS, (64, 0, 0, 16, 128), strict=True)),
+        )
+        asked[single] = asking_cycles(dut, plan)
+    assert asked[1] == list(range(asked[1][0], asked[1][0] + 30))
+    assert asked[0] == list(range(asked[0][0], asked[0][0] + 60, 2))
+
+
+def asking_cycles(dut: Gather, plan: Plan) -> list[int]:
+    """Cycles in which the unit asks for memory, which it gets at once; its words are taken away as they come."""
+    asked = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.reset, 1)
+        await ctx.tick()
+        ctx.set(dut.reset, 0)
+        await announce(ctx, dut.first, pack_fields(FILL_FIELDS[0], vars(plan.fill)))
+        set_section(ctx, dut.fill, plan.fill)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        for cycle in range(100):
+            ctx.set(dut.released, ctx.get(dut.filled))
+            ctx.set(dut.memory.grant, ctx.get(dut.memory.request))
+            if ctx.get(dut.memory.request):
+                asked.append(cycle)
+            await ctx.tick()
+
+    simulate(dut, bench)
+    return asked
 
 
 @pytest.mark.parametrize("p", [1, 4])

@@ -17,6 +17,9 @@ from subbyte.spec.program import HEADER_FIELDS, pack_fields
 SHAPES = [pytest.param(k, m, id=f"K{k}M{m}") for k, m in ((8, 1), (8, 2), (16, 4), (16, 1))]
 """Rows of half a word, one word and four."""
 
+SLOTS = pytest.mark.parametrize("slots", [0, 1, 4])
+"""Outlier slots, which take one word more."""
+
 
 class Bench:
     """The pump between a throttled memory and a reader that frees rows in its own time."""
@@ -28,12 +31,17 @@ class Bench:
         self.words = random_words(rng, config.memory_words)
         self.memory = ThrottledMemory(rng, self.dut.memory, self.words, share, config.read_cycles)
 
-    def row(self, weight_word: int, row: int) -> int:
-        """Codes of a row as they lie in main memory."""
+    def row(self, weight_word: int, row: int) -> tuple[int, int]:
+        """Codes and slots of a row as they lie in main memory, slots first."""
         c = self.config
-        first = weight_word + row * c.row_words
-        value = sum(self.words[first + i] << (64 * i) for i in range(c.row_words))
-        return value & ((1 << (4 * c.k * c.m)) - 1)
+        end = weight_word + (row + 1) * c.row_words
+        value = sum(self.words[end - c.code_words + i] << (64 * i) for i in range(c.code_words))
+        slots = self.words[end - c.row_words] & ((1 << (c.outlier_slots * c.slot_bits)) - 1)
+        return value & ((1 << (4 * c.k * c.m)) - 1), slots
+
+    def read_row(self, ctx: Any) -> tuple[int, int]:
+        """What the ring shows."""
+        return ctx.get(self.dut.weights), ctx.get(self.dut.slots) if self.config.outlier_slots else 0
 
     async def cycle(self, ctx: Any) -> None:
         self.memory.before(ctx)
@@ -70,7 +78,7 @@ class Bench:
             available += (ctx.get(dut.available) - available) % pointers
             assert available <= min(rows, released + self.config.ring_rows)
             if asked is not None:
-                assert ctx.get(dut.weights) == self.row(weight_word, asked), asked
+                assert self.read_row(ctx) == self.row(weight_word, asked), asked
             asked = position if position < announced and rng.random() < 0.7 else None
             ctx.set(dut.row, (position if asked is not None else int(rng.integers(0, 1 << 16))) % self.config.ring_rows)
             if asked is not None:
@@ -81,11 +89,12 @@ class Bench:
         raise TimeoutError(f"{position} of {rows} rows")
 
 
+@SLOTS
 @pytest.mark.parametrize("share", [0.3, 1.0])
 @pytest.mark.parametrize(("k", "m"), SHAPES)
-def test_ring_wraps(k: int, m: int, share: float, rng: np.random.Generator) -> None:
+def test_ring_wraps(k: int, m: int, share: float, slots: int, rng: np.random.Generator) -> None:
     """Many more rows than the ring holds; three runs with different weights."""
-    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16, memory_words=1024), share)
+    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16, memory_words=1024, outlier_slots=slots), share)
 
     async def runs(ctx: Any) -> None:
         for rows in (150, 1, 77):
@@ -100,7 +109,7 @@ def test_ring_wraps(k: int, m: int, share: float, rng: np.random.Generator) -> N
 @pytest.mark.parametrize(("k", "m"), SHAPES)
 def test_pinned(k: int, m: int, rows: int, rng: np.random.Generator) -> None:
     """Loaded in the first run only, until the header was written; a program that is not pinned loads always."""
-    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16), 0.6)
+    bench = Bench(rng, small_config(k=k, m=m, ring_rows=16, outlier_slots=int(rows == 5)), 0.6)
     words = list(range(bench.weight_word(rows), bench.config.memory_words))
 
     async def runs(ctx: Any) -> None:
@@ -143,9 +152,10 @@ def test_ring_fills_and_waits(rng: np.random.Generator) -> None:
     simulate(bench.dut, run)
 
 
-def test_reset_in_a_row(rng: np.random.Generator) -> None:
+@SLOTS
+def test_reset_in_a_row(slots: int, rng: np.random.Generator) -> None:
     """The clock domain's reset breaks a load off inside a row; the next run begins with whole rows."""
-    bench = Bench(rng, small_config(k=16, m=4, ring_rows=16, memory_words=1024), 1.0)
+    bench = Bench(rng, small_config(k=16, m=4, ring_rows=16, memory_words=1024, outlier_slots=slots), 1.0)
     domain_reset = Signal()
 
     async def runs(ctx: Any) -> None:

@@ -60,9 +60,10 @@ class LaneBench(Elaboratable):
         return m
 
 
-def table_address(job: Job, lut_bits: int) -> int:
-    """docs/engine.md: t, clamped to the table."""
-    return min(max((job.x * job.multiplier) >> (16 + job.shift), 0), (1 << lut_bits) - 1)
+def table_address(job: Job, lut_bits: int, zero_point: int = 0) -> int:
+    """docs/engine.md: t from twice the zero point on, clamped to the table."""
+    t = (job.x * job.multiplier) >> (16 + job.shift)
+    return min(max(t + 2 * zero_point, 0), (1 << lut_bits) - 1)
 
 
 def linear_code(job: Job, zero_point: int) -> int:
@@ -174,9 +175,10 @@ def test_table(lut_bits: int, rng: np.random.Generator) -> None:
     config = small_config(lut_bits=lut_bits, lut_slots=2)
     luts = rng.integers(0, 16, (2, 1 << lut_bits))
     jobs = corner_jobs(rng)[:1200] + [Job(2 * v, 1 << 15, 0) for v in range(1 << lut_bits)]
-    results = codes_of(config, [(0, 0, jobs), (1, 0, jobs)], luts)
-    for slot, codes in enumerate(results):
-        assert codes == [luts[slot][table_address(job, lut_bits)] for job in jobs]
+    runs = [(0, 0), (1, 0), (0, min(255, 1 << lut_bits - 2)), (1, 255), (0, 1)]
+    results = codes_of(config, [(slot, zero_point, jobs) for slot, zero_point in runs], luts)
+    for (slot, zero_point), codes in zip(runs, results, strict=True):
+        assert codes == [luts[slot][table_address(job, lut_bits, zero_point)] for job in jobs]
 
 
 TABLES = {

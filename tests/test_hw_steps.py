@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hw_bench import set_section, simulate, small_config
 
+from subbyte.hw.line_steps import LineStepController, step_controller
 from subbyte.hw.steps import Stall, StepController
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.program import Compute
@@ -35,33 +36,45 @@ class Step:
     """What is released after the step."""
 
 
+def group_words(compute: Compute) -> int:
+    """Words of the tile that a pixel group, or the band of a line pass, takes."""
+    return compute.groups * compute.hop + (compute.windows + 1) * (compute.words + 1) * (compute.planes + 1)
+
+
 def expected_steps(passes: list[Compute]) -> list[Step]:
-    """The loops in their documented order. A row or word is free after the last step that uses it or an earlier one."""
-    bare: list[tuple[Compute, int, int, dict[str, int]]] = []
+    """The loops in their documented order. A row or word is free after the last step that uses it or an earlier one.
+
+    But a line pass keeps the words of a band up to the first step in the last column of its last row.
+    """
+    bare: list[tuple[Compute, int, int, int, dict[str, int]]] = []
     pass_row = pass_word = 0
-    names = ("pixel_groups", "groups", "windows", "words", "rows", "planes")
+    names = ("pixel_groups", "lines", "groups", "windows", "words", "rows", "planes")
     for compute in passes:
         counts = {name: getattr(compute, name) + 1 for name in names}
-        pixel_words = counts["windows"] * counts["words"] * counts["planes"]
+        weights = "lines" if compute.hop else "groups"
         for turn in itertools.product(*(range(counts[name]) for name in names)):
             at = dict(zip(names, turn, strict=True))
-            row = (at["groups"] * counts["words"] + at["words"]) * counts["rows"] + at["rows"]
-            word = (at["windows"] * counts["words"] + at["words"]) * counts["planes"]
-            bare.append((compute, pass_row + row, pass_word + at["pixel_groups"] * pixel_words + word, at))
-        pass_row += counts["groups"] * counts["words"] * counts["rows"]
-        pass_word += counts["pixel_groups"] * pixel_words
+            row = (at[weights] * counts["words"] + at["words"]) * counts["rows"] + at["rows"]
+            first = pass_word + at["pixel_groups"] * group_words(compute)
+            word = first + at["groups"] * compute.hop
+            word += (at["windows"] * counts["words"] + at["words"]) * counts["planes"]
+            ending = at["groups"] == compute.groups and at["lines"] == compute.lines and at["words"]
+            bare.append((compute, pass_row + row, word, first if compute.hop and not ending else word, at))
+        pass_row += counts[weights] * counts["words"] * counts["rows"]
+        pass_word += counts["pixel_groups"] * group_words(compute)
     steps = []
-    row_free, word_free = pass_row, pass_word  # lowest pointers that later steps use
-    for compute, row, word, at in reversed(bare):
+    row_free, word_free = pass_row, pass_word  # lowest pointers that later steps use, or keep
+    for compute, row, word, kept, at in reversed(bare):
+        missing = compute.short and at["lines"] and at["pixel_groups"] == compute.pixel_groups
         steps.append(Step(
             row=row, word=word, words_needed=word + compute.planes + 1, read_word=word + at["planes"],
             first=(at["words"], at["rows"], at["planes"]) == (0, 0, 0),
             level=at["rows"] + at["planes"] * compute.radix,
-            last=all(at[name] == getattr(compute, name) for name in ("words", "rows", "planes")),
+            last=not missing and all(at[name] == getattr(compute, name) for name in ("words", "rows", "planes")),
             window_first=at["windows"] == 0, window_last=at["windows"] == compute.windows,
             released_row=row_free, released_word=word_free,
         ))
-        row_free, word_free = min(row_free, row), min(word_free, word)
+        row_free, word_free = min(row_free, row), min(word_free, kept)
     return steps[::-1]
 
 
@@ -88,17 +101,52 @@ def random_compute(rng: np.random.Generator, config: EngineConfig) -> Compute:
             return Compute(radix=radix, **{name: size - 1 for name, size in sizes.items()})
 
 
+def random_lines(rng: np.random.Generator, config: EngineConfig) -> Compute:
+    """A line pass: columns that share words or stand apart, bands of one row or two, the last one short or not."""
+    while True:
+        planes, words = int(rng.integers(1, 3)), int(rng.integers(1, 5))
+        hop, lines = int(rng.integers(1, words + 1)), int(rng.integers(0, 2))
+        compute = Compute(
+            words=words - 1, rows=int(rng.integers(0, 2)), planes=planes - 1, radix=int(rng.integers(0, planes)),
+            windows=0, groups=int(rng.integers(0, 6)), pixel_groups=int(rng.integers(0, 4)),
+            hop=hop * planes, apart=int(hop == words), lines=lines, short=int(lines and rng.integers(0, 2)),
+        )
+        fits_ring = (lines + 1) * words * (compute.rows + 1) <= config.ring_rows
+        if group_words(compute) <= config.tile_words and fits_ring:
+            return compute
+
+
 @pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
-@pytest.mark.parametrize(("p", "r", "m"), [(1, 1, 1), (1, 1, 4), (4, 1, 4), (4, 4, 8)])
-def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("p", "r", "m", "skip"), [
+    (1, 1, 1, None), (1, 1, 4, None), (4, 1, 4, None), (4, 4, 8, None), (1, 1, 4, 1), (4, 4, 4, 0), (4, 4, 4, 1),
+])
+def test_steps(p: int, r: int, m: int, skip: int | None, pace: float, rng: np.random.Generator) -> None:
+    """With `highway`, `skip` tells whether the sections add one."""
+    config = small_config(
+        p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64, highway=skip is not None,
+    )
+    check(StepController(config), config, [random_compute(rng, config) for _ in range(12)], pace, rng, skip)
+
+
+@pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
+def test_line_steps(pace: float, rng: np.random.Generator) -> None:
+    """Passes of both kinds one after the other: pointers go on."""
+    config = small_config(m=2, k=8, ring_rows=16, tile_words=16, param_entries=64, depthwise=True)
+    dut = step_controller(config)
+    assert isinstance(dut, LineStepController)
+    draw = [random_lines, random_compute]
+    check(dut, config, [draw[rng.integers(3) // 2](rng, config) for _ in range(30)], pace, rng)
+
+
+def check(
+    dut: StepController, config: EngineConfig, passes: list[Compute], pace: float, rng: np.random.Generator,
+    skip: int | None = None,
+) -> None:
     """Rows and words arrive with probability `pace` a cycle, never more than the ring holds.
 
-    Each cycle either makes the next step or tells the right reason why not.
+    Each cycle either makes the next step or tells the right reason why not. `skip` is the input of that name.
     """
-    config = small_config(p=p, r=r, m=m, k=8, ring_rows=16, tile_words=16, param_entries=64)
-    dut = StepController(config)
-    drain = p * m // r
-    passes = [random_compute(rng, config) for _ in range(12)]
+    drain = max(config.p * config.m // config.r, config.skip_cycles if skip else 0)
     steps = expected_steps(passes)
     lengths = [len(expected_steps([compute])) for compute in passes]
     row_pointers, word_pointers = 2 * config.ring_rows, 2 * config.tile_words
@@ -106,7 +154,7 @@ def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) ->
     total_words = steps[-1].released_word
     groups_of_word = []
     for compute in passes:
-        count = (compute.pixel_groups + 1) * (compute.windows + 1) * (compute.words + 1)
+        count = (compute.pixel_groups + 1) * group_words(compute) // (compute.planes + 1)
         groups_of_word += [compute.planes + 1] * count
 
     async def bench(ctx: Any) -> None:
@@ -114,6 +162,8 @@ def test_steps(p: int, r: int, m: int, pace: float, rng: np.random.Generator) ->
         pending_words = iter(groups_of_word)
         coming = next(pending_words)
         now, free_at = 0, 0
+        if skip:
+            ctx.set(dut.skip, 1)
         ctx.set(dut.reset, 1)
         await ctx.tick()
         ctx.set(dut.reset, 0)

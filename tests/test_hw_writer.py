@@ -45,7 +45,7 @@ def random_section(
     values = 2 if packed else 1 << 4 * nibbles
     border = tuple(int(v) for v in rng.integers(0, 2, 4)) if rng.random() < 0.7 else (0, 0, 0, 0)
     pad = int(rng.integers(0, values))
-    layout = TensorLayout(address, height, width, channels, pitch, nibbles, border, pad, packed)
+    layout = TensorLayout(address, height, width, channels, pitch, nibbles, border, pad, packed=packed)
     step_px = pitch * nibbles
     drain = Drain(
         address=layout.origin, byte=nibbles - 1, lut=0, lut_slot=0, zero_point=0, param=0, pixels=height * width - 1,

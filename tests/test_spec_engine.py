@@ -22,7 +22,7 @@ def engine(**changes: Any) -> EngineConfig:
     return EngineConfig(**{"name": "test", "family": Family.ECP5, "lane": Lane.DIGIT, "memory_words": 8192, **changes})
 
 
-@pytest.mark.parametrize("key", [*RANGES, "operand_bits", "acc_bits", "lut_bits"])
+@pytest.mark.parametrize("key", [*RANGES, "operand_bits", "acc_bits", "lut_bits", "outlier_slots"])
 @pytest.mark.parametrize("value", [8.0, "8", True, None])
 def test_init_wrong_type(key: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^Engine {key} must be an integer, not {value!r}$"):
@@ -43,7 +43,11 @@ def test_init_wrong_value(key: str) -> None:
     [
         ({"family": "ice40"}, TypeError, r"^Engine family must be a Family, not 'ice40'$"),
         ({"lane": "digit"}, TypeError, r"^Engine lane must be a Lane, not 'digit'$"),
-        ({"operand_bits": 5}, EngineError, r"^Engine operand_bits of a digit lane must be one of \(4, 6, 8\), not 5$"),
+        (
+            {"operand_bits": 7},
+            EngineError,
+            r"^Engine operand_bits of a digit lane must be one of \(4, 5, 6, 8\), not 7$",
+        ),
         (
             {"lane": Lane.SHIFT, "operand_bits": 8},
             EngineError,
@@ -59,12 +63,24 @@ def test_init_wrong_value(key: str) -> None:
             EngineError,
             r"^Engine m of xnor lanes must be 4, the codes of a nibble, not 8$",
         ),
+        *(
+            ({"lane": Lane.XNOR, "operand_bits": 4, option: on}, EngineError, f"^Engine {option} must be off with xnor")
+            for option, on in (("depthwise", True), ("highway", True), ("outlier_slots", 1))
+        ),
         ({"acc_bits": 32}, EngineError, r"^Engine acc_bits must be 28, not 32$"),
         ({"p": 2, "r": 4}, EngineError, r"^Engine r must divide p = 2, not 4$"),
         ({"p": 4, "r": 4, "m": 2}, EngineError, r"^Engine r must be at most m = 2, not 4$"),
         ({"k": 8, "fill_nibbles": 16}, EngineError, r"^Engine fill_nibbles must be at most k = 8, not 16$"),
+        ({"depthwise": 1}, TypeError, r"^Engine depthwise must be True or False, not 1$"),
+        ({"depthwise": True, "p": 4}, EngineError, r"^Engine depthwise needs p = 1, not 4: pixels of a group cannot s"),
         ({"lut_bits": 5}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 5$"),
         ({"lut_bits": 11}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 11$"),
+        ({"outlier_slots": 3}, EngineError, r"^Engine outlier_slots must be 0, 1, 2 or 4, not 3$"),
+        (
+            {"outlier_slots": 4, "k": 64, "m": 8},
+            EngineError,
+            r"^Engine outlier_slots x bits of a slot must be at most 64, not 4 x 17$",
+        ),
         ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
         (
             {"family": Family.ICE40, "memory_words": 32768},
@@ -72,12 +88,47 @@ def test_init_wrong_value(key: str) -> None:
             r"^Engine test needs 8 SPRAM, ice40 has 4$",
         ),
         ({"family": Family.ICE40, "ring_rows": 4096}, EngineError, r"^Engine test needs \d+ EBR, ice40 has 30$"),
+        (
+            {"family": Family.ICE40_HX, "memory_words": 2048},
+            EngineError,
+            r"^Engine test needs \d+ EBR, ice40hx has 32$",
+        ),
+        ({"family": Family.ICE40, "outlier_slots": 1}, EngineError, r"^Engine test needs 31 EBR, ice40 has 30$"),
+        (
+            {"p": 8, "r": 4, "memory_words": 256, "outlier_slots": 4},
+            EngineError,
+            r"^Engine test needs 40 MULT18X18D, ecp5 has 28$",
+        ),
         ({"family": Family.ICE40, "k": 8, "m": 8}, EngineError, r"^Engine test needs 11 DSP, ice40 has 8$"),
     ],
 )
 def test_init_wrong(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         engine(**changes)
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_init_wrong_highway(value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^Engine highway must be true or false, not {value!r}$"):
+        engine(highway=value)
+
+
+def test_highway_needs_time_for_its_reads() -> None:
+    """ECP5 answers three cycles late: with R = 2 of P = 4 pixels, blocks of M columns must be 6 cycles apart."""
+    assert engine(p=4, r=2).skip_cycles == 6
+    with pytest.raises(
+        EngineError, match=r"^Engine highway needs r = p = 4 or m of at least 6, not r = 2 and m = 4$",
+    ):
+        engine(p=4, r=2, m=4, k=8, highway=True)
+    assert engine(p=4, r=2, m=8, k=8, highway=True).highway
+    assert engine(p=2, r=2, m=4, highway=True).highway
+
+
+def test_options_that_are_off_leave_the_digest() -> None:
+    """Engines that were built before an option was invented keep their identity."""
+    values = {k: v for k, v in PRESETS["up5k"].to_dict().items() if k != "highway"}
+    assert EngineConfig.from_dict(values).digest() == PRESETS["up5k"].digest()
+    assert dataclasses.replace(PRESETS["up5k"], highway=True).digest() != PRESETS["up5k"].digest()
 
 
 def test_engine_error_is_a_value_error() -> None:
@@ -102,7 +153,20 @@ def test_derived_sizes() -> None:
     assert engine(lane=Lane.SHIFT, operand_bits=4).weight_set is WeightSet.LIN4
 
 
-@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_outlier_slots() -> None:
+    """A row is one word longer, the weight buffer wider; an engine without slots keeps its identity."""
+    config = engine(k=16, m=4, outlier_slots=2, memory_words=1024)
+    assert (config.row_words, config.code_words, config.slot_bits, config.ring_part_bits) == (5, 4, 14, 71)
+    assert engine(k=16, m=4).ring_part_bits == 64 and engine(k=16, m=4).row_words == 4
+    assert "outlier_slots" not in {k for k, v in engine().to_dict().items() if v}
+    assert config.digest() != dataclasses.replace(config, outlier_slots=0).digest()
+    up5k = dataclasses.replace(PRESETS["up5k"], operand_bits=5, outlier_slots=1)
+    assert {name: used for name, used, _ in up5k.ledger()} == {"EBR": 30, "SPRAM": 4, "DSP": 8}
+    ecp5 = dataclasses.replace(PRESETS["ecp5-25"], outlier_slots=2)
+    assert {name: used for name, used, _ in ecp5.ledger()} == {"DP16KD": 56, "MULT18X18D": 16}
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6, 8])
 def test_digit_operands(bits: int) -> None:
     config = engine(operand_bits=bits)
     assert config.largest_operand == (1 << bits) - 1
@@ -128,6 +192,7 @@ def test_digest() -> None:
     base = engine()
     assert base.digest() == dataclasses.replace(base, name="other").digest()
     assert base.digest() != dataclasses.replace(base, ring_rows=128).digest()
+    assert base.digest() != dataclasses.replace(base, depthwise=True).digest()
     assert len(base.digest()) == 64
 
 
@@ -136,10 +201,13 @@ def test_digest() -> None:
     [
         (
             {"name": "a", "family": "ice40", "lane": "digit", "kk": 1, "bb": 2},
-            r"^Engine configuration has no field bb, kk; fields: acc_bits, family, ",
+            r"^Engine configuration has no field bb, kk; fields: acc_bits, depthwise, family, ",
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
-        ({"name": "a", "family": "ice5", "lane": "digit"}, r"^Engine family must be one of ice40, ecp5, not 'ice5'$"),
+        (
+            {"name": "a", "family": "ice5", "lane": "digit"},
+            r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$",
+        ),
         ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, xnor, not 3$"),
     ],
 )

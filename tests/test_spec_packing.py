@@ -14,15 +14,17 @@ from subbyte.spec.program import TensorLayout
 @st.composite
 def layouts(draw: st.DrawFn, packed: bool = False) -> TensorLayout:
     channels, nibbles = draw(st.integers(1, 9 if packed else 5)), 1 if packed else draw(st.sampled_from([1, 2]))
+    first = 0 if packed else draw(st.integers(0, 2))
     return TensorLayout(
         address=16 * draw(st.integers(0, 9)),
         height=draw(st.integers(1, 4)),
         width=draw(st.integers(1, 5)),
         channels=channels,
-        pitch=(-(-channels // 4) if packed else channels) + draw(st.integers(0, 3)),
+        pitch=(-(-channels // 4) if packed else first + channels) + draw(st.integers(0, 3)),
         nibbles=nibbles,
         border=draw(st.tuples(*[st.integers(0, 2)] * 4)),
         pad_code=draw(st.integers(0, 1 if packed else 16**nibbles - 1)),
+        first=first,
         packed=packed,
     )
 
@@ -45,11 +47,11 @@ def test_round_trip(layout: TensorLayout, seed: int) -> None:
     for y in range(-top, layout.height + bottom):
         for x in range(-left, layout.width + right):
             inside = 0 <= y < layout.height and 0 <= x < layout.width
-            for channel in range(layout.pitch):
+            for channel in range(-layout.first, layout.pitch - layout.first):
                 address = layout.origin + y * layout.row_nibbles + (x * layout.pitch + channel) * layout.nibbles
                 expected = layout.pad_code
                 if inside:
-                    expected = codes[y, x, channel] if channel < layout.channels else 0
+                    expected = codes[y, x, channel] if 0 <= channel < layout.channels else 0
                 assert code_at(layout, np.append(units, 0), address) == expected
 
 

@@ -13,8 +13,8 @@ ULX3S_25F = Board(
     package="CABGA381",
     platform=ULX3S_25F_Platform,
     engine="ecp5-25",
-    clock_hz=75_000_000,  # asked for 100 MHz, seeds reached 90 to 98; that is the aim
+    clock_hz=100_000_000,
     baud=1_000_000,
     bitstream=".bit",
-    seeds=(2, 3, 1, 4),
+    seeds=(3, 2, 1, 4),
 )

@@ -9,7 +9,7 @@ from subbyte.compiler.fusion import readers
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat
-from subbyte.spec.network import Conv2d, Dense, Layer, Network
+from subbyte.spec.network import Concat, Conv2d, Dense, Layer, Lookup, Network
 from subbyte.spec.weight_formats import BinaryWeights
 
 
@@ -17,19 +17,23 @@ def packed(network: Network, tensor: str, engine: EngineConfig) -> bool:
     """Whether `tensor` is packed: on xnor lanes, when all that read it are binary in weights and border too.
 
     A border of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights
-    are 0 and 1, and a tensor that nothing reads may as well have them.
+    are 0 and 1, and a tensor that nothing reads may as well have them. Nor are channels packed that have a place in
+    a concatenation, or that a lookup writes, which may make ones of the zeros behind the last channel.
     """
     form = network.tensors[tensor].format
     every = readers(network, tensor)
     if engine.lane is not Lane.XNOR or form.kind is not Kind.BIN or not every:
         return False
-    return all(_binary(layer, form) for layer in every)
+    written = any(layer.output == tensor and isinstance(layer, Concat | Lookup) for layer in network.layers)
+    return not written and all(_binary(layer, form) for layer in every)
 
 
 def _binary(layer: Layer, form: TensorFormat) -> bool:
     if not isinstance(layer, Conv2d | Dense) or not isinstance(layer.weight_format, BinaryWeights):
         return False
-    return isinstance(layer, Dense) or not any(layer.padding) or form.pad_code != BinaryPad.PAD_ZERO
+    if isinstance(layer, Dense):
+        return True
+    return layer.groups == 1 and (not any(layer.padding) or form.pad_code != BinaryPad.PAD_ZERO)
 
 
 def packed_weights(signs: NDArray[np.int64]) -> NDArray[np.int64]:

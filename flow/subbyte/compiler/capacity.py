@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from subbyte.compiler.operation import Operation
+from subbyte.compiler.outliers import slot_problems
 
 
 def capacity_problems(operation: Operation) -> Iterator[str]:
@@ -24,6 +25,7 @@ def capacity_problems(operation: Operation) -> Iterator[str]:
             f"Layer {operation.name}: weight buffer needs {group_rows} rows for one column group, {engine.name} has "
             f"{engine.ring_rows}: {group_rows - engine.ring_rows} too many"
         )
+    yield from slot_problems(operation.name, operation.lane_outliers(), engine)
     yield from _accumulator_problems(operation)
 
 
@@ -45,7 +47,7 @@ def _accumulator_problems(operation: Operation) -> Iterator[str]:
     half = 1 << (operation.engine.acc_bits - 1)
     weight = operation.weight().reshape(operation.channels, -1)
     zero_point = operation.coding.zero_point
-    top = int(operation.coding.values[-1])
+    top = int(operation.coding.values.max())
     offset = operation.bias - zero_point * weight.sum(axis=1)
     low, high = np.minimum(weight, 0).sum(axis=1) * top, np.maximum(weight, 0).sum(axis=1) * top
     totals = [("accumulator", low + offset, high + offset)]
@@ -56,6 +58,6 @@ def _accumulator_problems(operation: Operation) -> Iterator[str]:
         if least.min() < -half or most.max() >= half:
             channel = int(np.argmax(np.maximum(-least, most)))
             yield (
-                f"Layer {operation.name}: {subject} of channel {channel} must stay in {-half}..{half - 1}, "
-                f"it may reach {least[channel]}..{most[channel]}"
+                f"Layer {operation.name}: {subject} of channel {operation.first_output + channel} must stay in "
+                f"{-half}..{half - 1}, it may reach {least[channel]}..{most[channel]}"
             )

@@ -14,7 +14,7 @@ from subbyte.golden import ops
 from subbyte.golden.quantize import quantize_weights
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense
-from subbyte.spec.weights import WeightFormat
+from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 
 MAX_ROWS = 1 << 14
 """Output positions that enter the least squares, evenly spaced."""
@@ -56,13 +56,14 @@ def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def compensated_weights(
-    weight: NDArray[np.float64], scales: NDArray[np.float64], form: WeightFormat,
-    inputs: NDArray[np.float64], outputs: NDArray[np.float64],
+    weight: NDArray[np.float64], scales: NDArray[np.float64], form: AnyWeightFormat,
+    inputs: NDArray[np.float64], outputs: NDArray[np.float64], wide: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Integers of `form` for weights (out, k) with `scales` (out,): inputs @ integers.T * scales follows outputs.
 
     inputs : (rows, k) real values; outputs : (rows, out) wanted, up to a constant per channel, which the
         bias takes
+    wide : (out, k), which weights of an `OutlierWeights` form may have an outlier
     """
     x = _centered(inputs)
     gram = x.T @ x / len(x)
@@ -77,6 +78,9 @@ def compensated_weights(
     rounded = np.empty(moved.shape, dtype=np.int64)
     for k in range(len(order)):
         rounded[:, k] = quantize_weights(moved[:, k], scales, form)
+        if wide is not None and isinstance(form, OutlierWeights):
+            narrow = quantize_weights(moved[:, k], scales, form.dense)
+            rounded[:, k] = np.where(wide[:, order[k]], rounded[:, k], narrow)
         error = (moved[:, k] - rounded[:, k] * scales) / factor[k, k]
         moved[:, k + 1 :] -= np.outer(error, factor[k, k + 1 :])
     return rounded[:, np.argsort(order)]

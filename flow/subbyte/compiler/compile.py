@@ -14,7 +14,8 @@ from subbyte.compiler.cost import Cost, estimate
 from subbyte.compiler.data import Samples, load_calibration
 from subbyte.compiler.evaluate import evaluate
 from subbyte.compiler.feed import InputTransform, arrange, feed
-from subbyte.compiler.graph import Graph, macs
+from subbyte.compiler.fill_outliers import outliers, removed_error
+from subbyte.compiler.graph import Graph, Linear, macs
 from subbyte.compiler.input_codes import choose_coding, encode
 from subbyte.compiler.lower import lower
 from subbyte.compiler.onnx_import import import_onnx
@@ -69,7 +70,7 @@ def _cost(costs: tuple[Cost, ...], layer: str) -> Cost:
 
 def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
     """One entry per linear layer; ReLU, requantizer and pools are part of it."""
-    nodes = {node.name: node for node in graph.nodes}
+    nodes = {node.name: node for node in graph.nodes if isinstance(node, Linear)}
     return [
         {
             "name": layer.name,
@@ -79,7 +80,8 @@ def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dic
             "act_format": _act_format(network, layer),
             "cycles_est": _cost(costs, layer.name).cycles,
             "bound_by": _cost(costs, layer.name).bound_by,
-            "outliers": 0,
+            "outliers": int(np.count_nonzero(outliers(layer))),
+            "outliers_removed": removed_error(layer, nodes[layer.name].weight),
         }
         for layer in network.layers
         if isinstance(layer, Conv2d | Dense)
@@ -92,8 +94,9 @@ def compile_model(
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
     Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, bound_by,
-    outliers}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as top-1 on the
-    calibration samples, null without class labels.
+    outliers, outliers_removed}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as
+    top-1 on the calibration samples, null without class labels. `outliers` are weights with one, `outliers_removed`
+    is the part of the squared error of the weights that they remove.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -116,7 +119,7 @@ def compile_model(
         "recipe": recipe.name,
         "layers": _layers(graph, network, cost.layers),
         "weight_bytes": program.weights.nbytes,
-        "act_bytes": sum(8 * layout.words for layout in program.layouts.values()),
+        "act_bytes": sum(8 * layout.words for layout in program.stored),
         "cycles_est": cost.cycles,
         "accuracy": _accuracy(compiled, samples),
     }

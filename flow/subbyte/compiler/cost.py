@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
+from math import inf
 
 from subbyte.compiler.cost_gather import GatherModel
-from subbyte.compiler.cost_timeline import Port, Releases
+from subbyte.compiler.cost_timeline import Accesses, Port, Releases
 from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.program import Compute, Pass, Program
 
@@ -35,6 +36,8 @@ class Latency:
     pump : last word of a weight row requested to its step
     sum : step to its sum at the shadow's output
     drain : last of M results at the shadow's output to their writing
+    skip : first of M results at the shadow's output to the first read of the next block's skip codes
+    head : further cycles before the first step of a pass, in which the skip reader gets ahead
     """
 
     tile: int
@@ -46,6 +49,8 @@ class Latency:
     load: int
     pump: int
     drain: int = 9
+    skip: int = 2
+    head: int = 0
 
     @classmethod
     def of(cls, engine: EngineConfig) -> Latency:
@@ -53,8 +58,10 @@ class Latency:
         registered = engine.family is Family.ECP5
         levels = (engine.k - 1).bit_length() + (engine.lane is not Lane.SHIFT)
         read = engine.read_cycles
+        summed = 2 + levels + 3 * registered + engine.outlier_slots
         return cls(
-            tile=3 + read + registered, sum=2 + levels + 3 * registered,
+            tile=3 + read + registered, sum=summed,
+            head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,
             start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
         )
 
@@ -115,6 +122,8 @@ def estimate(program: Program, latency: Latency | None = None, cold: bool = Fals
 
 def _pieces(engine: EngineConfig, compute: Compute) -> int:
     """Parts into which a turn is cut so that tile and weight buffer hold several."""
+    if compute.hop:
+        return 1
     words = compute.words + 1
     need = max(words * (compute.planes + 1) / engine.tile_words, words * (compute.last_row + 1) / engine.ring_rows)
     return min(words, max(1, round(need * RING_PARTS)))
@@ -130,6 +139,7 @@ class _Model:
         self._passes = passes
         self._pieces = [_pieces(engine, one.compute) for one in passes]
         self._port = Port()
+        self._coming = Accesses(self._port)
         self._gather = GatherModel(engine, passes, self._pieces, self._port, latency.fill)
         self._gather.open(latency.start + latency.written)
         self._rows_released = Releases()
@@ -146,27 +156,36 @@ class _Model:
         """Cycles that the array waited in a pass, by cause."""
         return {cause: round(self._stalls[index][cause]) for cause in ("weights", "activations", "requantizer")}
 
+    @property
+    def _done(self) -> float:
+        """When the passes so far have written everything and made all their steps."""
+        return max(self._written, self._now)
+
     def run(self, index: int) -> float:
         """Time of the last code written by pass `index`; passes must be run in order."""
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
-        self._now = self._written + latency.written
+        before = self._done
+        self._now = before + latency.written + latency.head
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.ahead)
+            self._gather.open(before + latency.ahead)
+        follow = self._band if one.compute.hop else self._pixel_group
         for pixel_group in range(one.compute.pixel_groups + 1):
-            self._pixel_group(index, one.compute, pixel_group == 0, pixel_group == one.compute.pixel_groups)
-        self._first_row += (one.compute.groups + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
+            follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+        self._coming.tell(inf)
+        weights = one.compute.lines if one.compute.hop else one.compute.groups
+        self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
-            self._gather.open(self._written + latency.written)
-        return self._written
+            self._gather.open(self._done + latency.written)
+        return self._done
 
-    def _pixel_group(self, index: int, compute: Compute, first: bool, last: bool) -> None:
+    def _pixel_group(self, index: int, one: Pass, first: bool, last: bool) -> None:
         """All turns of one group of pixels; rows are loaded in the first and released in the last."""
+        compute = one.compute
         pieces, rows, planes = self._pieces[index], compute.last_row + 1, compute.planes + 1
         words = [(compute.words + 1) * part // pieces for part in range(pieces + 1)]
         row = self._first_row
-        results = self._engine.m * self._engine.p // self._engine.r
         for group in range(compute.groups + 1):
             for window in range(compute.windows + 1):
                 for piece in range(pieces):
@@ -179,25 +198,68 @@ class _Model:
                         needs["weights"] = self._load(row + words[piece + 1] * rows) + self.latency.pump + planes
                     if window == 0 and piece == pieces - 1:
                         needs["requantizer"] = self._shadow_free
-                    end = begin + count * rows * planes
-                    cause = max(needs, key=needs.__getitem__, default=None)
-                    if cause is not None and needs[cause] > end:
-                        self._stalls[index][cause] += needs[cause] - end
-                        end = needs[cause]
+                    end = self._finish(index, count * rows * planes, needs)
                     if group == compute.groups:
                         self._tile += count * planes
                         self._gather.released.add(self._tile, begin, end)
                     if last and window == compute.windows:
                         self._rows_released.add(row + words[piece + 1] * rows, begin, end)
-                    self._now = end
             row += (compute.words + 1) * rows
-            self._shadow_free = self._now + results
-            for block in range(self._engine.p // self._engine.r):
-                column = (block + 1) * self._engine.m - 1
-                place = self._now + self.latency.sum + column + self.latency.drain
-                self._port.write(place, self._engine.r)
-                self._written = place + self._engine.r
+            self._drain(one)
             self._gather.advance(self._now)
+
+    def _band(self, index: int, one: Pass, first: bool, last: bool) -> None:
+        """All columns of all rows of a band of a line pass."""
+        compute = one.compute
+        rows, planes = compute.last_row + 1, compute.planes + 1
+        words, shift = compute.words + 1, compute.hop // planes
+        gathered, begin = 0, self._now
+        for line in range(compute.lines + 1):
+            row = self._first_row + line * words * rows
+            for column in range(compute.groups + 1):
+                begin = self._now
+                needs: dict[str, float] = {}
+                while gathered < column * shift + words:
+                    needs["activations"] = self._gather.next_ready(index) + self.latency.tile + rows * planes
+                    gathered += 1
+                if first and column == 0 and not self._resident:
+                    self._gather.advance(inf)  # it asks for memory in every cycle, the pump only gets what is left
+                    needs["weights"] = self._load(row + words * rows) + self.latency.pump + planes
+                missing = last and compute.short and line
+                if not missing:
+                    needs["requantizer"] = self._shadow_free
+                self._finish(index, words * rows * planes, needs)
+                if not missing:
+                    self._drain(one)
+            if last:
+                self._rows_released.add(row + words * rows, begin, self._now)
+        self._tile += gathered * planes
+        self._gather.released.add(self._tile, begin, self._now)
+        self._gather.advance(self._now)
+
+    def _finish(self, index: int, steps: int, needs: dict[str, float]) -> float:
+        """When a turn of so many steps from now on ends, none before any of its needs; time goes on to there."""
+        end = self._now + steps
+        cause = max(needs, key=needs.__getitem__, default=None)
+        if cause is not None and needs[cause] > end:
+            self._stalls[index][cause] += needs[cause] - end
+            end = needs[cause]
+        self._now = end
+        return end
+
+    def _drain(self, one: Pass) -> None:
+        """The shadow's results of a turn that ends now leave, are requantized and written; skips are read for them."""
+        results = self._engine.m * self._engine.p // self._engine.r
+        self._shadow_free = self._now + max(results, self._engine.skip_cycles if one.drain.add else 0)
+        for block in range(self._engine.p // self._engine.r):
+            shown = self._now + self.latency.sum + block * self._engine.m
+            place = shown + self._engine.m - 1 + self.latency.drain
+            if one.drain.add:
+                self._coming.add(shown + self.latency.skip, self._engine.r)
+            self._coming.add(place, self._engine.r)
+            self._written = place + self._engine.r
+        # The next reads of skip codes may come before the writes of this group.
+        self._coming.tell(self._now + self.latency.sum if one.drain.add else inf)
 
     def _load(self, rows: int) -> float:
         """When the first `rows` rows of the program are in the weight buffer."""

@@ -16,14 +16,14 @@ from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.program import Fill, Pass
 
 SEGMENT_CYCLES = 2
-"""Least cycles of a segment in the gather unit."""
+"""Least cycles of a segment in the gather unit, unless it is known to be a single piece."""
 
 
 def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(cycles, accesses to memory) of every pixel and window position, each int64 (pixels, windows).
 
     An access brings codes of one aligned chunk of F nibbles for one K-word; each plane of them takes a cycle,
-    a segment at least `SEGMENT_CYCLES`.
+    a segment at least `SEGMENT_CYCLES` or, if it is known to be a single piece, one.
     """
     origins = _window_origins(fill)
     position = np.arange(fill.segment + 1) * (1 + fill.byte)
@@ -35,7 +35,7 @@ def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], ND
         pieces = 1 + ((np.diff(chunk) != 0) | (np.diff(lane_word) != 0)).sum(axis=1)
         segment = pieces[(origins + ky * fill.step_ky) % WORD_NIBBLES]
         reads += segment
-        cycles += np.maximum(segment * (fill.planes + 1), SEGMENT_CYCLES)
+        cycles += np.maximum(segment * (fill.planes + 1), 1 if fill.single else SEGMENT_CYCLES)
     return cycles, reads
 
 
@@ -130,7 +130,8 @@ class GatherModel:
     def _split(self, one: Pass, pieces: int) -> list[_Unit]:
         """Units of a pass: of every pixel group the pixels before the last at once, then the last piece by piece."""
         cycles, reads = window_work(self._engine, one.fill)
-        size = (one.compute.words + 1) * (one.compute.planes + 1)
+        words = 1 if one.compute.hop else one.compute.words + 1  # a window position of a line pass is a word
+        size = words * (one.compute.planes + 1)
         ends = [size * part // pieces for part in range(pieces + 1)]
         units = []
         for first in range(0, len(cycles), self._engine.p):

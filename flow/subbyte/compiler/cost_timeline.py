@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
 
@@ -109,3 +110,20 @@ class Port:
             left -= free * rate
             now += free
         return now
+
+
+class Accesses:
+    """Accesses of writer and skip reader, both before all others, on their way to `port` in the order of time."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._waiting: list[tuple[float, int]] = []
+
+    def add(self, start: float, count: int) -> None:
+        """`count` accesses from `start` on."""
+        heapq.heappush(self._waiting, (start, count))
+
+    def tell(self, until: float) -> None:
+        """Those that start up to `until`: all that are added later must not start before."""
+        while self._waiting and self._waiting[0][0] <= until:
+            self._port.write(*heapq.heappop(self._waiting))

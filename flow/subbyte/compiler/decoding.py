@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig, Lane
-from subbyte.spec.formats import BinaryPad, Kind, TensorFormat
+from subbyte.spec.formats import Kind, TensorFormat
 
 MOST_PLANES = {Lane.DIGIT: 2, Lane.SHIFT: 8, Lane.XNOR: 2}
 """A shift lane's planes all weigh 1; those of the others weigh 1 and 16, more do not."""
@@ -21,8 +22,8 @@ class Coding:
 
     planes : int64 (planes, 2, 16), operands of even and odd nibbles
     radix : 1 when plane p weighs 16**p, 0 when all weigh 1
-    values : int64 (2**bits,), integer that the planes of a code add up to: the operand plus the zero point
-    zero_point : what the bias has to take off
+    values : int64 (codes,), integer >= 0 that the planes of a code add up to: the operand plus the zero point
+    zero_point : what the bias has to take off; of signed codes the size of the most negative operand
     packed : codes are binary, four to a nibble, which is the operand of an xnor lane
     """
 
@@ -35,39 +36,42 @@ class Coding:
 
 def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
     """Planes for this engine's lanes. ScheduleError (without a layer's name) when there are too many."""
-    if form.signed:
-        raise ScheduleError("signed codes cannot be scheduled")
-    if form.kind is Kind.BIN:
-        return _binary(engine)
-    values = form.operands() + form.zero_point
+    operands = form.operands()
+    if form.kind is Kind.BIN:  # a padded position may have a code of its own
+        operands = np.append(operands, 0)
+    zero_point = form.zero_point if form.kind is Kind.LIN else -int(operands.min())
+    values = operands + zero_point
     if engine.lane is Lane.SHIFT:
         planes, radix = _shift_planes(form, values, engine), 0
     else:
         planes, radix = _digit_planes(form, values, engine)
+    return _limited(Coding(planes, radix, values, zero_point), f"{form.kind.value} codes of {form.bits} bits", engine)
+
+
+def table_coding(values: NDArray[np.int64], engine: EngineConfig) -> Coding:
+    """Planes that make code c of a nibble `values[c]` >= 0, any numbers. ScheduleError as for `coding`."""
+    if engine.lane is Lane.SHIFT:
+        planes, radix = _power_planes(values, engine), 0
+    else:
+        planes, radix = _value_planes(values, engine)
+    return _limited(Coding(planes, radix, values, 0), "codes of a table", engine)
+
+
+def _limited(made: Coding, subject: str, engine: EngineConfig) -> Coding:
     if engine.lane is Lane.XNOR:
-        radix = 1  # also tells that a nibble is one code
+        made = dataclasses.replace(made, radix=1)  # also tells that a nibble is one code
     most = MOST_PLANES[engine.lane]
-    if len(planes) > most:
+    if len(made.planes) > most:
         raise ScheduleError(
-            f"{form.kind.value} codes of {form.bits} bits with operands up to {values[-1]} need {len(planes)} planes "
-            f"of a {engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
+            f"{subject} with operands up to {made.values.max()} need {len(made.planes)} planes of a "
+            f"{engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
         )
-    return Coding(planes, radix, values, form.zero_point)
+    return made
 
 
 def packed_coding() -> Coding:
     """Binary codes four to a nibble: the lanes' bits are the codes, a bit that is set counts 2."""
     return Coding(_nibble_plane(np.arange(16))[None], 0, np.array([0, 2]), 1, packed=True)
-
-
-def _binary(engine: EngineConfig) -> Coding:
-    """Binary codes one to a nibble, as 0 and 2 with zero point 1; so the border's PAD_ZERO is 1."""
-    values = np.array([0, 2])
-    operands = np.array([0, 2, 1])
-    assert [BinaryPad.PAD_NEG, BinaryPad.PAD_POS, BinaryPad.PAD_ZERO] == [0, 1, 2]
-    if engine.lane is Lane.SHIFT:
-        operands = np.array([0, 1, 0]) + (np.array([0, 1, 1]) << (engine.operand_bits - 1))
-    return Coding(_nibble_plane(operands)[None], int(engine.lane is Lane.XNOR), values, 1)
 
 
 def _nibble_plane(operands: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,12 +93,18 @@ def _digit_planes(
             # The odd nibble of a byte code below 2**width has only this many bits.
             return np.array([[nibble, (nibble << 4) & ((1 << width) - 1)]]), 0
         return np.array([[nibble, nothing], [nothing, nibble]]), 1
+    return _value_planes(values, engine)
+
+
+def _value_planes(values: NDArray[np.int64], engine: EngineConfig) -> tuple[NDArray[np.int64], int]:
+    """Any values of nibble codes in planes of radix 16."""
+    width = engine.operand_bits
     planes = []
-    if values[-1] < 1 << width:
+    if values.max() < 1 << width:
         planes = [values]
     else:
         rest = values
-        while rest[-1] >= 1 << width:
+        while rest.max() >= 1 << width:
             planes.append(rest & 15)
             rest = rest >> 4
         planes.append(rest)
@@ -118,6 +128,13 @@ def _shift_planes(form: TensorFormat, values: NDArray[np.int64], engine: EngineC
                 plane[1] = has_bit
             planes += [plane] * (1 << max(0, bit - largest))
         return np.array(planes)
+    return _power_planes(values, engine)
+
+
+def _power_planes(values: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.int64]:
+    """Any values of nibble codes as sums of powers of two, the largest first."""
+    top = 1 << (engine.operand_bits - 1)
+    largest = top - 1
     powers = [_powers(int(value), largest) for value in values]
     count = max(1, *(len(power) for power in powers))
     padded = [[top | power for power in entry] + [0] * (count - len(entry)) for entry in powers]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Threshold
+from subbyte.spec.network import Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them."""
+    """A linear layer up to its codes, and the max pool on these codes if nothing else reads them.
 
-    linear: Conv2d | Dense
+    A skip is added to the codes, not to the accumulators that a fused pool compares: there is no pool with one.
+    """
+
+    linear: LinearLayer
     relu: Relu | None
     requantize: Requantize | Threshold
     pool: MaxPool2d | None
@@ -24,25 +28,27 @@ def readers(network: Network, tensor: str) -> list[Layer]:
     return [layer for layer in network.layers if tensor in layer.inputs]
 
 
-def group_layers(network: Network) -> list[Chain | MaxPool2d]:
-    """Chains in execution order, and the max pools that belong to none.
+def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
+    """Chains in execution order, and the max pools and lookups that belong to none. Concatenations are no work.
 
     ScheduleError lists every layer that fits in no chain.
     """
     problems = unscheduled(network)
-    chains: list[Chain | MaxPool2d] = []
+    chains: list[Chain | MaxPool2d | Lookup] = []
     taken: set[str] = set()
     for layer in network.layers:
         if layer.name in taken:
             continue
         taken.add(layer.name)
-        if isinstance(layer, MaxPool2d):
+        if isinstance(layer, MaxPool2d | Lookup):
             chains.append(layer)
             continue
-        if isinstance(layer, Relu | Requantize | Threshold):
-            problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d or dense layer")
+        if isinstance(layer, Concat):
             continue
-        if not isinstance(layer, Conv2d | Dense):
+        if isinstance(layer, Relu | Requantize | Threshold):
+            problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d, dense or averagepool2d layer")
+            continue
+        if not isinstance(layer, LinearLayer):
             problems.append(f"Layer {layer.name}: {layer.op} cannot be scheduled")
             taken |= _behind(network, layer)
             continue
@@ -56,10 +62,23 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d]:
             taken |= {member.name for member in (chain.relu, chain.requantize, chain.pool) if member}
     if problems:
         raise ScheduleError(*problems)
-    return chains
+    order = {layer.name: position for position, layer in enumerate(network.layers)}
+    return sorted(chains, key=lambda chain: order[_begins_with(chain).name])
 
 
-def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
+def _begins_with(chain: Chain | MaxPool2d | Lookup) -> Layer:
+    """The layer at whose place the chain runs: its first, or with a skip, which must be there, the one that adds it."""
+    if not isinstance(chain, Chain):
+        return chain
+    return chain.requantize if _adds(chain.requantize) else chain.linear
+
+
+def _adds(layer: Requantize | Threshold) -> bool:
+    """True for a requantizer that adds a skip."""
+    return isinstance(layer, Requantize) and bool(layer.skip)
+
+
+def _chain(network: Network, linear: LinearLayer) -> Chain:
     relu: Relu | None = None
     follower = _only_reader(network, linear)
     if isinstance(follower, Relu):
@@ -72,7 +91,8 @@ def _chain(network: Network, linear: Conv2d | Dense) -> Chain:
         )
     pool: MaxPool2d | None = None
     behind = readers(network, follower.output)
-    if follower.output != network.output and len(behind) == 1 and isinstance(behind[0], MaxPool2d):
+    alone = follower.output != network.output and len(behind) == 1 and not _adds(follower)
+    if alone and isinstance(behind[0], MaxPool2d):
         pool = behind[0]
     return Chain(linear, relu, follower, pool)
 
@@ -90,8 +110,8 @@ def _behind(network: Network, layer: Layer) -> set[str]:
     """Names of the layers that read accumulators of `layer`, directly or not: one complaint is enough."""
     names: set[str] = set()
     for reader in readers(network, layer.output):
-        if not isinstance(reader, Conv2d | Dense):
+        if not isinstance(reader, LinearLayer):
             names.add(reader.name)
-        if not isinstance(reader, Conv2d | Dense | Requantize | Threshold):
+        if not isinstance(reader, LinearLayer | Requantize | Threshold):
             names |= _behind(network, reader)
     return names

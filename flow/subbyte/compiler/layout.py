@@ -1,45 +1,71 @@
-"""Places of code tensors in main memory: each its own, with the border that its readers need."""
+"""Places of code tensors in main memory: each its own, or its channels of a larger one, with the border that its
+readers need."""
 
 from __future__ import annotations
 
-from subbyte.compiler.operation import Operation, pixel_pitch
+from subbyte.compiler.binary_tensors import packed
+from subbyte.compiler.concat import home
+from subbyte.compiler.highway import alike
+from subbyte.compiler.operation import Operation, stored_pitch
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.engine import WORD_NIBBLES
-from subbyte.spec.network import Tensor
+from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
+from subbyte.spec.network import Concat, Network
 from subbyte.spec.program import TensorLayout
 
+Border = tuple[int, int, int, int]
 
-def tensor_layouts(operations: list[Operation], source: Tensor, first_word: int) -> dict[str, TensorLayout]:
+
+def tensor_layouts(
+    operations: list[Operation], network: Network, engine: EngineConfig, first_word: int
+) -> dict[str, TensorLayout]:
     """Layouts of the input and of everything computed, one after the other from `first_word` on.
 
     ScheduleError names tensors whose readers need borders of different codes.
     """
-    layouts: dict[str, TensorLayout] = {}
+    names = [network.input, *(operation.target.name for operation in operations)]
+    names += [layer.output for layer in network.layers if isinstance(layer, Concat)]
+    homes = {name: home(network, name) for name in names}
+    readers: dict[str, list[Operation]] = {whole: [] for whole, _ in homes.values()}
+    for operation in operations:
+        readers[homes[operation.source.name][0]].append(operation)
+    borders = _borders(operations, readers)
     problems: list[str] = []
-    unit = operations[0].engine.m if operations else 1
+    layouts: dict[str, TensorLayout] = {}
+    addresses: dict[str, int] = {}
     word = first_word
-    for tensor in (source, *(operation.target for operation in operations)):
-        height, width, channels = tensor.shape
-        readers = [operation for operation in operations if operation.source.name == tensor.name]
-        packed = any(operation.coding.packed for operation in readers)
-        borders = [operation.border for operation in readers]
-        pads = {operation.pad_code: operation.name for operation in readers if any(operation.border)}
-        if len(pads) > 1:
-            wanted = ", ".join(f"{code} for {name}" for code, name in sorted(pads.items()))
-            problems.append(f"Tensor {tensor.name}: all readers must pad with the same code, not {wanted}")
-        top, left, bottom, right = (max((border[side] for border in borders), default=0) for side in range(4))
-        layouts[tensor.name] = layout = TensorLayout(
-            address=word * WORD_NIBBLES,
+    for name, (whole, first) in homes.items():
+        pads = {operation.pad_code: operation.name for operation in readers[whole] if any(operation.border)}
+        new = whole not in addresses
+        if new and len(pads) > 1:
+            wanted = ", ".join(f"{code} for {layers}" for code, layers in sorted(pads.items()))
+            problems.append(f"Tensor {whole}: all readers must pad with the same code, not {wanted}")
+        height, width, channels = network.tensors[name].shape
+        layouts[name] = layout = TensorLayout(
+            address=addresses.setdefault(whole, word * WORD_NIBBLES),
             height=height,
             width=width,
             channels=channels,
-            pitch=pixel_pitch(channels, 1 if tensor is source else unit, packed),
-            nibbles=tensor.format.nibbles,
-            border=(top, left, bottom, right),
+            pitch=stored_pitch(network, network.tensors[name], engine),
+            nibbles=network.tensors[name].format.nibbles,
+            border=borders[whole],
             pad_code=min(pads, default=0),
-            packed=packed,
+            first=first,
+            packed=packed(network, name, engine),
         )
-        word += layout.words
+        word += layout.words if new else 0
     if problems:
         raise ScheduleError(*problems)
     return layouts
+
+
+def _borders(operations: list[Operation], readers: dict[str, list[Operation]]) -> dict[str, Border]:
+    """Borders that hold those of all readers; tensors that are added to each other have the same."""
+    def widest(borders: list[Border]) -> Border:
+        top, left, bottom, right = (max((border[side] for border in borders), default=0) for side in range(4))
+        return top, left, bottom, right
+
+    result = {name: widest([operation.border for operation in group]) for name, group in readers.items()}
+    for group in alike((one.target.name, one.skip.name) for one in operations if one.skip):
+        common = widest([result[name] for name in group])
+        result |= dict.fromkeys(group, common)
+    return result

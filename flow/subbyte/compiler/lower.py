@@ -11,22 +11,29 @@ from numpy.typing import NDArray
 from subbyte.compiler.canonical import stages
 from subbyte.compiler.compensate import compensated_weights, input_rows, thinned
 from subbyte.compiler.feed import per_channel
+from subbyte.compiler.fill_outliers import filled, outliers
 from subbyte.compiler.formats import LARGEST_RATIO, activation_format, guard_bits, output_format, tuned_scale
 from subbyte.compiler.graph import ConvNode, Graph, Linear, MaxPoolNode, ModelError, Node, ReluNode, run_taps
 from subbyte.compiler.input_codes import InputCoding
+from subbyte.compiler.operation import round_up
 from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.golden import ops
+from subbyte.golden.outliers import outlier_scales
 from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, weight_scales
 from subbyte.golden.requant import multiplier_shift, requantize
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import TensorFormat, accumulator
 from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
 from subbyte.spec.validate import validate
+from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 from subbyte.spec.weights import WeightFormat
 
 LARGEST_BIAS = 1 << 24
 SMALLEST_RATIO = 2.0**-30
 """A channel whose weights are tiny gets a coarser weight scale, so that its bias and multiplier fit."""
+
+OUTLIER_WEIGHT_BITS = 4
+"""Weights that get outliers; those of 8 bits have little error to remove."""
 
 
 @dataclass
@@ -54,7 +61,7 @@ class _Stage:
     node: Linear
     relu: ReluNode | None
     weight: NDArray[np.float64]
-    weight_format: WeightFormat
+    weight_format: AnyWeightFormat
     delivered: str
     reader: Linear | None
 
@@ -89,7 +96,7 @@ def _stage_format(
 
 
 def _linear_layer(
-    node: Linear, weight: NDArray[np.int64], bias: NDArray[np.int64], weight_format: WeightFormat, source: str
+    node: Linear, weight: NDArray[np.int64], bias: NDArray[np.int64], weight_format: AnyWeightFormat, source: str
 ) -> Conv2d | Dense:
     target = f"{node.output}.acc"
     if isinstance(node, ConvNode):
@@ -115,18 +122,28 @@ def _pool(
 
 
 def _weight_scales(
-    weight: NDArray[np.float64], bias: NDArray[np.float64], form: WeightFormat, method: str, unit: float, step: float
+    stage: _Stage, recipe: Recipe, engine: EngineConfig, unit: float, step: float
 ) -> NDArray[np.float64]:
     """Scale per channel, not so small that bias or multiplier leave their ranges.
 
     unit : scale of the input's operands; step : scale of the output's operands
     """
-    floor = np.maximum(np.abs(bias) / LARGEST_BIAS, step * SMALLEST_RATIO) / unit
-    return np.maximum(weight_scales(weight, form, method), floor)
+    floor = np.maximum(np.abs(stage.node.bias) / LARGEST_BIAS, step * SMALLEST_RATIO) / unit
+    form = stage.weight_format
+    if isinstance(form, OutlierWeights):
+        share = engine.outlier_slots / (engine.m * engine.k)
+        return np.maximum(outlier_scales(stage.weight, form, share, recipe.weight_method), floor)
+    return np.maximum(weight_scales(stage.weight, form, recipe.weight_method), floor)
+
+
+def _weight_format(recipe: Recipe, bits: int, engine: EngineConfig) -> AnyWeightFormat:
+    form = WeightFormat(engine.weight_set, bits)
+    return OutlierWeights(form) if recipe.outliers and bits == OUTLIER_WEIGHT_BITS else form
 
 
 def _compensate(
-    layer: Conv2d | Dense, stage: _Stage, state: _Calibration, scales: NDArray[np.float64]
+    layer: Conv2d | Dense, stage: _Stage, state: _Calibration, scales: NDArray[np.float64],
+    wide: NDArray[np.bool_] | None,
 ) -> Conv2d | Dense:
     """The layer with its weights rounded for its output on the calibration samples."""
     source, wanted = state.tensor.format, state.taps[stage.node.output]
@@ -134,6 +151,7 @@ def _compensate(
         stage.weight.reshape(len(stage.weight), -1), scales, stage.weight_format,
         source.scale * input_rows(layer, source, state.codes),
         thinned(wanted.reshape(-1, wanted.shape[-1])),
+        None if wide is None else wide.reshape(len(wide), -1),
     )
     return dataclasses.replace(layer, weight=rounded.reshape(layer.weight.shape))
 
@@ -145,9 +163,7 @@ def _lower_stage(
     node, source = stage.node, state.tensor.format
     result = stage.relu.output if stage.relu else node.output
     form = _stage_format(state.taps[stage.delivered], stage, recipe, engine)
-    scales = _weight_scales(
-        stage.weight, node.bias, stage.weight_format, recipe.weight_method, source.scale, form.scale
-    )
+    scales = _weight_scales(stage, recipe, engine, source.scale, form.scale)
     acc_scale = source.scale * scales
     # The requantizer only makes numbers smaller: an output finer than the accumulator's steps is made coarser.
     form = dataclasses.replace(form, scale=max(form.scale, float(acc_scale.max()) / LARGEST_RATIO))
@@ -155,8 +171,15 @@ def _lower_stage(
     layer = _linear_layer(
         node, weight, round_half_up(node.bias / acc_scale), stage.weight_format, state.tensor.name
     )
+    wide = None
+    if isinstance(stage.weight_format, OutlierWeights):
+        channels = state.tensor.shape[2]
+        pitch = channels if state.tensor.name == graph.input else round_up(channels, engine.m)
+        steps = stage.weight / scales[:, None, None, None]
+        layer = filled(layer, steps, source, state.codes, pitch, engine)
+        wide = outliers(layer) != 0
     if recipe.compensation:
-        layer = _compensate(layer, stage, state, scales)
+        layer = _compensate(layer, stage, state, scales, wide)
     acc = _accumulate(layer, source, state.codes)
     if recipe.bias_correction:
         error = round_half_up((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2)))
@@ -190,8 +213,11 @@ def lower(
     codes, fed : calibration samples, as codes of `coding` and as the graph's real input,
         (n, height, width, channels)
 
-    RecipeError when an override names no layer; ModelError when a layer cannot be expressed.
+    RecipeError when an override names no layer or when there are no slots for outliers; ModelError when a layer
+    cannot be expressed.
     """
+    if recipe.outliers and not engine.outlier_slots:
+        raise RecipeError(f"Recipe {recipe.name} has outliers, engine {engine.name} has no outlier slots")
     linear_nodes = [node for node in graph.nodes if isinstance(node, Linear)]
     names = [node.name for node in linear_nodes]
     unknown = sorted(set(recipe.layers) - set(names))
@@ -209,7 +235,7 @@ def lower(
                 node=node,
                 relu=next((n for n in nodes if isinstance(n, ReluNode)), None),
                 weight=node.weight * _input_ratio(node, graph, coding) if index == 0 else node.weight,
-                weight_format=WeightFormat(engine.weight_set, bits),
+                weight_format=_weight_format(recipe, bits, engine),
                 delivered=nodes[-1].output,
                 reader=linear_nodes[index + 1] if index + 1 < len(linear_nodes) else None,
             )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.binary_tensors import packed, packed_weights
+from subbyte.compiler.binary_tensors import packed
+from subbyte.compiler.concat import home
 from subbyte.compiler.decoding import Coding, coding, packed_coding
+from subbyte.compiler.digits import digit_codes, excess, integer_digits, row_levels
 from subbyte.compiler.fusion import Chain
+from subbyte.compiler.highway import skip_problems
+from subbyte.compiler.lane_weights import lane_digits
+from subbyte.compiler.linear_layer import convolution
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.compiler.thresholding import comparing_requantizer, comparison
-from subbyte.spec.binary import DIGIT_CODES, DIGIT_EXCESS, signed_digits
+from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
 from subbyte.spec.bounds import layer_bounds
-from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
+from subbyte.spec.engine import PACKED_CODES, EngineConfig
 from subbyte.spec.formats import Kind, linear
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Tensor, Threshold
-from subbyte.spec.weight_formats import BinaryWeights
-from subbyte.spec.weights import WeightFormat, complement_excess, encode
+from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
+from subbyte.spec.program import Compute
 
 
 def round_up(value: int, unit: int) -> int:
@@ -43,11 +47,13 @@ class Operation:
     source, target : code tensors read and written
     pitch : codes from one pixel of the source to the next, nibbles where the source is packed
     pad_code : code that the source's border must hold
-    digits : int64 (rows, out, kernel height, kernel width, in), four-bit weights, on xnor lanes digits -1, 0 and 1
-        of `spec.binary`; low first
+    digits : int64 (rows, out, kernel height, kernel width, in), low first, see `compiler.digits`
+    outliers : int64 (out, kernel height, kernel width, in), -128..127, what slots add to them
     bias : int64 (out,), in accumulator units, nothing folded in
     stride, padding : of the convolution, as in `Conv2d`
     pool, pool_stride : window of the max pool, (1, 1) for none
+    first_input, first_output : channels of `source` and `target` that its own begin at; the latter a multiple of M
+    skip : code tensor that the requantizer adds, None for none
     """
 
     engine: EngineConfig
@@ -57,6 +63,7 @@ class Operation:
     pitch: int
     pad_code: int
     digits: NDArray[np.int64] = field(repr=False)
+    outliers: NDArray[np.int64] = field(repr=False)
     bias: NDArray[np.int64] = field(repr=False)
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
@@ -64,11 +71,19 @@ class Operation:
     pool_stride: tuple[int, int]
     coding: Coding
     requantizer: Requantizer
+    first_input: int = 0
+    first_output: int = 0
+    skip: Tensor | None = None
 
     @property
     def kernel(self) -> tuple[int, int]:
         """Height and width of the convolution's window."""
         return self.digits.shape[2], self.digits.shape[3]
+
+    @property
+    def inputs(self) -> int:
+        """Input channels that are read."""
+        return int(self.digits.shape[4])
 
     @property
     def channels(self) -> int:
@@ -87,8 +102,8 @@ class Operation:
 
     @property
     def pixel_codes(self) -> int:
-        """Codes of a pixel of the source, each for one lane: its channels, or their nibbles where it is packed."""
-        return pixel_pitch(self.source.shape[2], 1, self.coding.packed)
+        """Codes of a pixel that are read, each for one lane: its input channels, or nibbles where it is packed."""
+        return pixel_pitch(self.inputs, 1, self.coding.packed)
 
     @property
     def segment(self) -> int:
@@ -140,45 +155,69 @@ class Operation:
             ends.append(max(0, last_read - (self.source.shape[axis] - 1)))
         return self.padding[0], self.padding[1], ends[0], ends[1]
 
+    def compute(self, groups: int) -> Compute:
+        """Compute section of a pass of so many column groups."""
+        return Compute(
+            words=self.words - 1,
+            rows=(self.rows - 1) % 2,
+            planes=self.planes - 1,
+            radix=self.coding.radix,
+            windows=self.windows - 1,
+            groups=groups - 1,
+            pixel_groups=self.pixel_groups - 1,
+            upper_rows=(self.rows - 1) // 2,
+            unused=self.unused,
+        )
+
+    def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:
+        """Loops of the fill section, innermost first: name, turns, nibbles of a turn; `pixel`, `row`: theirs."""
+        down, right = self.stride[0] * row, self.stride[1] * pixel
+        height, width, _ = self.target.shape
+        return (
+            ("ky", self.kernel[0], row),
+            ("wx", self.pool[1], right),
+            ("wy", self.pool[0], down),
+            ("px", width, self.pool_stride[1] * right),
+            ("py", height, self.pool_stride[0] * down),
+        )
+
+    def codes(self) -> NDArray[np.int64]:
+        """Four-bit weight codes, int64 (rows, out, kernel height, kernel width, codes of a pixel)."""
+        return digit_codes(self.digits, self.engine, self.coding.packed)
+
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
-        codes = self._digit_codes()
-        rows, out, height, width, channels = codes.shape
+        return self._by_lane(self.codes())
+
+    def lane_outliers(self) -> NDArray[np.int64]:
+        """Outliers alike. Those of weights of 8 bits go with the low row."""
+        if not self.outliers.any():
+            return np.zeros_like(self.lane_codes())
+        by_row = np.zeros_like(self.digits)
+        by_row[0] = self.outliers
+        return self._by_lane(by_row)
+
+    def _by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows, out, height, width, codes = weights.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
-        stream[:, :out, ..., :channels] = codes
+        stream[:, :out, ..., :codes] = weights
         flat = stream.reshape(rows, -1, height, width * self.pitch)[..., : self.segment]
         lanes = np.zeros((rows, self.groups * self.engine.m, self.words * self.engine.k), dtype=np.int64)
         lanes[..., : height * self.segment] = flat.reshape(rows, len(lanes[0]), -1)
         split = lanes.reshape(rows, self.groups, self.engine.m, self.words, self.engine.k)
         return split.transpose(1, 3, 0, 2, 4)
 
-    def _digit_codes(self) -> NDArray[np.int64]:
-        """Lane codes of the digits, int64 (rows, out, kernel height, kernel width, codes of a pixel)."""
-        if self.engine.lane is not Lane.XNOR:
-            return encode(self.engine.weight_set, self.digits)
-        codes: NDArray[np.int64] = packed_weights(self.digits) if self.coding.packed else DIGIT_CODES[self.digits + 1]
-        return codes
-
-    def _row_levels(self) -> NDArray[np.int64]:
-        """Exponents of 2 that the rows weigh, int64 (rows,)."""
-        return (1 if self.engine.lane is Lane.XNOR else 4) * np.arange(self.rows)
-
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
-        if self.engine.lane is Lane.XNOR:
-            # Packed: a bit of weight -1 counts 2 where its code is 0.
-            every = 2 * (self.digits < 0) if self.coding.packed else DIGIT_EXCESS[self.digits + 1]
-        else:
-            every = complement_excess(self.engine.weight_set, self._digit_codes(), self.engine.operand_bits)
-        by_row = every.reshape(self.rows, self.channels, -1).sum(axis=2) << self._row_levels()[:, None]
+        by_row = excess(self.digits, self.engine, self.coding.packed) << row_levels(self.rows, self.engine)[:, None]
         planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
         return total
 
     def weight(self) -> NDArray[np.int64]:
-        """Integer weights, int64 (out, kernel height, kernel width, in)."""
-        scale = 1 << self._row_levels().reshape(-1, 1, 1, 1, 1)
-        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0)
+        """Integer weights, outliers included, int64 (out, kernel height, kernel width, in)."""
+        scale = 1 << row_levels(self.rows, self.engine).reshape(-1, 1, 1, 1, 1)
+        total: NDArray[np.int64] = (self.digits * scale).sum(axis=0) + self.outliers
         return total
 
     def folded_bias(self) -> NDArray[np.int64]:
@@ -195,56 +234,46 @@ class Operation:
         return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
 
 
-def _pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
-    """Computed tensors are written M codes at a time, the input lies as the host has it."""
-    unit = 1 if tensor.name == network.input else engine.m
-    return pixel_pitch(tensor.shape[2], unit, packed(network, tensor.name, engine))
+def stored_pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
+    """Codes from one pixel to the next: computed tensors are written M at a time, the input lies as the host has it.
 
-
-def _lane_digits(layer: Conv2d | Dense, weight: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.int64]:
-    """Digits (rows, *shape of weight) of `weight`, the layer's but for signs, in the lanes' own format.
-
-    ScheduleError (without the layer's name) for weights that are too wide.
+    Of a packed tensor nibbles.
     """
-    if engine.lane is Lane.XNOR:  # holds every format that can be scheduled, with either sign
-        return signed_digits(weight)
-    bits = 4 if isinstance(layer.weight_format, BinaryWeights) else layer.weight_format.bits
-    weight_format = WeightFormat(engine.weight_set, bits)
-    if weight.min() < weight_format.low or weight.max() > weight_format.high:
-        raise ScheduleError(
-            f"weights must be in {weight_format.low}..{weight_format.high} for the "
-            f"{engine.lane.value} lanes of {engine.name}, not {weight.min()}..{weight.max()}"
-        )
-    return np.stack(weight_format.split(weight))
+    channels = network.tensors[home(network, tensor.name)[0]].shape[2]
+    unit = 1 if tensor.name == network.input else engine.m
+    return pixel_pitch(channels, unit, packed(network, tensor.name, engine))
 
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
     """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
-    layer = chain.linear
+    layer, requantize = convolution(network, chain.linear, engine), chain.requantize
     source = network.tensors[layer.input]
-    members = [member for member in (layer, chain.relu, chain.requantize, pool) if member]
+    members = [member for member in (layer, chain.relu, requantize, pool) if member]
+    if isinstance(requantize, Threshold):
+        layer, requantize = turned(layer, without_relu(requantize) if chain.relu else requantize)
     problems: list[str] = []
+    try:
+        digits, outliers = lane_digits(layer, source.format, engine)
+    except ScheduleError as error:
+        problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
         codes = packed_coding() if packed(network, source.name, engine) else coding(source.format, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     lowest, highest = layer_bounds(layer, source.format)
-    output = network.tensors[chain.requantize.output].format
-    weight, bias = layer.weight.astype(np.int64), layer.bias.astype(np.int64)
+    output, more = network.tensors[requantize.output].format, np.zeros_like(layer.bias)
+    skip = None
     try:
-        if isinstance(chain.requantize, Threshold):
-            settings = comparing_requantizer(len(bias), engine)
-            compared = comparison(chain.requantize, chain.relu is not None, lowest, highest, output.bits)
-            weight = weight * compared.sign.reshape(-1, *[1] * (weight.ndim - 1))
-            bias = bias * compared.sign + compared.offset
+        if isinstance(requantize, Threshold):
+            settings, more = threshold_requantizer(requantize, lowest, highest, engine)
         else:
-            settings = requantizer(chain.requantize, output, chain.relu is not None, highest, engine)
+            skip = network.tensors[requantize.skip] if requantize.skip else None
+            problems += [f"Layer {requantize.name}: {text}" for text in skip_problems(network, requantize, engine)]
+            settings = requantizer(
+                requantize, output, chain.relu is not None, lowest, highest, engine, skip.format if skip else None
+            )
     except ScheduleError as error:
-        problems += [f"Layer {chain.requantize.name}: {text}" for text in error.problems]
-    try:
-        digits = _lane_digits(layer, weight, engine)
-    except ScheduleError as error:
-        problems += [f"Layer {layer.name}: {text}" for text in error.problems]
+        problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
     return Operation(
@@ -252,16 +281,18 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         name="+".join(member.name for member in members),
         source=source,
         target=network.tensors[members[-1].output],
-        pitch=_pitch(network, source, engine),
+        pitch=stored_pitch(network, source, engine),
         pad_code=source.format.pad_code,
         digits=digits,
-        bias=bias,
+        outliers=outliers,
+        bias=layer.bias.astype(np.int64) + more,
         stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
         pool=pool.kernel if pool else (1, 1),
         pool_stride=pool.stride if pool else (1, 1),
         coding=codes,
         requantizer=settings,
+        skip=skip,
     )
 
 
@@ -275,28 +306,37 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         raise ScheduleError(f"Layer {pool.name}: maxpool2d must read codes, not the accumulators {source.name}")
     if source.format.signed:
         raise ScheduleError(f"Layer {pool.name}: maxpool2d of signed log codes cannot be scheduled")
-    channels = source.shape[2]
-    gains = IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
-    identity = signed_digits(gains) if engine.lane is Lane.XNOR else gains[None]
     try:
         codes = coding(linear(source.format.bits), engine)
     except ScheduleError as error:
         raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
+    operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2]), engine)
+    return dataclasses.replace(operation, padding=pool.padding, pool=pool.kernel, pool_stride=pool.stride)
+
+
+def identity_operation(
+    network: Network, layer: MaxPool2d | Lookup, codes: Coding, settings: Requantizer, engine: EngineConfig
+) -> Operation:
+    """A convolution that only delivers its input, `IDENTITY_GAIN` times what `codes` makes of it, to `settings`."""
+    source = network.tensors[layer.input]
+    channels = source.shape[2]
+    gains = IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
     return Operation(
         engine=engine,
-        name=pool.name,
+        name=layer.name,
         source=source,
-        target=network.tensors[pool.output],
-        pitch=_pitch(network, source, engine),
+        target=network.tensors[layer.output],
+        pitch=stored_pitch(network, source, engine),
         pad_code=0,
-        digits=identity,
+        digits=integer_digits(gains, engine),
+        outliers=np.zeros_like(gains),
         bias=np.zeros(channels, dtype=np.int64),
         stride=(1, 1),
-        padding=pool.padding,
-        pool=pool.kernel,
-        pool_stride=pool.stride,
+        padding=(0, 0, 0, 0),
+        pool=(1, 1),
+        pool_stride=(1, 1),
         coding=codes,
-        requantizer=identity_requantizer(channels),
+        requantizer=settings,
     )
 
 

@@ -55,6 +55,8 @@ class Recipe:
     compensation : bool
         Choose weights and activation scales for the outputs of layers on the calibration samples (`compensate`,
         `formats.tuned_scale`), not each number for itself.
+    outliers : bool
+        Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
     """
 
@@ -67,6 +69,7 @@ class Recipe:
     activation_method: str = "min_max"
     bias_correction: bool = True
     compensation: bool = True
+    outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,7 +78,7 @@ class Recipe:
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
         for key in ("weight_method", "activation_method"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
-        for key in ("bias_correction", "compensation"):
+        for key in ("bias_correction", "compensation", "outliers"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
         for layer, override in self.layers.items():

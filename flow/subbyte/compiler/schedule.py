@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from subbyte.compiler.concat import parts
 from subbyte.compiler.layout import tensor_layouts
 from subbyte.compiler.operation import Operation
 from subbyte.compiler.passes import Slots, blocks, lower
@@ -40,7 +41,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         entries += operation.groups * engine.m
     weights = np.concatenate([weight_rows(operation) for operation in operations])
     descriptors = 1 + PASS_WORDS * sum(len(blocks(operation)) for operation in operations) + 1
-    layouts = tensor_layouts(operations, network.tensors[network.input], descriptors)
+    layouts = tensor_layouts(operations, network, engine, descriptors)
     words = max(layout.address // 16 + layout.words for layout in layouts.values()) + weights.size
     problems = list(_shortages(engine, (
         ("parameters", entries, "channels", engine.param_entries),
@@ -50,7 +51,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
     )))
     if problems:
         raise ScheduleError(*problems)
-    passes = _passes(operations, layouts, slots)
+    passes = _passes(network, operations, layouts, slots)
     return Program(
         engine=engine,
         passes=passes,
@@ -75,7 +76,7 @@ def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, in
 
 
 def _passes(
-    operations: list[Operation], layouts: dict[str, TensorLayout], slots: list[Slots]
+    network: Network, operations: list[Operation], layouts: dict[str, TensorLayout], slots: list[Slots]
 ) -> tuple[Pass, ...]:
     """All passes, waits where a pass reads what an earlier one may still be writing.
 
@@ -86,11 +87,10 @@ def _passes(
     written: dict[str, int] = {}  # tensor -> passes up to its last one
     waited = 0  # passes whose results are known to be in memory
     for operation, places in zip(operations, slots, strict=True):
-        wait = written.get(operation.source.name, 0) > waited
+        wait = max(written.get(part, 0) for part in parts(network, operation.source.name)) > waited
         if wait:
             waited = len(passes)
-        source, target = layouts[operation.source.name], layouts[operation.target.name]
-        own = lower(operation, source, target, places, wait)
+        own = lower(operation, layouts, places, wait)
         try:
             own[-1].encode()
         except ValueError as error:

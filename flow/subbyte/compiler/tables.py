@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.operation import Operation, round_up
 from subbyte.spec.engine import WORD_BITS, EngineConfig
+from subbyte.spec.outlier_slots import pack_slots
 
 
 class TablePool:
@@ -53,14 +54,19 @@ def channel_params(operation: Operation) -> NDArray[np.int64]:
 
 def weight_rows(operation: Operation) -> NDArray[np.uint64]:
     """Rows in the order of their use, uint64 (groups * words * rows, row_words)."""
-    return pack_rows(operation.lane_codes().reshape(-1, operation.engine.m * operation.engine.k), operation.engine)
+    engine = operation.engine
+    codes = pack_rows(operation.lane_codes().reshape(-1, engine.m * engine.k), engine)
+    if not engine.outlier_slots:
+        return codes
+    slots = pack_slots(operation.lane_outliers().reshape(-1, engine.m, engine.k), engine)
+    return np.concatenate([slots[:, None], codes], axis=1)
 
 
 def pack_rows(codes: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.uint64]:
-    """Rows (count, M * K) of four-bit codes -> uint64 (count, row_words), code i at bits 4i."""
+    """Rows (count, M * K) of four-bit codes -> uint64 (count, code_words), code i at bits 4i."""
     per_word = WORD_BITS // 4
-    padded = np.zeros((len(codes), engine.row_words * per_word), dtype=np.uint64)
+    padded = np.zeros((len(codes), engine.code_words * per_word), dtype=np.uint64)
     padded[:, : codes.shape[1]] = codes
-    nibbles = padded.reshape(len(codes), engine.row_words, per_word)
+    nibbles = padded.reshape(len(codes), engine.code_words, per_word)
     words: NDArray[np.uint64] = (nibbles << (4 * np.arange(per_word, dtype=np.uint64))).sum(axis=2, dtype=np.uint64)
     return words

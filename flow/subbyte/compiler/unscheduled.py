@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from subbyte.spec.network import MULTIPLIER_BITS, Conv2d, Dense, Layer, Network, Requantize
-from subbyte.spec.weight_formats import BinaryWeights
-from subbyte.spec.weights import WeightFormat
+from subbyte.spec.network import MULTIPLIER_BITS, Layer, Network, Requantize
 
 
 def unscheduled(network: Network) -> list[str]:
@@ -15,11 +13,5 @@ def unscheduled(network: Network) -> list[str]:
 
 
 def _problems(layer: Layer) -> Iterator[str]:
-    if isinstance(layer, Conv2d | Dense) and not isinstance(layer.weight_format, WeightFormat | BinaryWeights):
-        yield f"weights of {layer.weight_format.name} cannot be scheduled"
-    if isinstance(layer, Conv2d) and layer.groups != 1:
-        yield f"groups must be 1 to be scheduled, not {layer.groups}"
-    if isinstance(layer, Requantize) and layer.skip:
-        yield f"a requantizer must not add a skip to be scheduled, it adds {layer.skip}"
     if isinstance(layer, Requantize) and layer.multiplier_bits != MULTIPLIER_BITS:
         yield f"multipliers must have {MULTIPLIER_BITS} bits to be scheduled, not {layer.multiplier_bits}"

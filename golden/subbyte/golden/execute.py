@@ -6,11 +6,13 @@ Knows nothing of networks: everything comes from the descriptor words and the me
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.lines import Lines
+from subbyte.golden.outlier_path import slot_weights
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
@@ -42,20 +44,29 @@ def run_pass(
     if not fill["valid"]:
         return None
     shape = _Shape.of(engine, compute)
-    weights = _read_weights(engine, shape, main[0], weight_word)
+    weights, outliers = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]
     places = _places(engine, drain) % main.shape[1]
-    channels = _channel_params(params, drain["param"], shape.groups * engine.m)
+    channels = _channel_params(params, drain["param"], (drain["groups"] + 1) * engine.m)
+    if compute["hop"]:
+        lines = Lines.of(compute)
+        operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
+        acc = lines.results(_accumulate(engine, shape, operands, weights, outliers)[:, :, 0])
+        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
+        return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
-        acc = _accumulate(engine, shape, _operands(engine, fill, shape, main, addresses[piece], tables), weights)
-        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2))
+        operands = _operands(engine, fill, shape, main, addresses[piece], tables)
+        acc = _accumulate(engine, shape, operands, weights, outliers)
+        skip = _skip_codes(engine, drain, main, places[piece])
+        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip)
         _write(main, drain, places[piece], codes)
-    return shape.groups * shape.words * shape.rows * engine.row_words
+    return shape.weight_words(engine)
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """Loop counts of a compute section, none of them minus one."""
+    """Loop counts of a compute section, none of them minus one. `groups`: of M columns of weights, which in a line
+    pass are those of the rows of a band."""
 
     words: int
     rows: int
@@ -68,10 +79,15 @@ class _Shape:
 
     @staticmethod
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
-        counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows", "groups")}
+        counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows")}
         counts["rows"] += 2 * compute["upper_rows"]
+        groups = compute["lines" if compute["hop"] else "groups"] + 1
         row_bits = 1 if engine.lane is Lane.XNOR else 4
-        return _Shape(**counts, radix=compute["radix"], unused=compute["unused"], row_bits=row_bits)
+        return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"], row_bits=row_bits)
+
+    def weight_words(self, engine: EngineConfig) -> int:
+        """Words of the weights of the pass."""
+        return self.groups * self.words * self.rows * engine.row_words
 
     def level(self, row: int, plane: int) -> int:
         """Exponent of 2 that a step of this row and plane weighs."""
@@ -137,15 +153,22 @@ def _operands(
 
 def _read_weights(
     engine: EngineConfig, shape: _Shape, main: NDArray[np.uint8], weight_word: int
-) -> NDArray[np.int64]:
-    """Four-bit weight codes of the pass, int64 (rows, words * K, groups * M)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Four-bit weight codes of the pass and what its outlier slots add to them, None of an engine without slots.
+
+    Each int64 (rows, words * K, groups * M).
+    """
+    def ordered(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        split = weights.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).transpose(2, 1, 4, 0, 3)
+        return split.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
+
     per_row = engine.row_words * WORD_NIBBLES
     start = weight_word * WORD_NIBBLES
     count = shape.groups * shape.words * shape.rows
-    rows = main[start : start + count * per_row].reshape(count, per_row)[:, : engine.k * engine.m]
-    codes = rows.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).astype(np.int64)
-    ordered = codes.transpose(2, 1, 4, 0, 3)
-    return ordered.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
+    rows = main[start : start + count * per_row].reshape(count, per_row).astype(np.int64)
+    first = (engine.row_words - engine.code_words) * WORD_NIBBLES
+    codes = ordered(rows[:, first : first + engine.k * engine.m])
+    return codes, ordered(slot_weights(engine, rows[:, :first])) if engine.outlier_slots else None
 
 
 def _products(
@@ -159,14 +182,20 @@ def _products(
     if engine.lane is Lane.XNOR:
         return xnor_sums(operands, codes, bool(shape.radix), shape.unused)
     if engine.lane is Lane.SHIFT:
-        top = 1 << (engine.operand_bits - 1)
-        values = np.where(operands & top, 1 << (operands & (top - 1)), 0)
-        return _exact_matmul(values, np.where(codes & 8, codes - 16, codes))
+        return _exact_matmul(_values(engine, operands), np.where(codes & 8, codes - 16, codes))
     low, high = LOW_DIGITS[codes & 3], HIGH_DIGITS[codes >> 2]
     ones = (1 << (engine.operand_bits + 1)) - 1
     complements = ones * ((low < 0).sum(axis=0) + 4 * (high < 0).sum(axis=0))
     total: NDArray[np.int64] = _exact_matmul(operands, low + 4 * high) + complements
     return total
+
+
+def _values(engine: EngineConfig, operands: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Integers that operands stand for, the same shape: themselves, or powers of two."""
+    if engine.lane is not Lane.SHIFT:
+        return operands
+    top = 1 << (engine.operand_bits - 1)
+    return np.where(operands & top, 1 << (operands & (top - 1)), 0)
 
 
 def _exact_matmul(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -179,13 +208,17 @@ def _wrap(engine: EngineConfig, values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _accumulate(
-    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64]
+    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64],
+    outliers: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
     """Accumulators before the bias, int64 (batch, pixels, windows, channels), wrapped to acc_bits."""
     total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
     for row in range(shape.rows):
         for plane in range(shape.planes):
-            total += _products(engine, shape, operands[plane], weights[row]) << shape.level(row, plane)
+            level = shape.level(row, plane)
+            total += _products(engine, shape, operands[plane], weights[row]) << level
+            if outliers is not None:
+                total += _exact_matmul(_values(engine, operands[plane]), outliers[row]) << level
     return _wrap(engine, total)
 
 
@@ -205,14 +238,29 @@ def _requantize(
     luts: NDArray[np.int64],
     channels: dict[str, NDArray[np.int64]],
     acc: NDArray[np.int64],
+    skip: NDArray[np.int64] | int,
 ) -> NDArray[np.int64]:
-    """Codes of accumulators (batch, pixels, channels), the same shape."""
+    """Codes of accumulators (batch, pixels, channels), the same shape; `skip` is added to them."""
     x = _wrap(engine, acc + channels["bias"])
     t = np.clip((x * ((1 << 15) + channels["fraction"])) >> (16 + channels["shift"]), -1024, 1023)
-    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + drain["zero_point"], 0, 255)
+    if drain["relu"]:
+        t = np.maximum(t, 0)
+    offset = drain["zero_point"] - 256 * drain["below"] + skip
+    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + offset, 0, 255)
     if drain["lut"]:
         table = luts[drain["lut_slot"] % len(luts)]
-        codes = table[np.clip(t, 0, len(table) - 1)]
+        codes = table[np.clip(t + 2 * drain["zero_point"], 0, len(table) - 1)]
+    return codes
+
+
+def _skip_codes(
+    engine: EngineConfig, drain: Fields, main: NDArray[np.uint8], places: NDArray[np.int64]
+) -> NDArray[np.int64] | int:
+    """Byte codes that are added to those written at `places`, int64 (batch, pixels, channels)."""
+    if not (engine.highway and drain["add"]):
+        return 0
+    low = (places + WORD_NIBBLES * drain["skip"]) % main.shape[1]
+    codes: NDArray[np.int64] = main[:, low].astype(np.int64) | main[:, low + 1].astype(np.int64) << 4
     return codes
 
 

@@ -17,6 +17,8 @@ WORD_NIBBLES = WORD_BITS // 4
 PACKED_CODES = 4
 """Binary codes that share a nibble, where a tensor is packed."""
 
+OUTLIER_BITS = 8
+"""Signed value of an outlier slot."""
 PARAM_BITS = 48
 """Bias 28, multiplier fraction 15, shift 5 (see `subbyte.spec.program`)."""
 
@@ -24,8 +26,14 @@ PARAM_BITS = 48
 class Family(enum.Enum):
     """FPGA family; decides primitives (SPRAM, SB_MAC16) and memory shapes."""
 
-    ICE40 = "ice40"
+    ICE40 = "ice40"  #: UltraPlus: single-port SPRAM and SB_MAC16
+    ICE40_HX = "ice40hx"  #: HX and LP: the same cells and EBR, without these two
     ECP5 = "ecp5"
+
+    @property
+    def ice40_cells(self) -> bool:
+        """Cells are SB_LUT4 with carry and register, memories EBR."""
+        return self is not Family.ECP5
 
 
 class Lane(enum.Enum):
@@ -54,7 +62,7 @@ class EngineConfig:
     r : int
         Requantizer lanes, results per cycle; divides P.
     operand_bits : int
-        LA, bits of a lane's operand. digit: 4, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent); xnor: 4.
+        LA, bits of a lane's operand. digit: 4, 5, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent); xnor: 4.
     acc_bits : int
         Accumulator width, 28 (fixed by the parameter word).
     fill_nibbles : int
@@ -66,6 +74,15 @@ class EngineConfig:
         Decode tables (16 entries) and requantizer tables (2**lut_bits entries). Powers of two.
     lut_bits : int
         Bits of the value that addresses a requantizer table, 6..10.
+    depthwise : bool
+        Option: line passes (docs/engine.md), the mapping of depthwise convolutions. For P = 1.
+    highway : bool
+        Option: the requantizer can add the codes of another tensor (`Requantize.skip`). Their reads need P = R or
+        at least `skip_cycles` columns.
+    outlier_slots : int
+        S, outliers that a weight row may have: 0, 1, 2 or 4. All of a row in one word of main memory.
+
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and none of the three options.
     """
 
     name: str
@@ -85,6 +102,9 @@ class EngineConfig:
     table_slots: int = 32
     lut_slots: int = 4
     lut_bits: int = 8
+    depthwise: bool = False
+    highway: bool = False
+    outlier_slots: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -101,7 +121,7 @@ class EngineConfig:
             value = self._check_integer(key)
             if not low <= value <= high or value & (value - 1):
                 raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
-        widths = {Lane.DIGIT: (4, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[self.lane]
+        widths = {Lane.DIGIT: (4, 5, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[self.lane]
         if self.operand_bits not in widths:
             raise EngineError(
                 f"Engine operand_bits of a {self.lane.value} lane must be one of {widths}, not {self.operand_bits!r}"
@@ -120,6 +140,28 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
+        if not isinstance(self.depthwise, bool):
+            raise TypeError(f"Engine depthwise must be True or False, not {self.depthwise!r}")
+        if self.depthwise and self.p > 1:
+            raise EngineError(f"Engine depthwise needs p = 1, not {self.p}: pixels of a group cannot share words")
+        if not isinstance(self.highway, bool):
+            raise TypeError(f"Engine highway must be true or false, not {self.highway!r}")
+        if self.highway and self.r < self.p and self.m < self.skip_cycles:
+            raise EngineError(
+                f"Engine highway needs r = p = {self.p} or m of at least {self.skip_cycles}, not r = {self.r} and "
+                f"m = {self.m}"
+            )
+        if self._check_integer("outlier_slots") not in (0, 1, 2, 4):
+            raise EngineError(f"Engine outlier_slots must be 0, 1, 2 or 4, not {self.outlier_slots!r}")
+        if self.outlier_slots * self.slot_bits > WORD_BITS:
+            raise EngineError(
+                f"Engine outlier_slots x bits of a slot must be at most {WORD_BITS}, "
+                f"not {self.outlier_slots} x {self.slot_bits}"
+            )
+        if self.lane is Lane.XNOR:
+            for option in ("depthwise", "highway", "outlier_slots"):
+                if getattr(self, option):
+                    raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
@@ -152,9 +194,30 @@ class EngineConfig:
         return 3 if self.family is Family.ECP5 else 1
 
     @property
-    def row_words(self) -> int:
-        """Main-memory words of one weight row (K*M four-bit codes, padded to whole words)."""
+    def skip_cycles(self) -> int:
+        """Cycles from one block of R pixels to the next when each has skip codes to read: R of these cycles are the
+        writer's, R the reads', and an answer of main memory that comes late takes the others."""
+        return 2 * self.r - 1 + self.read_cycles
+
+    @property
+    def code_words(self) -> int:
+        """Main-memory words of the codes of one weight row (K*M of four bits, padded to whole words)."""
         return -(-self.k * self.m * 4 // WORD_BITS)
+
+    @property
+    def row_words(self) -> int:
+        """Main-memory words of one weight row: the word of its outlier slots if there are any, then its codes."""
+        return (self.outlier_slots > 0) + self.code_words
+
+    @property
+    def slot_bits(self) -> int:
+        """Bits of an outlier slot: value, lane and column (see `subbyte.spec.outlier_slots`)."""
+        return OUTLIER_BITS + (self.k - 1).bit_length() + (self.m - 1).bit_length()
+
+    @property
+    def ring_part_bits(self) -> int:
+        """Bits that the weight buffer holds for each word of codes: the word and an equal share of the slots."""
+        return WORD_BITS + -(-self.outlier_slots * self.slot_bits // self.code_words)
 
     @property
     def nibble_address_bits(self) -> int:
@@ -178,34 +241,42 @@ class EngineConfig:
     def ledger(self) -> list[tuple[str, int, int]]:
         """(resource, used, available) of the memories and multipliers, from this configuration alone.
 
-        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. ECP5-25F: 56 DP16KD, 28 MULT18.
+        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. HX8K: 32 EBR. ECP5-25F: 56 DP16KD, 28 MULT18.
         LUTs are measured, not estimated: see the README.
         """
-        if self.family is Family.ICE40:
+        multipliers = self.outlier_slots * self.p
+        if self.family.ice40_cells:
+            row_bits = self.code_words * self.ring_part_bits if self.outlier_slots else self.k * self.m * 4
+
             def blocks(width: int, depth: int) -> int:
                 return min(-(-width // w) * -(-depth // d) for w, d in ((16, 256), (8, 512), (4, 1024)))
 
             ebr = (
-                blocks(self.k * self.m * 4, self.ring_rows)
+                blocks(row_bits, self.ring_rows)
                 + self.p * -(-self.k * self.operand_bits // 16) * -(-self.tile_words // 256)
                 + blocks(PARAM_BITS, self.param_entries)
                 + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
                 + self.r * blocks(4, self.lut_slots << self.lut_bits)
             )
+            if self.family is Family.ICE40_HX:
+                return [("EBR", ebr + blocks(WORD_BITS, self.memory_words), 32)]
             # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
-            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r
+            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r + multipliers
             return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
 
         def ram(width: int, depth: int) -> int:
             shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
             return min(-(-width // w) * -(-depth // d) for w, d in shapes)
 
+        ring = ram(self.k * self.m * 4, self.ring_rows)
+        if self.outlier_slots:  # a part is written at a time, and no block RAM has bits of two
+            ring = self.code_words * ram(self.ring_part_bits, self.ring_rows)
         total = (
-            ram(WORD_BITS, self.memory_words) + ram(self.k * self.m * 4, self.ring_rows)
+            ram(WORD_BITS, self.memory_words) + ring
             + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(PARAM_BITS, self.param_entries)
             + -(-self.r // 2) * ram(4, self.lut_slots << self.lut_bits)
         )
-        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r, 28)]
+        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r + multipliers, 28)]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -245,6 +316,7 @@ PRESETS: dict[str, EngineConfig] = {
     for e in (
         EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
+        EngineConfig("hx8k", Family.ICE40_HX, Lane.DIGIT, k=8, p=2, memory_words=512),
         EngineConfig(
             "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,

@@ -33,7 +33,7 @@ def pack_tensor(layout: TensorLayout, codes: NDArray[np.int64]) -> NDArray[np.ui
     pitch = layout.channels if layout.packed else layout.pitch
     full = np.full((layout.rows, layout.width + left + right, pitch), layout.pad_code, dtype=np.int64)
     full[top : top + layout.height, left : left + layout.width] = 0
-    full[top : top + layout.height, left : left + layout.width, : layout.channels] = codes
+    full[top : top + layout.height, left : left + layout.width, layout.channel_slice] = codes
     if layout.packed:
         nibbles = pack_codes(full)
         full = np.pad(nibbles, [(0, 0), (0, 0), (0, layout.pitch - nibbles.shape[2])])
@@ -58,4 +58,4 @@ def unpack_tensor(layout: TensorLayout, units: NDArray[np.uint16]) -> NDArray[np
     full = flat.reshape(layout.rows, layout.width + left + right, layout.pitch)
     if layout.packed:
         full = unpack_codes(full)
-    return full[top : top + layout.height, left : left + layout.width, : layout.channels].copy()
+    return full[top : top + layout.height, left : left + layout.width, layout.channel_slice].copy()

@@ -27,20 +27,26 @@ class Signed(int):
 # name -> bits, packed from bit 0 upwards. Widths are those of the largest engine.
 HEADER_FIELDS = {"weight_word": 20, "pinned": 1}
 FILL_FIELDS: tuple[dict[str, int], ...] = (
-    {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1},
+    {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1,
+     "single": 1},
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
     {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
 )
 COMPUTE_FIELDS = (
-    {
-        "words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
-        "upper_rows": 2, "unused": 6,
-    },
+    {"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
+     "hop": 6, "apart": 1, "lines": 1, "short": 1, "upper_rows": 2, "unused": 6},
 )
+LINE_FIELDS = ("hop", "apart", "lines", "short")
+"""Those of a compute section that only engines with `depthwise` have."""
+XNOR_FIELDS = ("upper_rows", "unused", "packed")
+"""Fields of compute and drain sections that only engines with xnor lanes have."""
 DRAIN_FIELDS = (
-    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16, "packed": 1},
-    {"groups": 10, "px": 8, "step_px": 14, "step_py": 14},
+    {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16, "relu": 1,
+     "packed": 1},
+    {"groups": 10, "px": 8, "step_px": 14, "step_py": 14, "skip": 16, "add": 1, "below": 1},
 )
+HIGHWAY_FIELDS = ("relu", "skip", "add", "below")
+"""Fields of a drain section that only engines with `highway` have; 0 for the others."""
 PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
 
 
@@ -75,7 +81,8 @@ class Fill:
     of the innermost loop (ky, wx, wy, px, py) that continues; steps are signed and include the
     way back of the loops inside. Counts are stored minus one, that of the codes of a `segment` too.
     `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
-    only when all earlier passes have written their results.
+    only when all earlier passes have written their results. `single`, of engines with `depthwise`: every segment
+    lies within one chunk of F nibbles and one K-word, so that it takes one cycle per plane.
     """
 
     address: int
@@ -95,6 +102,7 @@ class Fill:
     step_px: int
     step_py: int
     valid: int = 1
+    single: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,11 @@ class Compute:
 
     `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
     planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
+
+    Line passes, of engines with `depthwise`: `hop` is not 0. A pixel group is then a band of `lines` + 1 output rows,
+    a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
+    share none), the weight rows of each of the band's rows follow those of the one above. `short`: the last band lacks
+    its second row, whose steps are made and give nothing.
 
     xnor lanes: row r weighs 2**r; there are `upper_rows` times two rows more. `radix` 0 when a nibble is four binary
     codes. Then `unused`, not minus one, are the last lanes of the last word, which count nothing if their weight
@@ -116,6 +129,10 @@ class Compute:
     windows: int
     groups: int
     pixel_groups: int
+    hop: int = 0
+    apart: int = 0
+    lines: int = 0
+    short: int = 0
     upper_rows: int = 0
     unused: int = 0
 
@@ -129,10 +146,15 @@ class Compute:
 class Drain:
     """Requantizer and writer. `address`: nibble address of channel 0 of this pass at pixel 0.
 
-    `param`: entry of the first channel, a multiple of M. `zero_point` is 0 with `lut`. `pixels`, `groups`,
-    `px` minus one. A group's M codes go to address + pixel offset + group * M * (nibbles of a code), a
-    multiple of M nibbles or M bytes; the pixel offset grows by `step_px`, at the end of a row of `px` pixels
-    by `step_py`. `packed` (xnor lanes): they are binary codes and go to one nibble, at address + pixel offset + group.
+    `param`: entry of the first channel, a multiple of M. With `lut` twice the `zero_point` is added to the
+    table's address. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
+    + group * M * (nibbles of a code), a multiple of M nibbles or M bytes; the pixel offset grows by
+    `step_px`, at the end of a row of `px` pixels by `step_py`. `packed` (xnor lanes): they are binary codes and go to
+    one nibble, at address + pixel offset + group.
+
+    With `highway`: `add`, the codes of a skip tensor are added, bytes that lie `skip` words (modulo the memory)
+    behind the codes written. `below`: 256 is taken off the zero point, which has the skip's in it. `relu`: products
+    below 0 count as 0.
     """
 
     address: int
@@ -146,6 +168,10 @@ class Drain:
     px: int
     step_px: int
     step_py: int
+    relu: int = 0
+    skip: int = 0
+    add: int = 0
+    below: int = 0
     packed: int = 0
 
 
@@ -177,6 +203,7 @@ class TensorLayout:
     pitch : codes from one pixel to the next, >= channels
     nibbles : 1 or 2 per code, low nibble first
     border : (top, left, bottom, right) pixels, holding `pad_code`
+    first : channel of a pixel's `pitch` that is channel 0 of this tensor; others may belong to other tensors
     packed : binary codes, that of channel 4j + i in bit i of nibble j of a pixel; `pitch` counts nibbles. What is
         behind the last channel is 0, in the border too
     """
@@ -189,6 +216,7 @@ class TensorLayout:
     nibbles: int
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_code: int = 0
+    first: int = 0
     packed: bool = False
 
     @property
@@ -207,9 +235,15 @@ class TensorLayout:
         return -(-self.rows * self.row_nibbles // WORD_NIBBLES)
 
     @property
+    def channel_slice(self) -> slice:
+        """The tensor's channels in the `pitch` codes of a pixel."""
+        return slice(self.first, self.first + self.channels)
+
+    @property
     def origin(self) -> int:
         """Nibble address of pixel (0, 0), channel 0."""
-        return self.address + self.border[0] * self.row_nibbles + self.border[1] * self.pitch * self.nibbles
+        pixel = self.border[1] * self.pitch + self.first
+        return self.address + self.border[0] * self.row_nibbles + pixel * self.nibbles
 
 
 @dataclass(frozen=True)
@@ -220,7 +254,8 @@ class Program:
     ----------
     engine : EngineConfig
     passes : in execution order
-    weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row
+    weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row, behind the
+        word of its outlier slots if the engine has some
     pinned : True when all rows fit the weight buffer, which is then filled once
     params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
     tables : int64 (slots, 2, 16): operands of even and odd nibbles
@@ -244,6 +279,11 @@ class Program:
     def weight_word(self) -> int:
         """First word of the weights in main memory, which they end with."""
         return self.engine.memory_words - self.weights.size
+
+    @property
+    def stored(self) -> list[TensorLayout]:
+        """One layout for each place, where the channels of several tensors may lie side by side."""
+        return list({layout.address: layout for layout in self.layouts.values()}.values())
 
     def descriptor_words(self) -> NDArray[np.uint64]:
         """Header, passes and the closing zero, uint64."""
@@ -275,7 +315,7 @@ class Program:
             (Space.MAIN, 0, self.descriptor_words().view("<u2")),
             (Space.MAIN, 4 * self.weight_word, self.weights.reshape(-1).view("<u2")),
         ]
-        for layout in self.layouts.values():
+        for layout in self.stored:
             if any(layout.border):
                 parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
         parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))

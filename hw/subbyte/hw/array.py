@@ -7,8 +7,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.accumulator import accumulator, at_level
+from subbyte.hw.delay import delayed
 from subbyte.hw.digit_column import DigitColumn
 from subbyte.hw.fine_accumulator import FINE_LEVELS, fine_accumulator
+from subbyte.hw.outlier_path import OutlierPath
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.xnor_column import XnorColumn
 from subbyte.spec.engine import Family, Lane
@@ -52,6 +54,7 @@ class PeArray(wiring.Component):
     operands : In(P*K*operand_bits), pixel-major
     step : In(step_control), in the same cycle as weights and operands
     zero : In(1), see `registered_tree`
+    slots : In(S*slot_bits), outlier slots of the row, with its weights; only of an engine that has some
     acc : Out(acc_bits*P*M), accumulator p*M + m. Flat, as everywhere here: the names that an ArrayLayout
         gives its elements (`acc[0]`) collide with bit names in abc9 of Yosys 0.70, which then fails
     done : Out(step_control), `step` when its accumulators are in `acc`
@@ -69,13 +72,18 @@ class PeArray(wiring.Component):
             "zero": In(1),
             "acc": Out(c.acc_bits * c.p * c.m),
             "done": Out(step_control(c)),
+            **({"slots": In(c.outlier_slots * c.slot_bits)} if c.outlier_slots else {}),
             **({"single": In(c.k), "positional": In(1)} if c.lane is Lane.XNOR else {}),
         })
 
     @property
     def latency(self):
         """Cycles from `step` to `done`."""
-        return 2 * self._registered + self._column.latency(self._config.k, self._config.family) + 1
+        return 2 * self._registered + self._sum_latency + self._config.outlier_slots + 1
+
+    @property
+    def _sum_latency(self):
+        return self._column.latency(self._config.k, self._config.family)
 
     @property
     def _registered(self):
@@ -100,20 +108,22 @@ class PeArray(wiring.Component):
         if self._registered:
             weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
             m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
-        scaled, new_accumulator = at_level, accumulator
+        scaled, new_accumulator, outliers = at_level, accumulator, None
         if c.lane is Lane.XNOR:
             scaled, new_accumulator = lshift, fine_accumulator
-            single = self.single
-            if self._registered:
-                single = Signal.like(self.single, reset_less=True)
-                m.d.sync += single.eq(self.single)
+            single = delayed(m, self.single, int(self._registered))
         for p in range(c.p):
             for column in range(c.m):
                 m.submodules[f"column{p}_{column}"] = lanes = self._column(c.k, c.operand_bits, c.family)
                 term, level = lanes.sum, ready.level
+                if c.outlier_slots:
+                    outliers = outliers or self._outlier_path(m, operands, term.shape())
+                    width, index = outliers.shape.width, p * c.m + column
+                    m.d.comb += outliers.sums.word_select(index, len(lanes.sum)).eq(lanes.sum)
+                    term = outliers.joined.word_select(index, width).as_signed()
                 if self._registered:
-                    term, level = Signal(signed(c.acc_bits), reset_less=True), 0
-                    m.d.sync += term.eq(scaled(lanes.sum, scaling.level))
+                    unscaled, term, level = term, Signal(signed(c.acc_bits), reset_less=True), 0
+                    m.d.sync += term.eq(scaled(unscaled, scaling.level))
                 if c.lane is Lane.XNOR:
                     m.d.comb += [lanes.single.eq(single), lanes.positional.eq(self.positional)]
                 m.submodules[f"acc{p}_{column}"] = acc = new_accumulator(c.family, term.shape(), c.acc_bits)
@@ -128,3 +138,10 @@ class PeArray(wiring.Component):
                     self.acc.word_select(p * c.m + column, c.acc_bits).eq(acc.acc),
                 ]
         return m
+
+    def _outlier_path(self, m, operands, sum_shape):
+        """The side path, reading the same operands as the columns and slots as late."""
+        m.submodules.outliers = path = OutlierPath(self._config, sum_shape, self._sum_latency)
+        slots = delayed(m, self.slots, int(self._registered))
+        m.d.comb += [path.operands.eq(operands), path.slots.eq(slots)]
+        return path

@@ -5,7 +5,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.lut4 import carry, lut4
-from subbyte.spec.engine import Family
 
 __all__ = ["CarryCounter", "Counter", "up_counter"]
 
@@ -64,4 +63,4 @@ class CarryCounter(Counter):
 
 def up_counter(family, width):
     """The counter that suits the family: cells by hand on iCE40."""
-    return CarryCounter(width) if family is Family.ICE40 else Counter(width)
+    return CarryCounter(width) if family.ice40_cells else Counter(width)

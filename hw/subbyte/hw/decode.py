@@ -5,7 +5,6 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.ports import NO_COLLISION, UnitWrite
-from subbyte.spec.engine import Family
 
 __all__ = ["Decoder"]
 
@@ -42,7 +41,7 @@ class Decoder(wiring.Component):
         m = Module()
         c = self._config
         # ECP5: distributed RAM, block RAM is the scarcer resource there.
-        attrs = NO_COLLISION if c.family is Family.ICE40 else NO_COLLISION | {"ram_style": "distributed"}
+        attrs = NO_COLLISION if c.family.ice40_cells else NO_COLLISION | {"ram_style": "distributed"}
         single = []
         for j in range(c.fill_nibbles):
             table = memory.Memory(shape=c.operand_bits, depth=16 * c.table_slots, init=[], attrs=attrs)

@@ -7,13 +7,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from subbyte.hw.array import PeArray
 from subbyte.hw.command import CommandUnit
 from subbyte.hw.counter import up_counter
+from subbyte.hw.delay import delayed
 from subbyte.hw.early import early
 from subbyte.hw.gather import Gather
+from subbyte.hw.line_steps import step_controller
 from subbyte.hw.main_memory import main_memory
 from subbyte.hw.requantizer import Requantizer
 from subbyte.hw.sequencer import Sequencer
 from subbyte.hw.shadow import Shadow
-from subbyte.hw.steps import StepController
+from subbyte.hw.skip_reader import SkipReader
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
 from subbyte.spec.engine import Family, Lane
@@ -47,11 +49,12 @@ class Engine(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(c)
         m.submodules.pump = pump = WeightPump(c)
         m.submodules.gather = gather = Gather(c)
-        m.submodules.steps = steps = StepController(c)
+        m.submodules.steps = steps = step_controller(c)
         m.submodules.array = array = PeArray(c)
         m.submodules.shadow = shadow = Shadow(c)
         m.submodules.requantizer = requantizer = Requantizer(c)
         m.submodules.writer = writer = Writer(c)
+        skips = self._skips(m, sequencer, steps, shadow, writer) if c.highway else None
         connect(m, flipped(self.i), command.i)
         connect(m, flipped(self.o), command.o)
         connect(m, sequencer.first_header, pump.header)
@@ -84,13 +87,14 @@ class Engine(wiring.Component):
             gather.released.eq(steps.word_released),
             sequencer.fill_idle.eq(gather.idle),
             steps.reset.eq(sequencer.reset),
-            steps.start.eq(sequencer.start_compute),
+            steps.start.eq(delayed(m, sequencer.start_compute, self._head_start(array, skips))),
             steps.compute.eq(sequencer.compute),
             steps.row_available.eq(pump.available),
             steps.word_available.eq(gather.filled),
             writer.start.eq(sequencer.start_drain),
             writer.drain.eq(sequencer.drain),
-            sequencer.drain_idle.eq(writer.idle),
+            # The steps of a missing row may go on when everything is written.
+            sequencer.drain_idle.eq(writer.idle & steps.idle if c.depthwise else writer.idle),
         ]
 
         # Data, from the buffers to the codes.
@@ -109,11 +113,13 @@ class Engine(wiring.Component):
             requantizer.param.eq(self._channel(m, sequencer, shadow)),
             requantizer.lut.eq(sequencer.drain.lut),
             requantizer.lut_slot.eq(sequencer.drain.lut_slot),
-            requantizer.zero_point.eq(sequencer.drain.zero_point),
+            *self._offsets(requantizer, sequencer, skips),
             writer.valid.eq(requantizer.codes_valid),
             writer.codes.eq(requantizer.codes),
         ]
-        self._arbitrate(m, command, writer, sequencer.memory, gather.memory, pump.memory)
+        if c.outlier_slots:
+            m.d.comb += array.slots.eq(pump.slots)
+        self._arbitrate(m, command, writer, skips, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, steps)
         return m
 
@@ -122,6 +128,35 @@ class Engine(wiring.Component):
         if self._config.lane is not Lane.XNOR:
             return []
         return [array.single.eq(steps.single), array.positional.eq(compute.radix)]
+
+    def _skips(self, m, sequencer, steps, shadow, writer):
+        """The skip reader, for engines with `highway`, connected but for its data."""
+        m.submodules.skip_reader = skips = SkipReader(self._config)
+        connect(m, sequencer.first_drain, skips.first)
+        m.d.comb += [
+            steps.skip.eq(sequencer.drain.add),
+            skips.start.eq(sequencer.start_drain),
+            skips.drain.eq(sequencer.drain),
+            skips.block.eq(shadow.valid & (shadow.column == 0)),
+            skips.blocked.eq(writer.upcoming),
+        ]
+        return skips
+
+    @staticmethod
+    def _head_start(array, skips):
+        """Cycles by which compute sections start later, so that the skip reader is ahead of their first results.
+
+        The reader's `start` comes in the cycle after the first step, whose results leave the shadow `latency` + 2
+        cycles after it.
+        """
+        return max(0, skips.lead - (array.latency + 1)) if skips else 0
+
+    @staticmethod
+    def _offsets(requantizer, sequencer, skips):
+        """What the requantizer adds."""
+        if skips is None:
+            return [requantizer.zero_point.eq(sequencer.drain.zero_point)]
+        return [requantizer.offsets.eq(skips.offsets), requantizer.relu.eq(sequencer.drain.relu)]
 
     def _channel(self, m, sequencer, shadow):
         """Parameter entry of the channel that the shadow shows; a column group's M start at a multiple of M."""
@@ -146,20 +181,20 @@ class Engine(wiring.Component):
             m.d.sync += group.eq(group + 1)
         return Cat(shadow.column, first.count)
 
-    def _arbitrate(self, m, command, writer, sequencer, gather, pump):
+    def _arbitrate(self, m, command, writer, skips, sequencer, gather, pump):
         """One access to main memory per cycle.
 
-        Writer and sequencer book their cycle one ahead, so that the gather unit, whose grant moves most of its
-        registers, knows early; it comes before the pump. Between runs no unit asks and the memory is the host's.
+        Writer, skip reader (if there is one) and sequencer book their cycle one ahead, so that the gather unit, whose
+        grant moves most of its registers, knows early; it comes before the pump. Between runs no unit asks and the
+        memory is the host's.
         """
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main
         free, booked = Signal(), Signal()
         other = early(Signal.like(cells.address))  # of all but the gather unit, whose grant is last
-        m.d.sync += [
-            free.eq(~writer.upcoming & ~sequencer.request),
-            booked.eq(~writer.upcoming & sequencer.request),
-        ]
+        taken = writer.upcoming if skips is None else writer.upcoming | skips.upcoming
+        readers = [command.read_data, sequencer.data, gather.data, pump.data, *([skips.data] if skips else [])]
+        m.d.sync += [free.eq(~taken & ~sequencer.request), booked.eq(~taken & sequencer.request)]
         m.d.comb += [
             sequencer.grant.eq(sequencer.request & booked),
             gather.grant.eq(gather.request & free),
@@ -167,7 +202,7 @@ class Engine(wiring.Component):
         ]
         # ECP5, see `read_cycles`: a register before the block RAMs and one behind.
         m.d["sync" if self._config.family is Family.ECP5 else "comb"] += [
-            *(reader.eq(cells.read_data) for reader in (command.read_data, sequencer.data, gather.data, pump.data)),
+            *(reader.eq(cells.read_data) for reader in readers),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
@@ -175,8 +210,9 @@ class Engine(wiring.Component):
         ]
         with m.If(~self.busy):
             m.d.comb += other.eq(host.address >> 2)
-        with m.Elif(writer.enable):
-            m.d.comb += other.eq(writer.address)
+        for unit in (writer, *([skips] if skips else [])):
+            with m.Elif(unit.enable):
+                m.d.comb += other.eq(unit.address)
         with m.Elif(booked):
             m.d.comb += other.eq(sequencer.address)
         with m.Else():

@@ -5,7 +5,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.lut4 import carry, lut4
-from subbyte.spec.engine import Family
 
 __all__ = ["CarryLargest", "Largest", "largest"]
 
@@ -86,4 +85,4 @@ class CarryLargest(Largest):
 
 def largest(family, width):
     """The register that suits the family: cells by hand on iCE40."""
-    return CarryLargest(width) if family is Family.ICE40 else Largest(width)
+    return CarryLargest(width) if family.ice40_cells else Largest(width)

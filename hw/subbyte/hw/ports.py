@@ -8,7 +8,10 @@ from subbyte.spec.program import (
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
     FILL_FIELDS,
+    HIGHWAY_FIELDS,
+    LINE_FIELDS,
     PARAM_FIELDS,
+    XNOR_FIELDS,
 )
 
 __all__ = [
@@ -41,10 +44,10 @@ class UnitWrite(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out(20), "data": Out(16)})
 
 
-def _narrow(config):
-    """Bits that this engine needs of the fields whose encoding is wider."""
+def _narrow(config, columns):
+    """Bits that this engine needs of the fields whose encoding is wider; `columns`: groups may be output columns."""
     address = config.nibble_address_bits
-    groups = (config.param_entries // config.m - 1).bit_length()
+    groups = max((config.param_entries // config.m - 1).bit_length(), DRAIN_FIELDS[1]["px"] if columns else 0)
     steps = ("address", "step_ky", "step_wx", "step_wy", "step_px", "step_py")
     return {
         **dict.fromkeys(steps, address),
@@ -54,16 +57,22 @@ def _narrow(config):
         "param": (config.param_entries - 1).bit_length(),
         "lut_slot": (config.lut_slots - 1).bit_length(),
         "unused": (config.k - 1).bit_length(),
+        "skip": (config.memory_words - 1).bit_length(),
     }
 
 
-def _section(config, words, passing=()):
+def _section(config, words, passing=(), columns=False):
     """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives, or are
-    other engines'."""
-    narrow = _narrow(config)
+    of options that the engine lacks."""
+    lacking = (
+        *(() if config.depthwise else LINE_FIELDS),
+        *(() if config.highway else HIGHWAY_FIELDS),
+        *(() if config.lane is Lane.XNOR else XNOR_FIELDS),
+    )
+    narrow = _narrow(config, columns)
     return data.StructLayout({
         name: min(bits, narrow.get(name, bits))
-        for fields in words for name, bits in fields.items() if name not in passing
+        for fields in words for name, bits in fields.items() if name not in (*passing, *lacking)
     })
 
 
@@ -82,18 +91,17 @@ def word_view(fields, word):
 
 def fill_layout(config):
     """Fields of a fill section but for those that only start it."""
-    return _section(config, FILL_FIELDS, ("address", "valid"))
+    return _section(config, FILL_FIELDS, ("address", "valid") if config.depthwise else ("address", "valid", "single"))
 
 
 def compute_layout(config):
-    """Fields of a compute section."""
-    return _section(config, COMPUTE_FIELDS, () if config.lane is Lane.XNOR else ("upper_rows", "unused"))
+    """Fields of a compute section. Groups are column groups, in line passes output columns."""
+    return _section(config, COMPUTE_FIELDS, columns=config.depthwise)
 
 
 def drain_layout(config):
     """Fields of a drain section but for those that only start it."""
-    starting = ("address", "pixels")
-    return _section(config, DRAIN_FIELDS, starting if config.lane is Lane.XNOR else (*starting, "packed"))
+    return _section(config, DRAIN_FIELDS, ("address", "pixels"))
 
 
 def param_layout():

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from subbyte.hw.code_table import CodeTable
 from subbyte.hw.multiplier import Multiplier, multiplier
 from subbyte.hw.ports import NO_COLLISION, UnitWrite, param_layout
-from subbyte.hw.shifter import Shifter, shifter
+from subbyte.hw.shifter import OFFSET_BITS, Shifter, shifter
 from subbyte.spec.engine import PARAM_BITS
 
 __all__ = ["Requantizer", "RequantizerLane"]
@@ -22,13 +22,15 @@ class RequantizerLane(wiring.Component):
     -------
     acc : In(signed(28))
     param : In(param_layout)
-    lut : In(1); zero_point : In(8), 0 with `lut`: static during use
-    address : Out(lut_bits), t as address of a table
+    lut : In(1); zero_point : In(8): static during use. With `highway` instead of the latter relu : In(1), static,
+        and offset : In(signed(OFFSET_BITS)), `OFFSET_DELAY` cycles after acc
+    address : Out(lut_bits), t + 2 * zero_point as address of a table
     entry : In(4), of `address`, one cycle later
     code : Out(8)
     """
 
     LATENCY = Multiplier.LATENCY + Shifter.LATENCY + 1
+    OFFSET_DELAY = Multiplier.LATENCY + 1
 
     def __init__(self, config):
         self._config = config
@@ -36,7 +38,7 @@ class RequantizerLane(wiring.Component):
             "acc": In(signed(config.acc_bits)),
             "param": In(param_layout()),
             "lut": In(1),
-            "zero_point": In(8),
+            **({"offset": In(signed(OFFSET_BITS)), "relu": In(1)} if config.highway else {"zero_point": In(8)}),
             "address": Out(config.lut_bits),
             "entry": In(4),
             "code": Out(8),
@@ -56,7 +58,7 @@ class RequantizerLane(wiring.Component):
             m.d.sync += register.eq(shift)
             shift = register
 
-        m.submodules.shifter = shifted = shifter(c.family, c.lut_bits)
+        m.submodules.shifter = shifted = shifter(c.family, c.lut_bits, c.highway)
         linear = Signal(8)  # 0 where the table answers
         with m.If(self.lut):
             m.d.sync += linear.eq(0)
@@ -66,10 +68,12 @@ class RequantizerLane(wiring.Component):
             shifted.product.eq(mul.product),
             shifted.shift.eq(shift),
             shifted.lut.eq(self.lut),
-            shifted.zero_point.eq(self.zero_point),
+            shifted.zero_point.eq(self.offset if c.highway else self.zero_point),
             self.address.eq(shifted.result),
             self.code.eq(linear | Mux(self.lut, self.entry, 0)),
         ]
+        if c.highway:
+            m.d.comb += shifted.relu.eq(self.relu)
         return m
 
 
@@ -80,12 +84,14 @@ class Requantizer(wiring.Component):
     -------
     valid, accs : In, results from the shadow
     param : In(range(param_entries)), entry of these results' channel
-    lut, lut_slot, zero_point : In, static while results are under way
+    lut, lut_slot, zero_point : In, static while results are under way. With `highway` instead of the latter relu, and
+        offsets : In(OFFSET_BITS * R), `OFFSET_DELAY` cycles after accs
     params, tables : In(UnitWrite), spaces PARAMS and LUTS
     codes_valid, codes : Out, `LATENCY` cycles later
     """
 
     LATENCY = 1 + RequantizerLane.LATENCY
+    OFFSET_DELAY = 1 + RequantizerLane.OFFSET_DELAY
 
     def __init__(self, config):
         self._config = config
@@ -95,7 +101,7 @@ class Requantizer(wiring.Component):
             "param": In(range(config.param_entries)),
             "lut": In(1),
             "lut_slot": In(range(config.lut_slots)),
-            "zero_point": In(8),
+            **({"offsets": In(OFFSET_BITS * config.r), "relu": In(1)} if config.highway else {"zero_point": In(8)}),
             "params": In(UnitWrite()),
             "tables": In(UnitWrite()),
             "codes_valid": Out(1),
@@ -125,7 +131,7 @@ class Requantizer(wiring.Component):
             m.d.comb += [
                 lane.param.eq(reader.data),
                 lane.lut.eq(self.lut),
-                lane.zero_point.eq(self.zero_point),
+                *self._offset(lane, r),
                 table.addresses.word_select(r % per_table, c.lut_bits).eq(lane.address),
                 lane.entry.eq(table.entries.word_select(r % per_table, 4)),
                 self.codes.word_select(r, 8).eq(lane.code),
@@ -134,3 +140,9 @@ class Requantizer(wiring.Component):
         m.d.sync += under_way.eq(Cat(self.valid, under_way))
         m.d.comb += self.codes_valid.eq(under_way[-1])
         return m
+
+    def _offset(self, lane, r):
+        """Connections of what lane r adds."""
+        if not self._config.highway:
+            return [lane.zero_point.eq(self.zero_point)]
+        return [lane.offset.eq(self.offsets.word_select(r, OFFSET_BITS)), lane.relu.eq(self.relu)]

@@ -15,7 +15,8 @@ __all__ = ["SegmentWalker"]
 class SegmentWalker(wiring.Component):
     """Position inside the current segment; the counters and `following` already belong to the next one.
 
-    A segment takes two cycles at least: its counters move in the second.
+    A segment takes two cycles at least: its counters move in the second. One that is known to be a single piece
+    (`fill.single`, of engines with `depthwise`) takes one: its end is known early, so they move at once.
 
     Members
     -------
@@ -63,13 +64,14 @@ class SegmentWalker(wiring.Component):
         more = Signal()  # there is a following segment
         # The end of a segment is known late in a cycle, so the counters move in the one after it.
         loaded = Signal()
+        moves = Signal() if self._config.depthwise else loaded
         last = {}
         step = Signal(fill.step_py.as_signed().shape())
         m.d.comb += step.eq(fill.step_py)
         within = C(1)
         for name in loops:
             m.submodules[name] = turn = TurnCounter(len(fill[name]))
-            m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(loaded & within)]
+            m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(moves & within)]
             last[name] = turn.last
             within = within & turn.last
         for name in reversed(loops[:-1]):
@@ -78,6 +80,8 @@ class SegmentWalker(wiring.Component):
 
         ends = early(Signal())
         load = Signal()
+        if self._config.depthwise:
+            m.d.comb += moves.eq(loaded | (fill.single & more & (~self.valid | self.advance)))
         m.d.comb += [
             self.active.eq(more | self.valid),
             ends.eq(self.advance & self.ends),
@@ -106,7 +110,7 @@ class SegmentWalker(wiring.Component):
                 m.d.sync += [many.eq(many - 1), long.eq(many != 1)]
             with m.If(self.ends):
                 m.d.sync += self.valid.eq(0)
-        m.d.sync += loaded.eq(load)
+        m.d.sync += loaded.eq(load & ~fill.single if self._config.depthwise else load)
         window_ends, last_pixel = last["ky"], last["px"] & last["py"]
         pixel_ends = window_ends & last["wx"] & last["wy"]
         with m.If(load):
@@ -120,7 +124,7 @@ class SegmentWalker(wiring.Component):
                 current["pixel_ends"].eq(pixel_ends),
                 current["last_pixel"].eq(last_pixel),
             ]
-        with m.If(loaded):
+        with m.If(moves):
             m.d.sync += [following.eq(following + step), more.eq(~(pixel_ends & last_pixel))]
         with m.If(self.first.here):
             m.d.sync += following.eq(word_view(FILL_FIELDS[0], self.first.word).address)

@@ -5,7 +5,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.lut4 import lut4
-from subbyte.spec.engine import Family
 
 __all__ = ["LutSelector", "Selector", "selector"]
 
@@ -68,5 +67,5 @@ class LutSelector(Selector):
 
 def selector(family, width, count, invert=False):
     """The selector that suits the family: SB_LUT4 on iCE40 for four words."""
-    kind = LutSelector if family is Family.ICE40 and count == 4 else Selector
+    kind = LutSelector if family.ice40_cells and count == 4 else Selector
     return kind(width, count, invert)

@@ -27,7 +27,9 @@ class StepController(wiring.Component):
 
     A step is made one cycle after its row and word are announced, or later. The first window position of a
     column group ends only when the shadow has been drained of the one before, `drain_cycles` after that one's
-    last step.
+    last step; with `highway` where a skip is added, `spacing`.
+
+    `LOOPS`: innermost first.
 
     Members
     -------
@@ -42,7 +44,10 @@ class StepController(wiring.Component):
     step : Out(step_control), one cycle after `row` and `read_word`, together with the data
     stall : Out(Stall)
     single : Out(K), together with `step`, of xnor lanes only: what `XnorColumn` wants
+    skip : In(1), only with `highway`: a skip is added; from the first step of the section on
     """
+
+    LOOPS = ("planes", "rows", "words", "windows", "groups", "pixel_groups")
 
     def __init__(self, config):
         self._config = config
@@ -62,6 +67,7 @@ class StepController(wiring.Component):
             "read_word": Out(range(config.tile_words)),
             "step": Out(step_control(config)),
             "stall": Out(Stall),
+            **({"skip": In(1)} if config.highway else {}),
         })
 
     @property
@@ -69,17 +75,23 @@ class StepController(wiring.Component):
         """Cycles that the shadow needs to drain a column group."""
         return self._config.m * self._config.p // self._config.r
 
+    @property
+    def spacing(self):
+        """Cycles from the end of a column group to that of the next, if each adds a skip."""
+        return max(self.drain_cycles, self._config.skip_cycles) if self._config.highway else self.drain_cycles
+
     def elaborate(self, platform):
         m = Module()
         active = Signal()
         go = early(Signal())
         turns, last, ends = self._loops(m, go)
+        window_ends, drains = self._results(m, turns, last, ends)
         # Pointers have no reset but the pulse, which can then be that of the flip-flops.
         row, row_released, group_row = (Signal.like(self.row, name=name, reset_less=True)
                                         for name in ("row_now", "row_free", "group_row"))
         word, word_released = (Signal.like(self.word_released, name=name, reset_less=True)
                                for name in ("word_now", "word_free"))
-        cooling = Signal(range(self.drain_cycles + 1), reset_less=True)
+        cooling = Signal(range(self.spacing + 1), reset_less=True)
         draining = Signal(reset_less=True)  # the shadow, for two cycles or more
         no_row, no_word, no_shadow = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -87,7 +99,7 @@ class StepController(wiring.Component):
             self.row.eq(row),
             self.row_released.eq(row_released),
             self.word_released.eq(word_released),
-            no_shadow.eq(ends["words"] & turns["windows"].first & draining),
+            no_shadow.eq(window_ends & turns["windows"].first & draining),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
             self.read_word.eq(word + turns["planes"].count),
         ]
@@ -103,19 +115,19 @@ class StepController(wiring.Component):
             self.step.enable.eq(go),
             self.step.first.eq(turns["planes"].first & turns["rows"].first & turns["words"].first),
             self.step.level.eq(self._level(turns)),
-            self.step.last.eq(go & ends["words"]),
+            self.step.last.eq(go & window_ends),
             self.step.window_first.eq(turns["windows"].first),
             self.step.window_last.eq(last["windows"]),
         ]
         if self._config.lane is Lane.XNOR:
             m.d.sync += self.single.eq(self._single(last["words"]))
-        m.d.sync += draining.eq(cooling > 2)
+        m.d.sync += draining.eq(cooling > self._drained())
         with m.If(cooling != 0):
             m.d.sync += cooling.eq(cooling - 1)
         self._advance_row(m, go, last, ends, row, group_row, row_released, no_row)
         self._advance_word(m, go, last, ends, word, word_released, no_word)
-        with m.If(go & ends["windows"]):
-            m.d.sync += [cooling.eq(self.drain_cycles), draining.eq(self.drain_cycles > 1)]
+        with m.If(go & drains):
+            m.d.sync += [cooling.eq(self.spacing), draining.eq(self.spacing > 1)]
         with m.If(go & ends["pixel_groups"]):
             m.d.sync += active.eq(0)
 
@@ -138,13 +150,18 @@ class StepController(wiring.Component):
         unused = Cat(compute.unused > k - 1 - lane for lane in range(k))
         return compute.radix.replicate(k) | (unused & last_word.replicate(k))
 
+    def _drained(self):
+        """What is left of `cooling` in the cycle before the last one in which no window may end."""
+        added = self.spacing - self.drain_cycles
+        return Mux(self.skip, 2, 2 + added) if added else 2
+
     def _loops(self, m, go):
         """The loops, innermost first: name -> turn counter, name -> its last turn,
         name -> this step is the last of a turn of the loop around."""
         turns, last, ends = {}, {}, {}
         inner, outer = C(1), C(1)  # all that are last, in two parts: the chain is shorter
         within = C(1)
-        for name in ("planes", "rows", "words", "windows", "groups", "pixel_groups"):
+        for name in self.LOOPS:
             limit = self.compute[name]
             if name == "rows" and self._config.lane is Lane.XNOR:
                 limit = Cat(limit, self.compute.upper_rows)
@@ -161,6 +178,10 @@ class StepController(wiring.Component):
             if name not in ("planes", "rows"):  # they are in all the others, and would be a chain before them
                 within = early(ends[name])
         return turns, last, ends
+
+    def _results(self, m, turns, last, ends):
+        """(this step ends a window position, and what the shadow has to drain)."""
+        return ends["words"], ends["windows"]
 
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
         """Next weight row: rewinds for windows and pixel groups; freed when nothing rewinds to it any more.

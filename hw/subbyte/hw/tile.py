@@ -5,7 +5,6 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.ports import NO_COLLISION
-from subbyte.spec.engine import Family
 
 __all__ = ["AssembledTile", "MaskedTile", "activation_tile"]
 
@@ -108,4 +107,4 @@ class AssembledTile(MaskedTile):
 
 def activation_tile(config):
     """The tile that suits the family."""
-    return MaskedTile(config) if config.family is Family.ICE40 else AssembledTile(config)
+    return MaskedTile(config) if config.family.ice40_cells else AssembledTile(config)

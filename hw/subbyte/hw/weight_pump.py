@@ -25,6 +25,7 @@ class WeightPump(wiring.Component):
     memory : Out(ReadPort)
     row : In(range(ring_rows)), row to read
     weights : Out(4*K*M), of `row`, one cycle later
+    slots : Out(S*slot_bits), its outlier slots, alike; only of an engine that has some
     available : Out, row pointer; what lies before it may be read from the next cycle on. Not valid in the first
         `read_cycles` cycles after the header
     released : In, row pointer
@@ -40,14 +41,16 @@ class WeightPump(wiring.Component):
             "weights": Out(4 * config.k * config.m),
             "available": Out(range(2 * config.ring_rows)),
             "released": In(range(2 * config.ring_rows)),
+            **({"slots": Out(config.outlier_slots * config.slot_bits)} if config.outlier_slots else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        ring = memory.Memory(shape=WORD_BITS * c.row_words, depth=c.ring_rows, init=[], attrs=NO_COLLISION)
+        part = c.ring_part_bits
+        ring = memory.Memory(shape=part * c.code_words, depth=c.ring_rows, init=[], attrs=NO_COLLISION)
         m.submodules.ring = ring
-        writer = ring.write_port(granularity=WORD_BITS)
+        writer = ring.write_port(granularity=part)
         reader = ring.read_port()
 
         word = Signal(range(c.memory_words), reset_less=True)
@@ -73,12 +76,21 @@ class WeightPump(wiring.Component):
         with m.If(completes):
             m.d.sync += available.eq(following)
 
+        address = delayed(m, available[:-1], c.read_cycles)
+        data, weights = self.memory.data.replicate(c.code_words), reader.data
+        enable = delayed(m, self.memory.grant, c.read_cycles) << delayed(m, segment, c.read_cycles)
+        if c.outlier_slots:
+            with m.If(completes):
+                m.d.sync += segment.eq(0)  # not a power of two of them
+            data, enable = self._with_slots(m, enable)
+            weights, shares = self._apart(reader.data)
+            m.d.comb += self.slots.eq(shares)
         m.d.comb += [
-            writer.addr.eq(delayed(m, available[:-1], c.read_cycles)),
-            writer.data.eq(self.memory.data.replicate(c.row_words)),
-            writer.en.eq(delayed(m, self.memory.grant, c.read_cycles) << delayed(m, segment, c.read_cycles)),
+            writer.addr.eq(address),
+            writer.data.eq(data),
+            writer.en.eq(enable),
             reader.addr.eq(self.row),
-            self.weights.eq(reader.data),
+            self.weights.eq(weights),
         ]
         with m.If(self.stale):
             m.d.sync += loaded.eq(0)
@@ -92,3 +104,20 @@ class WeightPump(wiring.Component):
                 loaded.eq(1),
             ]
         return m
+
+    def _with_slots(self, m, enable):
+        """(data of all parts, their enables): the slots come first, wait, and go into the ring with the codes.
+
+        So every block RAM of the ring is written once a row, and its spare bits can hold slots.
+        """
+        share = self._config.ring_part_bits - WORD_BITS
+        held = Signal(share * self._config.code_words, reset_less=True)
+        with m.If(enable[0]):
+            m.d.sync += held.eq(self.memory.data)
+        parts = [Cat(self.memory.data, held.word_select(i, share)) for i in range(self._config.code_words)]
+        return Cat(*parts), enable[1:]
+
+    def _apart(self, row):
+        """(codes, slots) of a row of the ring."""
+        parts = [row.word_select(i, self._config.ring_part_bits) for i in range(self._config.code_words)]
+        return Cat(*(part[:WORD_BITS] for part in parts)), Cat(*(part[WORD_BITS:] for part in parts))

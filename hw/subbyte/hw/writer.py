@@ -5,8 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.counter import up_counter
+from subbyte.hw.places import chunk_places
 from subbyte.hw.ports import WordArrival, drain_layout, word_view
-from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES, Lane
 from subbyte.spec.program import DRAIN_FIELDS
 
@@ -124,45 +124,14 @@ class Writer(wiring.Component):
 
     def _places(self, m, write):
         """(place of the chunk written now in units of M nibbles, or of one where codes are packed, whether its pixel
-        exists).
-
-        A ring of the addresses of P pixels turns with every write: the pixels of a group come in the same order
-        for each column group. With the last column group a later pixel, found from the latest one, takes the
-        place of each.
-        """
+        exists)."""
         c = self._config
-        drain = self.drain
-        unit = 0 if self._packs else self._unit
         first = word_view(DRAIN_FIELDS[0], self.first.word)
-        ring = [Signal(c.nibble_address_bits - unit, name=f"place{p}", reset_less=True) for p in range(c.p)]
-        priming = Signal(range(c.p))
-        pixel = Signal(range(c.p))
-        group = Signal.like(drain.groups, reset_less=True)
         active = Signal()
-        turn = write | (priming != 0)
-        group_last = group == drain.groups
-        enter = turn & (group_last | (priming != 0))
-        m.submodules.columns = columns = TurnCounter(len(drain.px))
-        m.d.comb += [columns.limit.eq(drain.px), columns.start.eq(self.start), columns.advance.eq(enter)]
-        pixel_last = pixel == c.p - 1
+        place, pixel, group_last, pixel_last = chunk_places(
+            m, c, self.drain, self.first, self.start, write, self._packs
+        )
         m.d.comb += self.idle.eq(~active)
-
-        with m.If(turn):
-            m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:] + ring[:1], strict=True)]
-        with m.If(enter):
-            m.d.sync += ring[-1].eq(ring[-1] + Mux(columns.last, drain.step_py, drain.step_px)[unit:])
-        with m.If(self.first.here):
-            m.d.sync += ring[-1].eq(first.address[unit:])
-        with m.If(self.start):
-            m.d.sync += priming.eq(c.p - 1)
-        with m.Elif(priming != 0):
-            m.d.sync += priming.eq(priming - 1)
-        with m.If(write):
-            m.d.sync += pixel.eq(pixel + 1)
-        with m.If(self.start | (write & pixel_last & group_last)):
-            m.d.sync += group.eq(0)
-        with m.Elif(write & pixel_last):
-            m.d.sync += group.eq(group + 1)
 
         # Pixels after the first: whole groups of P, and those that the last group has besides its first.
         whole = (c.p - 1).bit_length()
@@ -179,7 +148,4 @@ class Writer(wiring.Component):
             m.d.sync += active.eq(1)
         with m.Elif(groups.step & groups.last):
             m.d.sync += active.eq(0)
-        offset = Mux(drain.byte, group << 1, group)
-        if self._packs:
-            offset = Mux(drain.packed, group, offset << self._unit)
-        return ring[0] + offset, ~groups.last | (pixel <= others)
+        return place, ~groups.last | (pixel <= others)

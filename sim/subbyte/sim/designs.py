@@ -13,21 +13,26 @@ from subbyte.spec.engine import EngineConfig, Family
 from subbyte.tools.find import yosys_share
 from subbyte.tools.synthesize import UP5K, synth_ecp5, synth_ice40
 
+_SYNTHESIS = {
+    Family.ICE40: partial(synth_ice40, options=UP5K), Family.ICE40_HX: synth_ice40, Family.ECP5: synth_ecp5,
+}
+
 
 def rtl_design(engine: EngineConfig, verilog: str) -> Design:
-    """The Verilog that `build` uses; on iCE40 it instantiates SPRAM and DSP, so their models come along."""
+    """The Verilog that `build` uses; on iCE40 it instantiates cells, so their models come along."""
     sources = {"engine.v": verilog}
-    if engine.family is Family.ICE40:
+    if engine.family.ice40_cells:
         sources["cells_sim.v"] = _model("ice40/cells_sim.v")
     return Design(sources, TOP)
 
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:
     """The engine after synthesis, in cells of the family."""
-    synthesize = partial(synth_ice40, options=UP5K) if engine.family is Family.ICE40 else synth_ecp5
+    synthesize = _SYNTHESIS[engine.family]
+    folder = "ice40" if engine.family.ice40_cells else "ecp5"
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
-    return Design({"netlist.v": netlist, "cells_sim.v": _model(f"{engine.family.value}/cells_sim.v")}, TOP)
+    return Design({"netlist.v": netlist, "cells_sim.v": _model(f"{folder}/cells_sim.v")}, TOP)
 
 
 def _model(name: str) -> str:

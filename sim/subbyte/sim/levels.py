@@ -51,25 +51,6 @@ class SimResult:
     verilog_sha256: str
 
 
-def _requests(
-    program: Program, codes: NDArray[np.int64], tapped: Sequence[TensorLayout], counter: Counter
-) -> bytes:
-    """All bytes to send: identify, load, then write, run and read for each input."""
-    layout = program.layouts[program.input]
-    parts = [frames.identify()]
-    parts += [frames.write(space, address, units) for space, address, units in program.image()]
-    for code in codes:
-        parts.append(frames.write(frames.Space.MAIN, layout.address // 4, pack_tensor(layout, code)))
-        parts.append(frames.run(counter))
-        parts += [part for tensor in tapped for part in _reads(tensor)]
-    return b"".join(parts)
-
-
-def _reads(layout: TensorLayout) -> list[bytes]:
-    """READ commands for a whole tensor."""
-    return [frames.read(*burst) for burst in frames.bursts(layout.address // 4, 4 * layout.words)]
-
-
 class _Answer:
     """The answer bytes, taken from the front."""
 
@@ -88,11 +69,60 @@ def _check_identity(engine: EngineConfig, identity: bytes) -> None:
         raise SimulationError(f"Engine {engine.name} identifies itself as {identity.hex()}, not {expected.hex()}")
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A program and its inputs, int64 (n, height, width, channels), n >= 1; the tensors to read back."""
+
+    program: Program
+    codes: NDArray[np.int64] = field(repr=False)
+    names: Sequence[str]
+
+    @property
+    def tapped(self) -> list[TensorLayout]:
+        """Layouts of the tensors to read back."""
+        return [self.program.layouts[name] for name in self.names]
+
+    @property
+    def answer_bytes(self) -> int:
+        """Bytes that the engine sends."""
+        per_input = frames.COUNTER_BYTES + sum(8 * layout.words for layout in self.tapped)
+        return frames.IDENTITY_BYTES + len(self.codes) * per_input
+
+    def requests(self, counter: Counter) -> bytes:
+        """All bytes to send: identify, load, then write, run and read for each input."""
+        layout = self.program.layouts[self.program.input]
+        parts = [frames.identify()]
+        parts += [frames.write(space, address, units) for space, address, units in self.program.image()]
+        for code in self.codes:
+            parts.append(frames.write(frames.Space.MAIN, layout.address // 4, pack_tensor(layout, code)))
+            parts.append(frames.run(counter))
+            parts += [part for tensor in self.tapped for part in _reads(tensor)]
+        return b"".join(parts)
+
+    def result(self, answer: _Answer, verilog_sha256: str) -> SimResult:
+        """What `answer` says, in the order of `requests`."""
+        _check_identity(self.program.engine, answer.take(frames.IDENTITY_BYTES))
+        cycles: list[int] = []
+        tensors: dict[str, list[NDArray[np.int64]]] = {name: [] for name in self.names}
+        for _ in self.codes:
+            cycles.append(frames.parse_count(answer.take(frames.COUNTER_BYTES)))
+            for name, layout in zip(self.names, self.tapped, strict=True):
+                units = np.frombuffer(answer.take(8 * layout.words), dtype="<u2")
+                tensors[name].append(unpack_tensor(layout, units))
+        stacked = {name: np.stack(values) for name, values in tensors.items()}
+        return SimResult(stacked[self.program.output], stacked, tuple(cycles), verilog_sha256)
+
+
+def _reads(layout: TensorLayout) -> list[bytes]:
+    """READ commands for a whole tensor."""
+    return [frames.read(*burst) for burst in frames.bursts(layout.address // 4, 4 * layout.words)]
+
+
 def _steps(program: Program) -> int:
     """Array steps of an inference, to scale the watchdog."""
     total = 0
     for unit in (p.compute for p in program.passes):
-        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.pixel_groups)
+        counts = (unit.words, unit.rows, unit.planes, unit.windows, unit.groups, unit.lines, unit.pixel_groups)
         total += int(np.prod([c + 1 for c in counts]))
     return total
 
@@ -137,26 +167,38 @@ def simulate(
     ------
     SimulationError when the bench fails or the engine is not the expected one; ToolError when a tool is missing.
     """
+    return simulate_all([(program, codes)], level, taps=taps, counter=counter, throttle=throttle, progress=progress)[0]
+
+
+def simulate_all(
+    runs: Sequence[tuple[Program, NDArray[np.int64]]], level: str = "rtl", *, taps: bool = True,
+    counter: Counter = Counter.CYCLES, throttle: Throttle | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> list[SimResult]:
+    """Several programs of one engine, one after the other in one simulation: each finds what the last one left.
+
+    Parameters
+    ----------
+    runs : (program, codes) pairs as for `simulate`, at least one
+
+    Raises
+    ------
+    As `simulate`; ValueError when the engines differ.
+    """
     if level not in LEVELS:
         raise ValueError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
-    if not len(codes):
+    if not runs or not all(len(codes) for _, codes in runs):
         raise ValueError("Codes must have at least one input")
-    verilog = engine_verilog(program.engine)
-    design = (rtl_design if level == "rtl" else netlist_design)(program.engine, verilog)
-    names = list(program.layouts) if taps else [program.output]
-    tapped = [program.layouts[name] for name in names]
-    per_input = frames.COUNTER_BYTES + sum(8 * layout.words for layout in tapped)
+    engine = runs[0][0].engine
+    if any(program.engine != engine for program, _ in runs):
+        raise ValueError("Programs of one simulation must be for one engine")
+    verilog = engine_verilog(engine)
+    design = (rtl_design if level == "rtl" else netlist_design)(engine, verilog)
+    jobs = [
+        _Job(program, codes, list(program.layouts) if taps else [program.output]) for program, codes in runs
+    ]
     answer = _Answer(_exchange(
-        design, _requests(program, codes, tapped, counter), frames.IDENTITY_BYTES + len(codes) * per_input,
-        IDLE_PATIENCE + 8 * _steps(program), throttle or Throttle(), progress,
+        design, b"".join(job.requests(counter) for job in jobs), sum(job.answer_bytes for job in jobs),
+        IDLE_PATIENCE + 8 * max(_steps(job.program) for job in jobs), throttle or Throttle(), progress,
     ))
-    _check_identity(program.engine, answer.take(frames.IDENTITY_BYTES))
-    cycles: list[int] = []
-    tensors: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
-    for _ in codes:
-        cycles.append(frames.parse_count(answer.take(frames.COUNTER_BYTES)))
-        for name, layout in zip(names, tapped, strict=True):
-            units = np.frombuffer(answer.take(8 * layout.words), dtype="<u2")
-            tensors[name].append(unpack_tensor(layout, units))
-    stacked = {name: np.stack(values) for name, values in tensors.items()}
-    return SimResult(stacked[program.output], stacked, tuple(cycles), verilog_digest(verilog))
+    return [job.result(answer, verilog_digest(verilog)) for job in jobs]

@@ -1,0 +1,67 @@
+"""Weights of any format as the digits that the lanes multiply with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.linear_layer import whole_weight
+from subbyte.compiler.outliers import split_weights
+from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.spec.binary import MOST_DIGITS, signed_digits
+from subbyte.spec.engine import EngineConfig, Lane
+from subbyte.spec.formats import TensorFormat
+from subbyte.spec.network import Conv2d, Dense
+from subbyte.spec.weight_formats import OutlierWeights, adds_exponents
+from subbyte.spec.weights import WeightFormat
+
+
+def lane_digits(
+    layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(digits, outliers) of the weights of `layer` over all input channels, as in `Operation`.
+
+    xnor lanes hold every integer of up to 8 bits and a sign, whatever its format.
+    ScheduleError (without the layer's name) as for `lane_format`.
+    """
+    if engine.lane is Lane.XNOR:
+        weight = layer.weight.astype(np.int64)
+        _check_factors(layer, source)
+        digits = signed_digits(whole_weight(layer, weight))
+        if len(digits) > MOST_DIGITS:
+            most = (1 << MOST_DIGITS) - 1
+            raise ScheduleError(
+                f"weights must be in {-most}..{most} for the {engine.lane.value} lanes of {engine.name}, not "
+                f"{weight.min()}..{weight.max()}"
+            )
+        return digits, np.zeros(digits.shape[1:], dtype=np.int64)
+    form = lane_format(layer, source, engine)
+    dense, outliers = split_weights(layer, form)
+    return np.stack(form.split(whole_weight(layer, dense))), whole_weight(layer, outliers)
+
+
+def _check_factors(layer: Conv2d | Dense, source: TensorFormat) -> None:
+    if adds_exponents(layer.weight_format, source):
+        raise ScheduleError("half-octave weights on exact half-octave codes cannot be scheduled")
+
+
+def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig) -> WeightFormat:
+    """Format in which the engine's weight rows hold the weights of `layer`.
+
+    The lanes' own formats keep their bits. All others (binary, linear, codebook, log) are expanded when the
+    program is made: to 4 bits where the layer's weights fit, else to 8, which are two rows.
+    Outliers stand beside what the lanes can hold of a weight.
+    ScheduleError (without the layer's name) when they do not fit 8 bits or multiply by adding exponents.
+    """
+    _check_factors(layer, source)
+    if isinstance(layer.weight_format, OutlierWeights):
+        return WeightFormat(engine.weight_set, 4 if layer.weight_format.bits <= 4 else 8)
+    stored = isinstance(layer.weight_format, WeightFormat)
+    for bits in (layer.weight_format.bits,) if stored else (4, 8):
+        form = WeightFormat(engine.weight_set, bits)
+        if form.low <= layer.weight.min() and layer.weight.max() <= form.high:
+            return form
+    raise ScheduleError(
+        f"weights must be in {form.low}..{form.high} for the {engine.lane.value} lanes of {engine.name}, not "
+        f"{layer.weight.min()}..{layer.weight.max()}"
+    )

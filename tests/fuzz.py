@@ -1,0 +1,62 @@
+"""Random networks of random engines at the levels reference, machine and rtl: the suite's draw and `make fuzz`.
+
+    python tests/fuzz.py [NETWORKS [ENGINES]]
+
+prints a line for each engine and stops at the first difference, with what reproduces it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from networks import random_codes, random_engine, random_network
+
+from subbyte.compiler.schedule import schedule
+from subbyte.golden import reference
+from subbyte.golden.machine import Machine
+from subbyte.sim.compare import first_difference
+from subbyte.sim.levels import Throttle, simulate_all
+from subbyte.spec.engine import PRESETS, EngineConfig
+
+INPUTS = 2
+"""Of each network: the second run finds the traces of the first."""
+
+
+def engines(count: int) -> list[EngineConfig]:
+    """The presets, then drawn ones; always the same for the same index."""
+    drawn = [random_engine(np.random.default_rng(1000 + index)) for index in range(count - len(PRESETS))]
+    return [*PRESETS.values(), *drawn][:count]
+
+
+def fuzz(engine: EngineConfig, networks: int, seed: int) -> int:
+    """Run random networks on one engine in one simulation, streams throttled for odd seeds; the cycles of all runs.
+
+    AssertionError names the network's number and the first value that differs.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [random_network(rng, engine) for _ in range(networks)]
+    runs = [(schedule(network, engine), random_codes(rng, network, INPUTS)) for network in drawn]
+    throttle = Throttle(send=0.2, receive=0.2, seed=seed) if seed % 2 else None
+    results = simulate_all(runs, throttle=throttle)
+    for index, (network, (program, codes), result) in enumerate(zip(drawn, runs, results, strict=True)):
+        expected = reference.run(network, codes, taps=True)
+        for level, got in (("machine", Machine(program).run(codes, taps=True)), ("rtl", result.taps)):
+            difference = first_difference(program, expected, got)
+            assert difference is None, f"{engine}, seed {seed}, network {index}, {level}: {difference}"
+    return sum(sum(result.cycles) for result in results)
+
+
+def main() -> None:
+    """As the module says; 2,000 networks on 20 engines unless told."""
+    networks = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    for index, engine in enumerate(engines(count)):
+        share = networks * (index + 1) // count - networks * index // count
+        cycles = fuzz(engine, share, seed=index)
+        shape = f"{engine.family.value} {engine.lane.value} K{engine.k} M{engine.m} P{engine.p} R{engine.r}"
+        print(f"{engine.name:12} {shape:32} {share:5} networks equal, {cycles:9,} cycles", flush=True)
+
+
+if __name__ == "__main__":
+    main()
