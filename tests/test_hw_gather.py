@@ -221,7 +221,7 @@ def compare(operands: int, config: EngineConfig, expected: Word, where: object) 
         assert [None if e is None else f for f, e in zip(found, row, strict=True)] == row, where
 
 
-@pytest.mark.parametrize("family", list(Family), ids=["masked", "assembled"])
+@pytest.mark.parametrize("family", [Family.ICE40, Family.ECP5], ids=["masked", "assembled"])
 @pytest.mark.parametrize(("k", "f", "p"), [(8, 4, 1), (8, 8, 2), (16, 4, 2), (16, 8, 1), (16, 16, 1), (4, 4, 4)])
 def test_random_sections(family: Family, k: int, f: int, p: int, rng: np.random.Generator) -> None:
     """Throttled memory and a slow reader, so that the tile fills up. With P > 1 it holds the longest pixel."""
@@ -246,7 +246,7 @@ def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.rand
 
 
 @pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (0.6, 0.3)], ids=["full-rate", "throttled"])
-@pytest.mark.parametrize("lane", list(Lane))
+@pytest.mark.parametrize("lane", [Lane.DIGIT, Lane.SHIFT])
 def test_segments_of_one_piece(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
     """Between others, so that the walker changes its pace."""
     config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=128, depthwise=True)
