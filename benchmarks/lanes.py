@@ -2,9 +2,9 @@
 
 The array stands between a shift register, which feeds all its inputs, and an exclusive or of all its outputs; three
 pins in all. The same harness without the array is placed and routed too and its cells are subtracted, so what is
-counted are the lanes, their adder trees, the accumulators (in DSPs on iCE40) and the pipeline of the step control, but
-no operand or drain registers. LC are ICESTORM_LC on UP5K and TRELLIS_COMB on ECP5-25F. The register feeds the array
-directly and its outputs go through a tree of registers, so the clock is the array's own. An xnor lane makes four
+counted are the lanes, their adder trees, the accumulators (in DSPs on UP5K) and the pipeline of the step control, but
+no operand or drain registers. LC are ICESTORM_LC on UP5K and HX8K and TRELLIS_COMB on ECP5-25F. The register feeds the
+array directly and its outputs go through a tree of registers, so the clock is the array's own. An xnor lane makes four
 binary products. Exit status 1 when a bar is missed.
 """
 
@@ -30,8 +30,10 @@ from subbyte.tools.place import place_route
 from subbyte.tools.report import Report
 from subbyte.tools.synthesize import UP5K, Netlist, synth_ecp5, synth_ice40
 
-DEVICES = {Family.ICE40: ("up5k", "sg48"), Family.ECP5: ("25k", "CABGA381")}
-CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ECP5: 125.0}
+DEVICES = {
+    Family.ICE40: ("up5k", "sg48"), Family.ICE40_HX: ("hx8k", "ct256"), Family.ECP5: ("25k", "CABGA381"),
+}
+CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ICE40_HX: 125.0, Family.ECP5: 125.0}
 LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.DIGIT, 8), (Lane.SHIFT, 4), (Lane.XNOR, 4))
 BARS = {
     (Family.ICE40, Lane.DIGIT, 4): 26, (Family.ICE40, Lane.DIGIT, 6): 36, (Family.ICE40, Lane.SHIFT, 4): 34,
@@ -111,10 +113,11 @@ def synthesize(shape: ArrayShape, with_array: bool, folder: Path) -> Netlist:
         text = verilog.convert(harness, name="top", ports=[harness.i, harness.o], emit_src=False)
     if shape.family is Family.ECP5:
         return synth_ecp5(text, "top", folder)
+    device = UP5K if shape.family is Family.ICE40 else ()
     try:
-        return synth_ice40(text, "top", folder, UP5K)
+        return synth_ice40(text, "top", folder, device)
     except ToolError:  # abc9 of Yosys 0.70 gives up on some designs
-        return synth_ice40(text, "top", folder, (*UP5K, "-dff"))
+        return synth_ice40(text, "top", folder, (*device, "-dff"))
 
 
 def placed(shape: ArrayShape, with_array: bool, folder: Path) -> Report:
@@ -146,7 +149,7 @@ def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> di
         except ToolError as error:
             return row | {"note": str(error)}
     # iCE40: a register without logic takes a cell. ECP5: it takes none of the counted ones.
-    extra = shape.outputs if family is Family.ICE40 else 0
+    extra = shape.outputs if family.ice40_cells else 0
     lc = full.luts - (bare.luts - extra)
     CONSOLE.note(f"  {lc} LC, {lc / (k * m):.1f} a lane")
     return row | {
