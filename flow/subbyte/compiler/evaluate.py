@@ -16,17 +16,28 @@ from subbyte.compiler.graph import run_float
 from subbyte.compiler.input_codes import encode
 from subbyte.golden import reference
 from subbyte.golden.quantize import to_real
+from subbyte.spec.network import Network
 
 Level = Callable[[Compiled, NDArray[np.int64]], NDArray[np.int64]]
 """(compiled, input codes (n, height, width, channels)) -> output codes, likewise."""
 
 
+BATCH = 64
+"""Samples that the reference computes at once; bounds its memory."""
+
+
+def run_in_batches(network: Network, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Output codes of the reference, (n, height, width, channels), of input codes likewise."""
+    pieces = (codes[start : start + BATCH] for start in range(0, len(codes), BATCH))
+    return np.concatenate([reference.run(network, piece) for piece in pieces])
+
+
 def run_reference(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """The level `reference`."""
-    return reference.run(compiled.network, codes)
+    return run_in_batches(compiled.network, codes)
 
 
-def _flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, height, width, channels) as (n, features), channels first as the model has them."""
     return np.moveaxis(values, 3, 1).reshape(len(values), -1)
 
@@ -45,14 +56,14 @@ def evaluate(
     y = None if data.y is None else data.y[:limit]
     codes = encode(arranged, compiled.graph, compiled.transform, compiled.coding)
     fed = feed(arranged, compiled.graph, compiled.transform)
-    float_value = measure(metric, _flat(run_float(compiled.graph, fed)), _flat(fed), y)
+    float_value = measure(metric, flat(run_float(compiled.graph, fed)), flat(fed), y)
     outputs = run(compiled, codes)
     expected = outputs if run is run_reference else run_reference(compiled, codes)
     real = to_real(outputs, compiled.network.tensors[compiled.network.output].format)
     return {
         "n": len(codes),
         "metric": metric,
-        "value": measure(metric, _flat(real), _flat(fed), y),
+        "value": measure(metric, flat(real), flat(fed), y),
         "float_value": float_value,
         "agreement_with_reference": float((outputs == expected).all(axis=(1, 2, 3)).mean()),
     }
