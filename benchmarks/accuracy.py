@@ -47,7 +47,8 @@ def main() -> None:
     y = None if data.y is None else data.y[: options.limit]
     fed = feed(x, graph, transform)
     value = measure("top1", flat(run_float(graph, fed)), fed, y)
-    print(json.dumps({"model": str(options.model), "n": len(x), "recipe": "float", "top1": round(value, 4)}), flush=True)
+    facts = {"model": str(options.model), "n": len(x), "recipe": "float", "top1": round(value, 4)}
+    print(json.dumps(facts), flush=True)
     coding = choose_coding(calib, graph, transform, Method.MIN_MAX)
     for recipe in MEASURED:
         if options.recipe and recipe.name not in options.recipe:
