@@ -25,7 +25,7 @@ from subbyte.compiler.recipe import RECIPES, Recipe
 from subbyte.golden.quantize import Method, to_real
 from subbyte.spec.engine import load_engine
 
-MEASURED = (*RECIPES.values(), Recipe("w4-a8", activations="lin8"))
+MEASURED = (*RECIPES.values(), Recipe("w4-a8", activations="lin8"), Recipe("w4-a4fitted", activations="fitted"))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -48,11 +49,15 @@ def relu_first(graph: Graph) -> Graph:
 
 
 def never_negative(graph: Graph, tensor: str) -> bool:
-    """Whether the kind of node that writes `tensor` rules out negative values."""
+    """Whether the node that writes `tensor`, with those before it, rules out negative values."""
     node = graph.producers().get(tensor)
-    if isinstance(node, MaxPoolNode | AveragePoolNode | AddNode | ConcatNode):
+    if isinstance(node, MaxPoolNode | AveragePoolNode | AddNode | ConcatNode) or _keeps_sign(node):
         return all(never_negative(graph, name) for name in node.inputs)
     return isinstance(node, ReluNode)
+
+
+def _keeps_sign(node: Node | None) -> TypeGuard[ConvNode]:
+    return isinstance(node, ConvNode) and node.weight.min() >= 0 and node.bias.min() >= 0
 
 
 def _ceiling(graph: Graph, tensor: str) -> float:

@@ -36,7 +36,7 @@ from subbyte.compiler.graph import (
 )
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.lower_others import activation, average_pool, concat, max_pool
-from subbyte.compiler.lowering import Lowering
+from subbyte.compiler.lowering import HIGHWAY_BITS, Lowering
 from subbyte.compiler.plan import plan
 from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
@@ -45,7 +45,7 @@ from subbyte.golden import ops
 from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, to_codes, weight_scales
 from subbyte.golden.requant import multiplier_shift, requantize
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.formats import TensorFormat, accumulator
+from subbyte.spec.formats import Kind, TensorFormat, accumulator
 from subbyte.spec.network import Conv2d, Dense, Layer, Network, Relu, Requantize, Tensor
 from subbyte.spec.validate import validate
 from subbyte.spec.weights import WeightFormat
@@ -232,7 +232,7 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int) -> None:
         weight_format=WeightFormat(engine.weight_set, _weight_bits(node, index, count, recipe, graph)),
         delivered=delivered,
         reader=measuring_reader(graph, delivered),
-        form=work.plan.get(delivered) or _before_hard_swish(work, stage.result),
+        form=work.plan.get(stage.result) or _before_hard_swish(work, stage.result),
         add=stage.add,
         last=delivered == graph.output,
     )
@@ -245,7 +245,8 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int) -> None:
         work.look_up(f"{node.name}.clip", unclipped.name, state.tensor, lambda real: np.minimum(real, described.top))
     else:
         work.write(layers, tensors, state.codes)
-    if delivered in work.plan and stage.relu and recipe.activation(node.name) != "lin8":
+    is_wide = state.tensor.format.kind is Kind.LIN and state.tensor.format.bits == HIGHWAY_BITS
+    if stage.result in work.plan and is_wide and stage.relu and recipe.activation(node.name) != "lin8":
         work.wide[stage.result] = node.name
 
 

@@ -87,7 +87,7 @@ def average_pool(work: Lowering, node: AveragePoolNode) -> None:
     pool = AveragePool2d(node.name, source.name, f"{node.output}.acc", node.kernel, node.stride, node.padding)
     shape = work.graph.shapes[node.output]
     form, ratio = _average_format(work, node, source.format, window)
-    multiplier, shift = _divider(ratio, window, source.format)
+    multiplier, shift = _divider(ratio, window, source.format, form)
     channels = np.ones(shape[2], dtype=np.int64)
     requantizer = Requantize(
         f"{node.name}.requantize", pool.output, node.output, multiplier * channels, shift * channels
@@ -124,12 +124,18 @@ def _average_format(
     return dataclasses.replace(wanted, scale=source.scale / finer), Fraction(finer, window)
 
 
-def _divider(ratio: float | Fraction, window: int, source: TensorFormat) -> tuple[int, int]:
-    """Multiplier and shift: exact for every sum where there are such, else the nearest."""
-    low, high = (window * end for end in source.bounds())
+def _divider(
+    ratio: float | Fraction, window: int, source: TensorFormat, target: TensorFormat
+) -> tuple[int, int]:
+    """Multiplier and shift: exact for every sum where there are such, else the nearest.
+
+    Sums need no exact quotient where that is beyond the codes of `target`, which saturate.
+    """
     if isinstance(ratio, Fraction):
+        lowest, highest = (window * end for end in source.bounds())
+        low, high = (math.ceil(abs(end) / ratio) for end in target.bounds())
         try:
-            return exact_ratio(ratio, high, low)
+            return exact_ratio(ratio, min(high, highest), max(-low, lowest))
         except ValueError:
             pass
     multiplier, shift = multiplier_shift(float(ratio))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.canonical import never_negative
 from subbyte.compiler.formats import activation_format, output_format
-from subbyte.compiler.graph import ConcatNode, Graph, run_taps
+from subbyte.compiler.graph import ConcatNode, Graph, MaxPoolNode, run_taps
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.stages import stages
 from subbyte.golden.quantize import Method, linear_format
@@ -27,21 +27,34 @@ def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineC
     (numerics.md B12). Parts and result of a concatenation get one format; a part that is a summand too is no part
     here. `fed` are the calibration samples, (n, height, width, channels).
     """
-    sums = _joined({stage.add.inputs[0], stage.result} for stage in stages(graph) if stage.add)
-    summands = {name for group in sums for name in group} | {graph.input}
-    parts = _joined(
-        {*node.inputs, node.output} - summands for node in graph.nodes if isinstance(node, ConcatNode)
+    sums = _joined(
+        _with_pooled(graph, {stage.add.inputs[0], stage.result}) for stage in stages(graph) if stage.add
     )
-    wanted = {name for group in (*sums, *parts) for name in group} - {graph.input}
+    summands = {name for group in sums for name in group}
+    parts = _joined(
+        _with_pooled(graph, {*node.inputs, node.output}) - summands
+        for node in graph.nodes if isinstance(node, ConcatNode)
+    )
+    wanted = {name for group in (*sums, *parts) for name in group}
     if not wanted:
         return {}
     taps = run_taps(graph, fed, wanted)
     formats: dict[str, TensorFormat] = {}
     for group in sums:
-        formats |= _of_sums(graph, {name: taps[name] for name in group & wanted}, recipe)
+        formats |= _of_sums(graph, {name: taps[name] for name in group}, recipe)
     for group in parts:
         formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine)
     return formats
+
+
+def _with_pooled(graph: Graph, group: Group) -> Group:
+    """The tensors and, in front of those that max pools write, what the pools read: their codes are the same."""
+    producers, found = graph.producers(), set(group)
+    for name in group:
+        while isinstance(node := producers.get(name), MaxPoolNode):
+            name = node.input
+            found.add(name)
+    return found - {graph.input}
 
 
 def _joined(groups: Iterable[Group]) -> list[Group]:
@@ -60,7 +73,7 @@ def _of_sums(graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe)
         name: linear_format(samples, 8, method, signed=not never_negative(graph, name))
         for name, samples in taps.items()
     }
-    scale = max((form.scale for form in forms.values()), default=1.0)
+    scale = max(form.scale for form in forms.values())
     return {name: dataclasses.replace(form, scale=scale) for name, form in forms.items()}
 
 
