@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from subbyte.compiler.evaluate import flat
 from subbyte.compiler.graph import run_float
 from subbyte.compiler.onnx_import import import_onnx
 
@@ -49,10 +50,9 @@ def runtime_outputs(path: Path, x: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(None, {name: sample[None]})[0] for sample in x])
 
 
-def expect_like_runtime(path: Path, x: np.ndarray, last: str = "chw") -> None:
-    """Float graph and ONNX Runtime agree on x (n, *feed); `last` is the order of the axes of the output."""
+def expect_like_runtime(path: Path, x: np.ndarray) -> None:
+    """Float graph and ONNX Runtime agree on x (n, *feed)."""
     expected = runtime_outputs(path, x)
     graph = import_onnx(path)
-    out = run_float(graph, graph.to_internal(x.astype(np.float64)))
-    out = out.transpose(0, *(1 + "hwc".index(axis) for axis in last))
+    out = flat(run_float(graph, graph.to_internal(x.astype(np.float64))), graph.output_order)
     np.testing.assert_allclose(out.reshape(expected.shape), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

@@ -143,9 +143,10 @@ def test_channels_last_around_a_convolution(tmp_path: Path) -> None:
     assert graph.shapes["in"] == (6, 8, 4) and graph.order == "hwc" and graph.channel_axis == 3
 
 
-def test_channels_last_output(tmp_path: Path) -> None:
-    nodes = [conv("in", "1"), node("Transpose", "1", perm=[0, 2, 3, 1])]
-    expect_like_runtime(write_model(tmp_path / "model.onnx", nodes, CONV, IMAGE), X, last="hwc")
+@pytest.mark.parametrize("flat", [False, True])
+def test_channels_last_output(tmp_path: Path, flat: bool) -> None:
+    nodes = [conv("in", "1"), node("Transpose", "1", perm=[0, 2, 3, 1], out="2")]
+    assert check(tmp_path, [*nodes, node("Flatten" if flat else "Identity", "2")]).output_order == "hwc"
 
 
 @pytest.mark.parametrize("feed", [(6, 8, 1), (6, 8)])
@@ -247,6 +248,22 @@ def test_hard_swish(tmp_path: Path, order: tuple[str, str]) -> None:
     nodes = [conv("in", "1"), node("HardSigmoid", "1", out="2", alpha=1 / 6, beta=0.5), node("Mul", *order)]
     assert [n.op for n in check(tmp_path, nodes).nodes] == ["conv2d", "hardswish"]
     check(tmp_path, [conv("in", "1"), node("HardSwish", "1")])
+
+
+HALVES = {"three": np.array(3, np.float32), "six": np.array(6, np.float32), "sixth": np.array(1 / 6, np.float32)}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_hard_swish_in_single_steps(tmp_path: Path, first: bool) -> None:
+    """x * (relu6(x + 3) / 6) and (x * relu6(x + 3)) / 6 become one node; what is left over goes."""
+    nodes = [
+        conv("in", "1"), node("Add", "1", "three", out="2"), node("Clip", "2", "zero", "six", out="3"),
+        *([node("Mul", "3", "sixth", out="4"), node("Mul", "1", "4", out="5")] if first else
+          [node("Mul", "1", "3", out="4"), node("Div", "4", "six", out="5")]),
+        conv("5", "out"),
+    ]
+    graph = check(tmp_path, nodes, CONV | HALVES | {"zero": np.array(0, np.float32)})
+    assert [n.op for n in graph.nodes] == ["conv2d", "hardswish", "conv2d"]
 
 
 @pytest.mark.parametrize("opset", [11, 13])

@@ -1,7 +1,7 @@
 """The canonical form of a float graph, in small steps.
 
-Behind them a ReLU stands in front of max pools, none is there that does nothing, and one of the two
-inputs of every sum is a linear node whose output nothing else reads, right in front of the sum.
+Behind them every node does something, a ReLU stands in front of max pools, and one of the two inputs of every sum is
+a linear node whose output nothing else reads, right in front of the sum.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from subbyte.compiler.graph import (
 
 def canonical(graph: Graph) -> Graph:
     """All steps of the module, one after the other."""
-    return sums_behind_linear(relu_first(graph))
+    return sums_behind_linear(relu_first(without_idle(graph)))
 
 
 def _rebuilt(graph: Graph, nodes: Sequence[Node], output: str) -> Graph:
@@ -37,6 +37,21 @@ def _rebuilt(graph: Graph, nodes: Sequence[Node], output: str) -> Graph:
     for node in nodes:
         shapes[node.output] = output_shape(node, *(shapes[name] for name in node.inputs))
     return dataclasses.replace(graph, nodes=tuple(nodes), shapes=shapes, output=output)
+
+
+def without_idle(graph: Graph) -> Graph:
+    """The graph without nodes that the output does not depend on, and without depthwise ones that change nothing."""
+    needed, nodes, output = {graph.output}, list[Node](), graph.output
+    for node in reversed(graph.nodes):
+        if node.output not in needed:
+            continue
+        if isinstance(node, ConvNode) and node.affine and (node.weight == 1).all() and not node.bias.any():
+            nodes = [_reading(other, node.output, node.input) for other in nodes]
+            output = node.input if output == node.output else output
+        else:
+            nodes.append(node)
+        needed |= set(node.inputs)
+    return _rebuilt(graph, nodes[::-1], output)
 
 
 def relu_first(graph: Graph) -> Graph:

@@ -37,9 +37,9 @@ def run_reference(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.in
     return run_in_batches(compiled.network, codes)
 
 
-def flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, height, width, channels) as (n, features), channels first as the model has them."""
-    return np.moveaxis(values, 3, 1).reshape(len(values), -1)
+def flat(values: NDArray[np.float64], order: str = "chw") -> NDArray[np.float64]:
+    """(n, height, width, channels) as (n, features) with the axes in the `order` that the model has them."""
+    return values.transpose(0, *(1 + "hwc".index(axis) for axis in order)).reshape(len(values), -1)
 
 
 def evaluate(
@@ -56,14 +56,16 @@ def evaluate(
     y = None if data.y is None else data.y[:limit]
     codes = encode(arranged, compiled.graph, compiled.transform, compiled.coding)
     fed = feed(arranged, compiled.graph, compiled.transform)
-    float_value = measure(metric, flat(run_float(compiled.graph, fed)), flat(fed), y)
+    graph = compiled.graph
+    flat_fed = flat(fed, graph.order)
+    float_value = measure(metric, flat(run_float(graph, fed), graph.output_order), flat_fed, y)
     outputs = run(compiled, codes)
     expected = outputs if run is run_reference else run_reference(compiled, codes)
     real = to_real(outputs, compiled.network.tensors[compiled.network.output].format)
     return {
         "n": len(codes),
         "metric": metric,
-        "value": measure(metric, flat(real), flat(fed), y),
+        "value": measure(metric, flat(real, graph.output_order), flat_fed, y),
         "float_value": float_value,
         "agreement_with_reference": float((outputs == expected).all(axis=(1, 2, 3)).mean()),
     }

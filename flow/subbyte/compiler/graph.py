@@ -49,8 +49,8 @@ class Graph:
     shapes : tensor name -> (height, width, channels)
     input, output : tensor names
     feed : shape of the model's own input without its batch axis, one to three sizes
-    order : order in which the model's input has the axes height, width, channels, such as "chw"; the feed's
-        elements in C order are the input tensor in this order
+    order, output_order : order in which the model's input and output have the axes height, width, channels, such
+        as "chw"; the feed's elements in C order are the input tensor in this order
     """
 
     name: str
@@ -60,6 +60,7 @@ class Graph:
     output: str
     feed: tuple[int, ...]
     order: str = "chw"
+    output_order: str = "chw"
 
     @property
     def channel_axis(self) -> int:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.graph import ConvNode
+from subbyte.compiler.graph import ConvNode, ReluNode
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxNode
 from subbyte.compiler.onnx_values import Value
@@ -90,6 +90,20 @@ def divide(builder: Builder, node: OnnxNode) -> None:
     if not divisor.all():
         raise Unsupported(f"constant {node.inputs[1]} must not have zeros")
     append(builder, node, source, 1.0 / divisor, 0.0)
+
+
+def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
+    """g where `gate` is g * clip(source + 3, 0, 6) in nodes of the graph, as Keras writes HardSwish; else None."""
+    clipped, factor = builder.producer(gate.tensor), 1.0
+    if isinstance(clipped, ConvNode) and clipped.affine and not clipped.bias.any() and np.ptp(clipped.weight) == 0:
+        factor = float(clipped.weight.flat[0])
+        clipped = builder.producer(clipped.input)
+    if not isinstance(clipped, ReluNode) or clipped.top != 6:
+        return None
+    shifted = builder.producer(clipped.input)
+    if not isinstance(shifted, ConvNode) or not shifted.affine or shifted.input != source.tensor:
+        return None
+    return factor if (shifted.weight == 1).all() and (shifted.bias == 3).all() else None
 
 
 def hard_sigmoid(builder: Builder, node: OnnxNode) -> None:

@@ -139,10 +139,11 @@ class Builder:
 
     def graph(self) -> Graph:
         """The graph of all nodes."""
-        shapes = self.shapes()
+        output = self.values[self.model.output]
+        letters = output.wide("".join(output.groups))
         return Graph(
-            self.model.name, tuple(self.nodes), shapes, self.model.input, self.values[self.model.output].tensor,
-            self.model.feed, self.order,
+            self.model.name, tuple(self.nodes), self.shapes(), self.model.input, output.tensor, self.model.feed,
+            self.order, letters + "".join(letter for letter in "chw" if letter not in letters),
         )
 
     def never_negative(self, tensor: str) -> bool:

@@ -6,6 +6,7 @@ flattened tensor are reordered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -153,13 +154,21 @@ def _hard_swish(builder: Builder, node: OnnxNode) -> None:
 
 
 def _mul(builder: Builder, node: OnnxNode) -> None:
-    """A constant per channel, or x * HardSigmoid(x), which is HardSwish."""
+    """A constant per channel, or x * HardSigmoid(x), which is HardSwish; also that in single steps."""
     dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
     if len(dynamic) == 1:
         source = builder.source(node, dynamic[0])
         onnx_affine.append(builder, node, source, per_channel(builder.constant(node, 1 - dynamic[0]), source), 0.0)
         return
     values = [builder.values[name] for name in node.inputs]
+    for source, gate in (values, values[::-1]):
+        factor = None if source.only or gate.only else onnx_affine.gate_factor(builder, gate, source)
+        if factor is not None:
+            swish = HardSwishNode(f"{node.name}.hardswish", source.tensor, f"{node.outputs[0]}.hardswish")
+            builder.append(swish, source.groups)
+            gain = 1.0 if math.isclose(6 * factor, 1.0, rel_tol=1e-6) else 6 * factor  # 1/6 comes in float32
+            onnx_affine.append(builder, node, builder.values[swish.output], gain, 0.0)
+            return
     gates = [value for value in values if value.only == onnx_affine.GATE]
     others = [value for value in values if not value.only and not value.pads]
     if len(gates) != 1 or len(others) != 1 or gates[0].tensor != others[0].tensor:
