@@ -261,7 +261,7 @@ def test_summands_of_other_scales_are_rescaled(tmp_path: Path) -> None:
     skips = [layer.skip for layer in lowered.layers(Requantize) if layer.skip]
     assert "u.skip" in skips
     assert lowered.form("u.skip").scale == lowered.form("v").scale != lowered.form("in").scale
-    with pytest.raises(ModelError, match="starts with a add: its input scale must be one number above 0"):
+    with pytest.raises(ModelError, match="starts with a sum: its input scale must be one number above 0"):
         Lowered(lowered.graph, RECIPES["int8"], InputTransform(scale=tuple(range(1, 7))))
 
 

@@ -24,7 +24,7 @@ MOST_GUARD_BITS = 4
 LARGEST_RATIO = (2**16 - 1) / 2**17
 """Largest multiplier of a requantizer, for LIN and for tables with one guard bit."""
 
-SCALE_STEPS = 2.0 ** (np.arange(-14, 5) / 8)
+SCALE_STEPS = 2.0 ** np.concatenate([np.arange(-14, -4) / 8, np.arange(-6, 7) / 12])
 """Factors that `tuned_scale` tries: few linear codes want much smaller scales than the largest sample tells."""
 
 TUNING_SAMPLES = 128

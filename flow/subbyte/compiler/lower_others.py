@@ -15,6 +15,7 @@ from subbyte.compiler.formats import (
     activation_format,
     capped_scale,
     offset_format,
+    output_format,
     tuned_scale,
 )
 from subbyte.compiler.graph import (
@@ -51,7 +52,7 @@ def activation(work: Lowering, node: Activation) -> None:
     source, samples = work.source(node.input, node), work.taps[node.output]
     form = work.plan.get(node.output)
     if form is None and node.output == work.graph.output:
-        form = linear_format(samples * OUTPUT_HEADROOM, 8, work.method, signed=not isinstance(node, ReluNode))
+        form = output_format(samples, signed=not isinstance(node, ReluNode))
     elif form is None and isinstance(node, HardSwishNode):
         form = offset_format(float(min(samples.min(), 0.0)), float(samples.max()))
     elif form is None:

@@ -23,6 +23,12 @@ Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 HIGHWAY_BITS = 8
 
+FIRST_NODES = {
+    "add": "sum", "averagepool2d": "pool", "concat": "concatenation", "hardswish": "HardSwish", "maxpool2d": "pool",
+    "relu": "ReLU",
+}
+"""Names of nodes for messages."""
+
 
 class Lowering:
     """What the stages so far have become.
@@ -68,9 +74,9 @@ class Lowering:
     def source(self, name: str, node: Node) -> Tensor:
         """The tensor `name` as it is, for a node that cannot take up factors of the input's channels."""
         if name == self.graph.input and any(ratio != 1 for ratio in self.coding.ratio):
-            kind = "pool" if node.op.endswith("pool2d") else node.op
             raise ModelError(
-                f"Model {self.graph.name} starts with a {kind}: its input scale must be one number above 0"
+                f"Model {self.graph.name} starts with a {FIRST_NODES[node.op]}: its input scale must be one number "
+                "above 0"
             )
         return self.tensors[name]
 
