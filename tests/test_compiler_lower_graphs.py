@@ -354,7 +354,6 @@ def test_formats() -> None:
 @pytest.mark.parametrize(
     ("model", "data", "transform", "recipe", "loss"),
     [
-        ("kws_dscnn", "kws01", InputTransform((83.0,), (0.58470291,)), "int8", 0.03),
         ("kws_dscnn", "kws01", InputTransform((83.0,), (0.58470291,)), "w4-a4log", 0.07),
         ("ic_resnet8", "cifar10_jpg", InputTransform(), "w4-a4log", 0.08),
     ],

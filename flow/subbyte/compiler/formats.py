@@ -24,9 +24,11 @@ MOST_GUARD_BITS = 4
 LARGEST_RATIO = (2**16 - 1) / 2**17
 """Largest multiplier of a requantizer, for LIN and for tables with one guard bit."""
 
-SCALE_STEPS = 2.0 ** np.concatenate([np.arange(-14, -4) / 8, np.arange(-6, 7) / 12])
-"""Factors that `tuned_scale` tries: few linear codes want much smaller scales than the largest sample tells."""
+SCALE_STEPS = 2.0 ** (np.arange(-6, 7) / 12)
+SMALL_STEPS = 2.0 ** (np.arange(-14, -4) / 8)
+"""Factors that `tuned_scale` tries, the small ones for few linear codes: the largest samples are too rare for them."""
 
+FEW_BITS = 4
 TUNING_SAMPLES = 128
 
 OUTPUT_HEADROOM = 1.125
@@ -89,7 +91,7 @@ def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
 
 
 def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:
-    """The format with the scale, out of `SCALE_STEPS` times its own, that disturbs the next layer least.
+    """The format with the scale that disturbs the next layer least: its own times `SCALE_STEPS`, and `SMALL_STEPS`.
 
     The measure is the variance of the error at the output of `reader`, which reads `samples` (n, height,
     width, channels); a constant error is left to its bias.
@@ -98,7 +100,9 @@ def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear
     if isinstance(reader, Linear):
         linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
     x = samples[:TUNING_SAMPLES]
-    candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in SCALE_STEPS]
+    few = form.kind is Kind.LIN and form.bits <= FEW_BITS
+    steps = np.concatenate([SMALL_STEPS, SCALE_STEPS]) if few else SCALE_STEPS
+    candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in steps]
     errors = [
         run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
         for candidate in candidates

@@ -149,9 +149,10 @@ def _convolve(node: ConvNode, x: NDArray[np.float64]) -> NDArray[np.float64]:
             if node.groups == 1:
                 total += seen @ node.weight[:, i, j].T
                 continue
-            runs = seen.reshape(*seen.shape[:3], node.groups, 1, channels)
+            runs = seen.reshape(*seen.shape[:3], node.groups, channels)
             weight = node.weight[:, i, j].reshape(node.groups, out // node.groups, channels)
-            total += (runs * weight).sum(axis=-1).reshape(total.shape)
+            for channel in range(channels):
+                total += (runs[..., None, channel] * weight[..., channel]).reshape(total.shape)
     return total
 
 

@@ -69,7 +69,10 @@ def batch_normalization(builder: Builder, node: OnnxNode) -> None:
     channels = source.shape[2]
     if any(values.shape != (channels,) for values in (scale, shift, mean, variance)):
         raise Unsupported(f"scale, shift, mean and variance must have shape [{channels}]")
-    factor = scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    spread = variance + node.attributes.get("epsilon", 1e-5)
+    if not (spread > 0).all():
+        raise Unsupported(f"variance plus epsilon must be above 0, not {spread.min():g}")
+    factor = scale / np.sqrt(spread)
     append(builder, node, source, factor, shift - mean * factor)
 
 
