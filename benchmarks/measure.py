@@ -33,11 +33,12 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @dataclass(frozen=True)
 class Source:
-    """A model file, its calibration samples and the factor from samples to what it is fed."""
+    """A model file, its samples and how they become what it is fed: (sample - offset) * scale."""
 
     model: Path
     samples: Path
     scale: float
+    offset: float = 0.0
 
     def missing(self) -> str | None:
         """Why it cannot be measured, None if it can."""
@@ -49,6 +50,8 @@ SOURCES = {
     "bundled": Source(digits_model(), digits_data(), 1 / 16),
     "digits_mlp": Source(SHARED / "models/digits_mlp.onnx", SHARED / "data/digits.npz", 1 / 16),
     "fmnist_lenet": Source(SHARED / "models/fmnist_lenet.onnx", SHARED / "data/fmnist.npz", 1 / 255),
+    "kws_dscnn": Source(SHARED / "models/kws_dscnn.onnx", SHARED / "data/kws01.npz", 0.58470291, 83.0),
+    "ic_resnet8": Source(SHARED / "models/ic_resnet8.onnx", SHARED / "data/cifar10_jpg.npz", 1.0),
 }
 
 
@@ -56,7 +59,7 @@ def compiled(source: Source, engine: EngineConfig, recipe: Recipe) -> Compiled:
     """`source` for `engine`; ValueError when it does not fit."""
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         out = Path(scratch) / "compiled"
-        transform = InputTransform(scale=(source.scale,))
+        transform = InputTransform((source.offset,), (source.scale,))
         compile_model(source.model, engine, recipe, source.samples, transform, 0, out)
         return load_compiled(out)
 

@@ -123,6 +123,18 @@ def test_transform_round_trip() -> None:
         assert InputTransform.from_dict(transform.to_dict()) == transform
 
 
+def test_channels_last_model() -> None:
+    """Offset and scale per channel, and a missing channel axis, follow the order of the model's input."""
+    graph = Graph("g", (), {"in": (2, 3, 2)}, "in", "in", (2, 3, 2), order="hwc")
+    x = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    transform = InputTransform((1.0, 2.0), (10.0, 100.0), axes=(0, 2, 3, 1))
+    fed = feed(arrange(Samples("x", x), graph, transform), graph, transform)
+    assert fed.shape == (1, 2, 3, 2) and fed[0, 1, 2].tolist() == [(5 - 1) * 10, (11 - 2) * 100]
+    gray = Graph("g", (), {"in": (2, 3, 1)}, "in", "in", (2, 3, 1), order="hwc")
+    assert arrange(Samples("x", x[:, 0]), gray, InputTransform()).shape == (1, 2, 3, 1)
+    assert arrange(Samples("x", x[:, 0]), gray, InputTransform(axes=(0, 2, 3, 1))).shape == (1, 2, 3, 1)
+
+
 def test_feed_per_channel() -> None:
     x = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
     graph = graph_of((2, 2, 3))

@@ -192,6 +192,15 @@ def test_tuned_scale_measures_the_next_layer() -> None:
     assert form.scale > 1.15
 
 
+def test_few_linear_codes_may_saturate_a_lot(rng: np.random.Generator) -> None:
+    """One sample of 4,000 is ten times as large as the others: with 4 bits it is given up, with 8 it is not."""
+    x = rng.uniform(0, 1, (4000, 1, 1, 1))
+    x[2000] = 10.0
+    reader = DenseNode("n", "i", "o", np.ones((1, 1, 1, 1)), np.zeros(1))
+    four, eight = (tuned_scale(linear(bits, 10 / top), x, reader) for bits, top in ((4, 15), (8, 255)))
+    assert four.scale * 15 < 4 and eight.scale * 255 >= 10 / 2**0.5
+
+
 def test_compensation_beats_rounding(rng: np.random.Generator) -> None:
     x = rng.normal(size=(400, 24)) @ rng.normal(size=(24, 24))
     weight = rng.normal(size=(8, 24))

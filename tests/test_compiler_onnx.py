@@ -157,7 +157,8 @@ GEMM = {"w": values(6, 4), "b": values(4)}
 
 REFUSED = [
     ([node("Conv", "in", "w", "b", dilations=[2, 2])], CONV, (2, 8, 8), "dilations must be 1, not [2, 2]"),
-    ([node("Conv", "in", "w", group=2)], {"w": values(2, 1, 3, 3)}, (2, 8, 8), "group must be 1, not 2"),
+    ([node("Conv", "in", "w", group=2)], {"w": values(3, 1, 3, 3)}, (2, 8, 8), "group must divide 2 input and 3"),
+    ([node("Conv", "in", "w", group=2)], {"w": values(2, 2, 3, 3)}, (2, 8, 8), "must have 1 input channels, not 2"),
     ([node("Conv", "in", "w")], {"w": values(2, 3, 3, 3)}, (2, 8, 8), "weight must have 2 input channels, not 3"),
     ([node("Conv", "in", "w")], {"w": values(2, 2, 9, 9)}, (2, 8, 8), "kernel must fit the padded input"),
     ([node("Conv", "in", "w", pads=[-1, 0, 0, 0])], CONV, (2, 8, 8), "pads must not be negative"),
@@ -168,10 +169,12 @@ REFUSED = [
     ([node("Gemm", "w", "in", "b")], GEMM, (6,), "input 1 (in) must be a constant"),
     ([node("MatMul", "in", "w")], GEMM, (2, 6), "must have 2 axes, not 3 and 2"),
     ([node("Gemm", "in", "w")], {"w": values(5, 4)}, (6,), "weight must have 6 input features, not 5"),
-    ([node("Add", "in", "in")], {}, (6,), "one of the inputs must be a constant"),
-    ([node("Add", "in", "b")], {"b": values(6)}, (6,), "only be added right behind"),
+    ([node("Add", "in", "in")], {}, (6,), "must have a Conv, Gemm or MatMul, it has none"),
+    ([node("Mul", "in", "in")], {}, (6,), "one of the inputs must be a constant, or the HardSigmoid"),
+    ([node("Sub", "in", "in")], {}, (6,), "one of the inputs must be a constant"),
+    ([node("Div", "in", "b")], {"b": np.zeros(6)}, (6,), "must not have zeros"),
     ([node("Conv", "in", "w", out="1"), node("Add", "1", "p")], {**CONV, "p": values(6, 6)}, (2, 8, 8), "per channel"),
-    ([node("Relu", "in")], {}, (6,), "must come behind Conv"),
+    ([node("Relu", "in")], {}, (6,), "must have a Conv, Gemm or MatMul, it has none"),
     ([node("MaxPool", "in", kernel_shape=[2])], {}, (2, 8), "input must have 4 axes, not 3"),
     ([node("MaxPool", "in", kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {}, (2, 8, 8), "smaller than the kernel"),
     ([node("Flatten", "in", axis=2)], {}, (2, 8, 8), "axis must be 1, not 2"),
@@ -197,13 +200,15 @@ def test_all_problems_in_one_line(save: Save) -> None:
     nodes = [
         node("Conv", "in", "w", "b", out="1", dilations=[2, 2], name="far"),
         node("Sigmoid", "1", out="2", name="curve"),
-        node("Add", "2", "2", name="skip", out="3"), node("GlobalAveragePool", "3", name="mean"),
+        node("Add", "2", "1", name="sum", out="3"), node("LeakyRelu", "3", name="mild", out="4"),
+        node("ReduceMean", "4", name="mean", axes=[2]),
     ]
     with pytest.raises(ModelError) as caught:
-        import_onnx(save(nodes, CONV))
+        import_onnx(save(nodes, CONV, opset=13))
     assert re.findall(r"(?:: |; )node (\w+ \(\w+\)): ", str(caught.value)) == [
-        "far (Conv)", "curve (Sigmoid)", "skip (Add)", "mean (GlobalAveragePool)",
+        "far (Conv)", "curve (Sigmoid)", "mild (LeakyRelu)", "mean (ReduceMean)",
     ]
+    assert "train with Relu, its negative slope must be 0" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from subbyte.golden.divide import exact_divider
+from subbyte.golden.divide import exact_divider, exact_ratio
 from subbyte.golden.requant import requantize
 from subbyte.spec.formats import linear
 from subbyte.spec.network import Requantize
@@ -78,3 +78,12 @@ def test_wrong_rounding() -> None:
     message = r"^Rounding of an exact division must be half_up or half_away, not half_even$"
     with pytest.raises(ValueError, match=message):
         exact_divider(9, 100, rounding=Rounding.HALF_EVEN)
+
+
+@pytest.mark.parametrize("ratio", [Fraction(*pair) for pair in ((12, 125), (3, 7), (5, 56), (1, 3), (40, 125))])
+def test_any_ratio_below_a_half(ratio: Fraction) -> None:
+    """Means in steps that are finer than those of the codes: 12/125 gives twelfths of the mean of 125."""
+    multiplier, shift = exact_ratio(ratio, math.ceil(255 / ratio))
+    x = np.arange(63 * ratio.denominator)  # larger quotients than 255 saturate
+    exact = [min(math.floor(int(v) * ratio + Fraction(1, 2)), 255) for v in x]
+    assert quotients(ratio.denominator, x, multiplier, shift, 0) == exact

@@ -30,7 +30,7 @@ CALIBRATION_SAMPLES = 512
 KEPT_SAMPLES = 100
 
 
-def _chosen(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
+def chosen_samples(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
     """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order."""
     arranged = arrange(samples, graph, transform)
     keep = np.arange(len(arranged))
@@ -103,7 +103,7 @@ def compile_model(
     """
     check_output(out)
     graph = import_onnx(model)
-    samples = _chosen(load_calibration(calib), graph, transform, seed)
+    samples = chosen_samples(load_calibration(calib), graph, transform, seed)
     arranged = arrange(samples, graph, transform)
     coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
     codes = encode(arranged, graph, transform, coding)

@@ -16,19 +16,30 @@ from subbyte.compiler.graph import run_float
 from subbyte.compiler.input_codes import encode
 from subbyte.golden import reference
 from subbyte.golden.quantize import to_real
+from subbyte.spec.network import Network
 
 Level = Callable[[Compiled, NDArray[np.int64]], NDArray[np.int64]]
 """(compiled, input codes (n, height, width, channels)) -> output codes, likewise."""
 
 
+BATCH = 64
+"""Samples that the reference computes at once; bounds its memory."""
+
+
+def run_in_batches(network: Network, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Output codes of the reference, (n, height, width, channels), of input codes likewise."""
+    pieces = (codes[start : start + BATCH] for start in range(0, len(codes), BATCH))
+    return np.concatenate([reference.run(network, piece) for piece in pieces])
+
+
 def run_reference(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """The level `reference`."""
-    return reference.run(compiled.network, codes)
+    return run_in_batches(compiled.network, codes)
 
 
-def _flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, height, width, channels) as (n, features), channels first as the model has them."""
-    return np.moveaxis(values, 3, 1).reshape(len(values), -1)
+def flat(values: NDArray[np.float64], order: str = "chw") -> NDArray[np.float64]:
+    """(n, height, width, channels) as (n, features) with the axes in the `order` that the model has them."""
+    return values.transpose(0, *(1 + "hwc".index(axis) for axis in order)).reshape(len(values), -1)
 
 
 def evaluate(
@@ -45,14 +56,16 @@ def evaluate(
     y = None if data.y is None else data.y[:limit]
     codes = encode(arranged, compiled.graph, compiled.transform, compiled.coding)
     fed = feed(arranged, compiled.graph, compiled.transform)
-    float_value = measure(metric, _flat(run_float(compiled.graph, fed)), _flat(fed), y)
+    graph = compiled.graph
+    flat_fed = flat(fed, graph.order)
+    float_value = measure(metric, flat(run_float(graph, fed), graph.output_order), flat_fed, y)
     outputs = run(compiled, codes)
     expected = outputs if run is run_reference else run_reference(compiled, codes)
     real = to_real(outputs, compiled.network.tensors[compiled.network.output].format)
     return {
         "n": len(codes),
         "metric": metric,
-        "value": measure(metric, _flat(real), _flat(fed), y),
+        "value": measure(metric, flat(real, graph.output_order), flat_fed, y),
         "float_value": float_value,
         "agreement_with_reference": float((outputs == expected).all(axis=(1, 2, 3)).mean()),
     }

@@ -17,7 +17,7 @@ class InputTransform:
     """The model is fed (float64(x) - offset) * scale.
 
     Missing batch or channel axes of size 1 are added to x, then its axes are transposed, then offset
-    and scale apply: one value each, or one per channel (axis 1 of the model's input).
+    and scale apply: one value each, or one per channel of the model's input.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def arrange(samples: Samples, graph: Graph, transform: InputTransform) -> NDArra
     expected = [0] * rank
     for position, axis in enumerate(axes):
         expected[axis] = -1 if position == 0 else graph.feed[position - 1]
-    full = _with_axes(samples.x, expected, axes[0], axes[1])
+    full = _with_axes(samples.x, expected, axes[0], axes[graph.channel_axis])
     if full is None:
         shown = ["n" if size == -1 else size for size in expected]
         raise DataError(f"{samples.source} must have shape {shown} for this model, not {list(samples.x.shape)}")
     for subject, values in (("offset", transform.offset), ("scale", transform.scale)):
-        if len(values) not in (1, graph.feed[0]):
-            count = graph.feed[0]
+        count = graph.feed[graph.channel_axis - 1]
+        if len(values) not in (1, count):
             raise DataError(f"Input {subject} must be one value or one per channel ({count}), not {len(values)}")
     arranged = full.transpose(axes)
     if samples.y is not None and len(samples.y) != len(arranged):
@@ -93,8 +93,10 @@ def arrange(samples: Samples, graph: Graph, transform: InputTransform) -> NDArra
 
 
 def per_channel(values: tuple[float, ...], graph: Graph) -> NDArray[np.float64]:
-    """Offset or scale broadcast against (n, *graph.feed). float64, (1, channels or 1, 1, ...)."""
-    return np.asarray(values, dtype=np.float64).reshape(1, -1, *[1] * (len(graph.feed) - 1))
+    """Offset or scale broadcast against (n, *graph.feed). float64, as long as `values` along the channels, else 1."""
+    shape = [1] * (1 + len(graph.feed))
+    shape[graph.channel_axis] = -1
+    return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
 def feed(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> NDArray[np.float64]:

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.graph import Linear, run_node
+from subbyte.compiler.graph import AveragePoolNode, Linear, run_node
 from subbyte.golden.fit_table import fitted_format
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
 from subbyte.spec.engine import EngineConfig, Lane
-from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, log2_table
+from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
 from subbyte.spec.rounding import TableRounding, table_thresholds
 
 LARGEST_ENTRY = 63
@@ -25,6 +25,10 @@ LARGEST_RATIO = (2**16 - 1) / 2**17
 """Largest multiplier of a requantizer, for LIN and for tables with one guard bit."""
 
 SCALE_STEPS = 2.0 ** (np.arange(-6, 7) / 12)
+SMALL_STEPS = 2.0 ** (np.arange(-14, -4) / 8)
+"""Factors that `tuned_scale` tries, the small ones for few linear codes: the largest samples are too rare for them."""
+
+FEW_BITS = 4
 TUNING_SAMPLES = 128
 
 OUTPUT_HEADROOM = 1.125
@@ -60,6 +64,17 @@ def output_format(samples: NDArray[np.float64], signed: bool) -> TensorFormat:
     return linear_format(samples * OUTPUT_HEADROOM, 8, Method.MIN_MAX, signed)
 
 
+def offset_format(low: float, high: float) -> TensorFormat:
+    """LIN 8 bits for low..high, low <= 0 <= high, with the zero point where real zero is."""
+    scale = (high - low) / 255 or 1.0
+    return linear(8, scale, round(-low / scale))
+
+
+def capped_scale(form: TensorFormat, top: float) -> TensorFormat:
+    """The format with a scale not so large that its top code exceeds `top`: then codes saturate there at the latest."""
+    return dataclasses.replace(form, scale=min(form.scale, top / form.bounds()[1]))
+
+
 def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
     """Most guard bits, 1..4, with which a table's largest threshold fits `lut_bits` and `ratio` < 2**-guard.
 
@@ -75,15 +90,19 @@ def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
     return 1
 
 
-def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear) -> TensorFormat:
-    """The format with the scale, out of `SCALE_STEPS` times its own, that disturbs the next layer least.
+def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:
+    """The format with the scale that disturbs the next layer least: its own times `SCALE_STEPS`, and `SMALL_STEPS`.
 
     The measure is the variance of the error at the output of `reader`, which reads `samples` (n, height,
     width, channels); a constant error is left to its bias.
     """
-    linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
+    linear_part = reader
+    if isinstance(reader, Linear):
+        linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
     x = samples[:TUNING_SAMPLES]
-    candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in SCALE_STEPS]
+    few = form.kind is Kind.LIN and form.bits <= FEW_BITS
+    steps = np.concatenate([SMALL_STEPS, SCALE_STEPS]) if few else SCALE_STEPS
+    candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in steps]
     errors = [
         run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
         for candidate in candidates

@@ -1,27 +1,36 @@
 """The float graph: what a model computes, before any quantization.
 
 Axis order is channels last: a tensor has shape (n, height, width, channels) with its batch axis, a flat
-vector of f features is (n, 1, 1, f). Nodes are listed in execution order and form a chain.
+vector of f features is (n, 1, 1, f). Nodes are listed in execution order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[int, int, int]
-"""(height, width, channels)."""
+from subbyte.compiler.nodes import (
+    Activation,
+    AddNode,
+    AveragePoolNode,
+    ConcatNode,
+    ConvNode,
+    DenseNode,
+    HardSwishNode,
+    Linear,
+    MaxPoolNode,
+    Node,
+    Padding,
+    Pool,
+    ReluNode,
+    Shape,
+    Size,
+)
 
-Size = tuple[int, int]
-"""(vertical, horizontal)."""
-
-Padding = tuple[int, int, int, int]
-"""(top, left, bottom, right)."""
-
-BATCH = 128
+BATCH = 64
 """Samples that `run_float` computes at once; bounds its memory."""
 
 
@@ -30,76 +39,18 @@ class ModelError(ValueError):
 
 
 @dataclass(frozen=True)
-class ConvNode:
-    """out[y, x, o] = bias[o] + sum of weight[o, i, j, c] * in[y*sy - top + i, x*sx - left + j, c], zero outside.
-
-    weight : float64 (out channels, kernel height, kernel width, in channels); bias : float64 (out channels,)
-    stride : (vertical, horizontal); padding : (top, left, bottom, right)
-    """
-
-    op: ClassVar[str] = "conv2d"
-    name: str
-    input: str
-    output: str
-    weight: NDArray[np.float64] = field(repr=False)
-    bias: NDArray[np.float64] = field(repr=False)
-    stride: Size = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-
-
-@dataclass(frozen=True)
-class DenseNode:
-    """out[0, 0, o] = bias[o] + sum of weight[o, y, x, c] * in[y, x, c].
-
-    weight : float64 (out features, height, width, channels) of the input; bias : float64 (out features,)
-    """
-
-    op: ClassVar[str] = "dense"
-    name: str
-    input: str
-    output: str
-    weight: NDArray[np.float64] = field(repr=False)
-    bias: NDArray[np.float64] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class ReluNode:
-    """out = max(in, 0)."""
-
-    op: ClassVar[str] = "relu"
-    name: str
-    input: str
-    output: str
-
-
-@dataclass(frozen=True)
-class MaxPoolNode:
-    """Maximum over windows; padded positions never win. Tuples as in `ConvNode`."""
-
-    op: ClassVar[str] = "maxpool2d"
-    name: str
-    input: str
-    output: str
-    kernel: Size
-    stride: Size
-    padding: Padding = (0, 0, 0, 0)
-
-
-Linear = ConvNode | DenseNode
-Node = ConvNode | DenseNode | ReluNode | MaxPoolNode
-
-
-@dataclass(frozen=True)
 class Graph:
-    """A chain of nodes.
+    """Nodes and the tensors between them.
 
     Parameters
     ----------
     name : str
-    nodes : in execution order; each reads what the one before wrote
+    nodes : in execution order; each reads the input or what nodes before it wrote
     shapes : tensor name -> (height, width, channels)
     input, output : tensor names
-    feed : shape of the model's own input without its batch axis: (channels, height, width), (a, b) or (features,)
+    feed : shape of the model's own input without its batch axis, one to three sizes
+    order, output_order : order in which the model's input and output have the axes height, width, channels, such
+        as "chw"; the feed's elements in C order are the input tensor in this order
     """
 
     name: str
@@ -108,11 +59,34 @@ class Graph:
     input: str
     output: str
     feed: tuple[int, ...]
+    order: str = "chw"
+    output_order: str = "chw"
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the channels in the model's own input, batch included; that of the features of a flat one."""
+        return 1 + self.order.index("c") if len(self.feed) == len(self.order) else 1
 
     def to_internal(self, fed: NDArray[np.float64]) -> NDArray[np.float64]:
         """The model's input (n, *feed) as the graph's input (n, height, width, channels)."""
-        height, width, channels = self.shapes[self.input]
-        return np.moveaxis(fed.reshape(len(fed), channels, height, width), 1, 3)
+        sizes = dict(zip("hwc", self.shapes[self.input], strict=True))
+        axes = fed.reshape(len(fed), *(sizes[axis] for axis in self.order))
+        return axes.transpose(0, *(1 + self.order.index(axis) for axis in "hwc"))
+
+    def producers(self) -> dict[str, Node]:
+        """Tensor -> the node that writes it; the graph's input is in none."""
+        return {node.output: node for node in self.nodes}
+
+    def readers(self, tensor: str) -> list[Node]:
+        """Nodes that read `tensor`, in execution order."""
+        return [node for node in self.nodes if tensor in node.inputs]
+
+    def only_reader(self, tensor: str) -> Node | None:
+        """The one node that reads `tensor`, once; None when there are others or it is the graph's output."""
+        readers = self.readers(tensor)
+        if len(readers) != 1 or readers[0].inputs.count(tensor) != 1 or tensor == self.output:
+            return None
+        return readers[0]
 
 
 def window_size(shape: Shape, kernel: Size, stride: Size, padding: Padding) -> Size:
@@ -127,17 +101,20 @@ def window_size(shape: Shape, kernel: Size, stride: Size, padding: Padding) -> S
     return (sizes[0] - kernel[0]) // stride[0] + 1, (sizes[1] - kernel[1]) // stride[1] + 1
 
 
-def output_shape(node: Node, shape: Shape) -> Shape:
-    """Shape of what `node` writes when it reads `shape`."""
+def output_shape(node: Node, *shapes: Shape) -> Shape:
+    """Shape of what `node` writes when it reads tensors of `shapes`."""
+    shape = shapes[0]
     match node:
         case ConvNode():
             kernel = (node.weight.shape[1], node.weight.shape[2])
             return (*window_size(shape, kernel, node.stride, node.padding), len(node.weight))
         case DenseNode():
             return (1, 1, len(node.weight))
-        case MaxPoolNode():
+        case MaxPoolNode() | AveragePoolNode():
             return (*window_size(shape, node.kernel, node.stride, node.padding), shape[2])
-        case ReluNode():
+        case ConcatNode():
+            return (shape[0], shape[1], sum(one[2] for one in shapes))
+        case ReluNode() | HardSwishNode() | AddNode():
             return shape
 
 
@@ -146,50 +123,99 @@ def macs(node: Node, shape: Shape) -> int:
     return shape[0] * shape[1] * node.weight.size if isinstance(node, Linear) else 0
 
 
+def _padded(x: NDArray[np.float64], padding: Padding, fill: float) -> NDArray[np.float64]:
+    top, left, bottom, right = padding
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+
+
 def _windows(
     x: NDArray[np.float64], kernel: Size, stride: Size, padding: Padding, fill: float
 ) -> NDArray[np.float64]:
     """Windows of a padded input, view of shape (n, out height, out width, channels, kernel height, kernel width)."""
-    top, left, bottom, right = padding
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(_padded(x, padding, fill), kernel, axis=(1, 2))
     return windows[:, :: stride[0], :: stride[1]]
 
 
-def run_node(node: Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What one node makes of x (n, height, width, channels), float64."""
+def _convolve(node: ConvNode, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One position of the kernel after the other: no copy of the input is larger than the input."""
+    out, height, width, channels = node.weight.shape
+    padded = _padded(x, node.padding, 0.0)
+    down, right = node.stride
+    rows, columns = (padded.shape[1] - height) // down + 1, (padded.shape[2] - width) // right + 1
+    total = np.zeros((len(x), rows, columns, out)) + node.bias
+    for i in range(height):
+        for j in range(width):
+            seen = padded[:, i : i + (rows - 1) * down + 1 : down, j : j + (columns - 1) * right + 1 : right]
+            if node.groups == 1:
+                total += seen @ node.weight[:, i, j].T
+                continue
+            runs = seen.reshape(*seen.shape[:3], node.groups, channels)
+            weight = node.weight[:, i, j].reshape(node.groups, out // node.groups, channels)
+            for channel in range(channels):
+                total += (runs[..., None, channel] * weight[..., channel]).reshape(total.shape)
+    return total
+
+
+def run_node(node: Node, *inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What one node makes of its inputs (n, height, width, channels), float64."""
+    x = inputs[0]
     match node:
         case ConvNode():
-            kernel = (node.weight.shape[1], node.weight.shape[2])
-            windows = _windows(x, kernel, node.stride, node.padding, 0.0)
-            return np.tensordot(windows, node.weight, axes=((3, 4, 5), (3, 1, 2))) + node.bias
+            return _convolve(node, x)
         case DenseNode():
             flat = x.reshape(len(x), -1) @ node.weight.reshape(len(node.weight), -1).T + node.bias
             return flat.reshape(len(x), 1, 1, -1)
         case MaxPoolNode():
             largest: NDArray[np.float64] = _windows(x, node.kernel, node.stride, node.padding, -np.inf).max(axis=(4, 5))
             return largest
+        case AveragePoolNode():
+            mean: NDArray[np.float64] = _windows(x, node.kernel, node.stride, node.padding, 0.0).mean(axis=(4, 5))
+            return mean
         case ReluNode():
-            return np.maximum(x, 0.0)
+            return np.clip(x, 0.0, node.top)
+        case HardSwishNode():
+            return x * np.clip(x + 3.0, 0.0, 6.0) / 6.0
+        case AddNode():
+            return x + inputs[1]
+        case ConcatNode():
+            return np.concatenate(inputs, axis=3)
 
 
-def run_taps(graph: Graph, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Every tensor of the graph by name, each float64 (n, height, width, channels). `x` likewise."""
-    parts: dict[str, list[NDArray[np.float64]]] = {graph.input: [x]}
+def _run_batch(graph: Graph, x: NDArray[np.float64], keep: set[str]) -> dict[str, NDArray[np.float64]]:
+    """Tensors named in `keep` for one batch; others are dropped behind their last reader."""
+    uses = Counter(name for node in graph.nodes for name in set(node.inputs))
+    values = {graph.input: x}
+    for node in graph.nodes:
+        values[node.output] = run_node(node, *(values[name] for name in node.inputs))
+        for name in set(node.inputs):
+            uses[name] -= 1
+            if not uses[name] and name not in keep:
+                del values[name]
+    return {name: values[name] for name in values if name in keep}
+
+
+def run_taps(
+    graph: Graph, x: NDArray[np.float64], keep: set[str] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Tensors of the graph by name, all of them or those in `keep`, each float64 (n, height, width, channels).
+
+    `x` likewise.
+    """
+    wanted = set(graph.shapes) if keep is None else keep
+    parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, len(x), BATCH):
-        value = x[start : start + BATCH]
-        for node in graph.nodes:
-            value = run_node(node, value)
-            parts.setdefault(node.output, []).append(value)
+        for name, value in _run_batch(graph, x[start : start + BATCH], wanted).items():
+            parts.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def run_float(graph: Graph, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """The graph's output, float64 (n, height, width, channels), of `x` (n, height, width, channels)."""
-    outputs = []
-    for start in range(0, len(x), BATCH):
-        value = x[start : start + BATCH]
-        for node in graph.nodes:
-            value = run_node(node, value)
-        outputs.append(value)
-    return np.concatenate(outputs)
+    return run_taps(graph, x, {graph.output})[graph.output]
+
+
+__all__ = [
+    "Activation", "AddNode", "AveragePoolNode", "ConcatNode", "ConvNode", "DenseNode", "Graph", "HardSwishNode",
+    "Linear", "MaxPoolNode", "ModelError", "Node", "Padding", "Pool", "ReluNode", "Shape", "Size", "macs",
+    "output_shape", "run_float", "run_node", "run_taps", "window_size",
+]

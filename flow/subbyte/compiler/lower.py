@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.canonical import stages
+from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.compensate import compensated_weights, input_rows, thinned
 from subbyte.compiler.feed import per_channel
 from subbyte.compiler.fill_outliers import filled, outliers
-from subbyte.compiler.formats import LARGEST_RATIO, activation_format, guard_bits, output_format, tuned_scale
-from subbyte.compiler.graph import ConvNode, Graph, Linear, MaxPoolNode, ModelError, Node, ReluNode, run_taps
+from subbyte.compiler.formats import (
+    LARGEST_RATIO,
+    activation_format,
+    capped_scale,
+    guard_bits,
+    offset_format,
+    output_format,
+    tuned_scale,
+)
+from subbyte.compiler.graph import (
+    AddNode,
+    AveragePoolNode,
+    ConcatNode,
+    ConvNode,
+    DenseNode,
+    Graph,
+    HardSwishNode,
+    Linear,
+    MaxPoolNode,
+    ModelError,
+    ReluNode,
+)
 from subbyte.compiler.input_codes import InputCoding
+from subbyte.compiler.lower_others import activation, average_pool, concat, max_pool
+from subbyte.compiler.lowering import HIGHWAY_BITS, Lowering
 from subbyte.compiler.operation import round_up
+from subbyte.compiler.plan import plan
 from subbyte.compiler.recipe import Recipe, RecipeError
+from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
+from subbyte.compiler.taps import Taps
 from subbyte.golden import ops
 from subbyte.golden.outliers import outlier_scales
-from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, weight_scales
+from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, to_codes, weight_scales
 from subbyte.golden.requant import multiplier_shift, requantize
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.formats import TensorFormat, accumulator
-from subbyte.spec.network import Conv2d, Dense, Layer, MaxPool2d, Network, Relu, Requantize, Tensor
+from subbyte.spec.formats import Kind, TensorFormat, accumulator
+from subbyte.spec.network import Conv2d, Dense, Layer, Network, Relu, Requantize, Tensor
 from subbyte.spec.validate import validate
 from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 from subbyte.spec.weights import WeightFormat
@@ -38,24 +64,27 @@ OUTLIER_WEIGHT_BITS = 4
 
 @dataclass
 class _Calibration:
-    """The state between two stages.
+    """What a linear stage reads, and then what it writes.
 
-    codes : what the stages so far make of the calibration samples, int64 (n, height, width, channels)
+    codes : of the calibration samples, int64 (n, height, width, channels)
     tensor : where they are, with its format
     taps : the float graph's tensors on the same samples
     """
 
     codes: NDArray[np.int64]
     tensor: Tensor
-    taps: dict[str, NDArray[np.float64]]
+    taps: Taps
 
 
 @dataclass(frozen=True)
 class _Stage:
     """Inputs of `_lower_stage` that do not change with calibration.
 
-    delivered : the float tensor behind the stage's pools, whose values the next stage reads
-    reader : the next stage's linear node, None behind the last stage
+    delivered : the float tensor behind the stage's max pools, whose values other stages read
+    reader : the node that tells which scale of the codes is good, None when there is none
+    form : format of the codes when it is settled
+    add : the sum that the requantizer does
+    last : whether the codes are the network's output
     """
 
     node: Linear
@@ -63,7 +92,15 @@ class _Stage:
     weight: NDArray[np.float64]
     weight_format: AnyWeightFormat
     delivered: str
-    reader: Linear | None
+    reader: Linear | AveragePoolNode | None
+    form: TensorFormat | None = None
+    add: AddNode | None = None
+    last: bool = False
+
+    @property
+    def top(self) -> float:
+        """Where the stage's values are clipped."""
+        return self.relu.top if self.relu else math.inf
 
 
 def _input_ratio(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
@@ -79,7 +116,9 @@ def _input_ratio(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.
         return ratio
     if (ratio != ratio[:1, :1]).any():
         raise ModelError(f"Layer {node.name} must be dense for an input scale per row, it is a convolution")
-    return ratio[:1, :1]
+    runs = ratio[0, 0].reshape(node.groups, -1)
+    spread: NDArray[np.float64] = runs.repeat(len(node.weight) // node.groups, axis=0)[:, None, None, :]
+    return spread
 
 
 def _stage_format(
@@ -87,12 +126,16 @@ def _stage_format(
 ) -> TensorFormat:
     """Format of a stage's codes, from the float values that they stand for."""
     method = Method(recipe.activation_method)
-    if stage.reader is None:
+    if stage.form:
+        return stage.form
+    if stage.last:
         return output_format(samples, signed=stage.relu is None)
     form = linear_format(samples, 8, method, signed=True)
     if stage.relu:
         form = activation_format(samples, recipe.activation(stage.node.name), method, engine)
-    return tuned_scale(form, samples, stage.reader) if recipe.compensation else form
+    if recipe.compensation and stage.reader:
+        form = tuned_scale(form, samples, stage.reader)
+    return capped_scale(form, stage.top)
 
 
 def _linear_layer(
@@ -100,25 +143,12 @@ def _linear_layer(
 ) -> Conv2d | Dense:
     target = f"{node.output}.acc"
     if isinstance(node, ConvNode):
-        return Conv2d(node.name, source, target, weight, bias, weight_format, node.stride, node.padding)
+        return Conv2d(node.name, source, target, weight, bias, weight_format, node.stride, node.padding, node.groups)
     return Dense(node.name, source, target, weight, bias, weight_format)
 
 
 def _accumulate(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return ops.conv2d(layer, source, codes) if isinstance(layer, Conv2d) else ops.dense(layer, source, codes)
-
-
-def _pool(
-    nodes: list[Node], state: _Calibration, layers: list[Layer], tensors: dict[str, Tensor], graph: Graph
-) -> None:
-    """Append the max pools of a stage, on codes."""
-    for node in nodes:
-        if isinstance(node, MaxPoolNode):
-            pool = MaxPool2d(node.name, state.tensor.name, node.output, node.kernel, node.stride, node.padding)
-            state.codes = ops.maxpool2d(pool, state.tensor.format, state.codes)
-            state.tensor = Tensor(node.output, graph.shapes[node.output], state.tensor.format)
-            layers.append(pool)
-            tensors[node.output] = state.tensor
 
 
 def _weight_scales(
@@ -147,21 +177,24 @@ def _compensate(
 ) -> Conv2d | Dense:
     """The layer with its weights rounded for its output on the calibration samples."""
     source, wanted = state.tensor.format, state.taps[stage.node.output]
-    rounded = compensated_weights(
-        stage.weight.reshape(len(stage.weight), -1), scales, stage.weight_format,
-        source.scale * input_rows(layer, source, state.codes),
-        thinned(wanted.reshape(-1, wanted.shape[-1])),
-        None if wide is None else wide.reshape(len(wide), -1),
-    )
-    return dataclasses.replace(layer, weight=rounded.reshape(layer.weight.shape))
+    outputs, weight = thinned(wanted.reshape(-1, wanted.shape[-1])), np.empty_like(layer.weight)
+    for out, channels in channel_runs(layer, state.tensor.shape[2]):
+        rounded = compensated_weights(
+            stage.weight[out].reshape(len(stage.weight[out]), -1), scales[out], stage.weight_format,
+            source.scale * input_rows(layer, source, state.codes[..., channels]), outputs[:, out],
+            None if wide is None else wide[out].reshape(len(wide[out]), -1),
+        )
+        weight[out] = rounded.reshape(weight[out].shape)
+    return dataclasses.replace(layer, weight=weight)
 
 
 def _lower_stage(
-    stage: _Stage, state: _Calibration, recipe: Recipe, engine: EngineConfig, graph: Graph
+    stage: _Stage, state: _Calibration, recipe: Recipe, engine: EngineConfig, work: Lowering
 ) -> tuple[list[Layer], list[Tensor]]:
     """Linear layer, ReLU and requantizer; `state` moves on to the requantizer's codes."""
     node, source = stage.node, state.tensor.format
-    result = stage.relu.output if stage.relu else node.output
+    result = stage.add.output if stage.add else node.output
+    result = stage.relu.output if stage.relu else result
     form = _stage_format(state.taps[stage.delivered], stage, recipe, engine)
     scales = _weight_scales(stage, recipe, engine, source.scale, form.scale)
     acc_scale = source.scale * scales
@@ -174,7 +207,7 @@ def _lower_stage(
     wide = None
     if isinstance(stage.weight_format, OutlierWeights):
         channels = state.tensor.shape[2]
-        pitch = channels if state.tensor.name == graph.input else round_up(channels, engine.m)
+        pitch = channels if state.tensor.name == work.graph.input else round_up(channels, engine.m)
         steps = stage.weight / scales[:, None, None, None]
         layer = filled(layer, steps, source, state.codes, pitch, engine)
         wide = outliers(layer) != 0
@@ -185,27 +218,82 @@ def _lower_stage(
         error = round_half_up((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2)))
         layer = dataclasses.replace(layer, bias=layer.bias + error)
         acc = acc + error
-    shape = graph.shapes[node.output]
+    shape = work.graph.shapes[node.output]
     layers: list[Layer] = [layer]
     tensors = [Tensor(layer.output, shape, accumulator(engine.acc_bits))]
-    if stage.relu:
+    if stage.relu and not stage.add:  # behind a sum the requantizer's clamp is the ReLU
         layers.append(Relu(stage.relu.name, layer.output, f"{result}.acc"))
         tensors.append(Tensor(f"{result}.acc", shape, accumulator(engine.acc_bits)))
         acc = ops.relu(acc)
+    skip = work.at_scale(stage.add.inputs[0], stage.add, form.scale) if stage.add else ""
     ratio = acc_scale / form.scale
     requantizer = Requantize(
         f"{node.name}.requantize", layers[-1].output, result, *multiplier_shift(ratio),
-        guard_bits=guard_bits(form, engine.lut_bits, float(ratio.max())),
+        guard_bits=guard_bits(form, engine.lut_bits, float(ratio.max())), skip=skip,
     )
-    state.codes, state.tensor = requantize(requantizer, form, acc), Tensor(result, shape, form)
+    operands = work.tensors[skip].format.operands()[work.codes[skip]] if skip else 0
+    state.codes, state.tensor = requantize(requantizer, form, acc, operands), Tensor(result, shape, form)
     return [*layers, requantizer], [*tensors, state.tensor]
+
+
+def _weight_bits(node: Linear, index: int, count: int, recipe: Recipe, graph: Graph) -> int:
+    """Weight bits of linear node number `index`; every one that reads the input is a first one."""
+    return recipe.weight_bits(node.name, 0 if node.input == graph.input else index, count)
+
+
+def _linear(work: Lowering, stage: Stage, index: int, count: int) -> None:
+    """A linear node with the sum and the ReLU behind it."""
+    node, graph, recipe, engine = stage.head, work.graph, work.recipe, work.engine
+    assert isinstance(node, ConvNode | DenseNode)
+    delivered = behind_pools(graph, stage.result)
+    source = work.operand(node)
+    bits = _weight_bits(node, index, count, recipe, graph)
+    grouped = isinstance(node, ConvNode) and node.groups > 1  # in parts, whose rows are others
+    reads_input = node.input == graph.input
+    described = _Stage(
+        node=node,
+        relu=stage.relu,
+        weight=node.weight * _input_ratio(node, graph, work.coding) if reads_input else node.weight,
+        weight_format=WeightFormat(engine.weight_set, bits) if grouped else _weight_format(recipe, bits, engine),
+        delivered=delivered,
+        reader=measuring_reader(graph, delivered),
+        form=work.plan.get(stage.result) or _before_hard_swish(work, stage.result),
+        add=stage.add,
+        last=delivered == graph.output,
+    )
+    state = _Calibration(work.codes[source], work.tensors[source], work.taps)
+    layers, tensors = _lower_stage(described, state, recipe, engine, work)
+    if _saturates_above(state.tensor.format, described.top):
+        unclipped = dataclasses.replace(state.tensor, name=f"{stage.result}.unclipped")
+        layers[-1] = dataclasses.replace(layers[-1], output=unclipped.name)
+        work.write(layers, [*tensors[:-1], unclipped], state.codes)
+        work.look_up(f"{node.name}.clip", unclipped.name, state.tensor, lambda real: np.minimum(real, described.top))
+    else:
+        work.write(layers, tensors, state.codes)
+    is_wide = state.tensor.format.kind is Kind.LIN and state.tensor.format.bits == HIGHWAY_BITS
+    if stage.result in work.plan and is_wide and stage.relu and recipe.activation(node.name) != "lin8":
+        work.wide[stage.result] = node.name
+
+
+def _saturates_above(form: TensorFormat, top: float) -> bool:
+    """Whether codes of `form` go further than that of `top`: a ReLU6 whose output has a coarser scale than it wants."""
+    return math.isfinite(top) and int(to_codes(np.array([top]), form)[0]) < (1 << form.bits) - 1
+
+
+def _before_hard_swish(work: Lowering, tensor: str) -> TensorFormat | None:
+    """Format of a tensor that only HardSwish reads: below -3 it is zero."""
+    readers = work.graph.readers(tensor)
+    if tensor == work.graph.output or not readers or not all(isinstance(node, HardSwishNode) for node in readers):
+        return None
+    samples = work.taps[tensor]
+    return offset_format(float(np.clip(samples.min(), -3.0, 0.0)), float(max(samples.max(), 0.0)))
 
 
 def lower(
     graph: Graph, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64], recipe: Recipe,
     engine: EngineConfig,
 ) -> Network:
-    """Quantize `graph` for `engine` as `recipe` says.
+    """Quantize `graph`, a canonical one, for `engine` as `recipe` says.
 
     Parameters
     ----------
@@ -218,33 +306,27 @@ def lower(
     """
     if recipe.outliers and not engine.outlier_slots:
         raise RecipeError(f"Recipe {recipe.name} has outliers, engine {engine.name} has no outlier slots")
-    linear_nodes = [node for node in graph.nodes if isinstance(node, Linear)]
-    names = [node.name for node in linear_nodes]
+    names = [node.name for node in graph.nodes if isinstance(node, Linear)]
     unknown = sorted(set(recipe.layers) - set(names))
     if unknown:
         known = f"layers: {', '.join(names)}"
         raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
-    tensor = Tensor(graph.input, graph.shapes[graph.input], coding.format)
-    state = _Calibration(codes, tensor, run_taps(graph, fed))
-    tensors, layers = {tensor.name: tensor}, list[Layer]()
-    for nodes in stages(graph):
-        if isinstance(nodes[0], Linear):
-            node, index = nodes[0], names.index(nodes[0].name)
-            bits = recipe.weight_bits(node.name, index, len(names))
-            stage = _Stage(
-                node=node,
-                relu=next((n for n in nodes if isinstance(n, ReluNode)), None),
-                weight=node.weight * _input_ratio(node, graph, coding) if index == 0 else node.weight,
-                weight_format=_weight_format(recipe, bits, engine),
-                delivered=nodes[-1].output,
-                reader=linear_nodes[index + 1] if index + 1 < len(linear_nodes) else None,
-            )
-            new_layers, new_tensors = _lower_stage(stage, state, recipe, engine, graph)
-            layers += new_layers
-            tensors |= {t.name: t for t in new_tensors}
-        elif any(ratio != 1 for ratio in coding.ratio):
-            raise ModelError(f"Model {graph.name} starts with a pool: its input scale must be one number above 0")
-        _pool(nodes, state, layers, tensors, graph)
-    network = Network(graph.name, tensors, tuple(layers), graph.input, state.tensor.name)
+    work = Lowering(graph, coding, codes, fed, recipe, engine, plan(graph, fed, recipe, engine))
+    for stage in stages(graph):
+        match stage.head:
+            case ConvNode() | DenseNode():
+                _linear(work, stage, names.index(stage.head.name), len(names))
+            case MaxPoolNode():
+                max_pool(work, stage.head)
+            case AveragePoolNode():
+                average_pool(work, stage.head)
+            case ConcatNode():
+                concat(work, stage.head)
+            case ReluNode() | HardSwishNode():
+                activation(work, stage.head)
+            case AddNode():
+                raise ModelError(f"Sum {stage.head.name} must follow a linear node: the graph is not canonical")
+        work.release(stage)
+    network = work.network()
     validate(network)
     return network

@@ -19,13 +19,14 @@ OLDEST_OPSET = 8
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """One operator: its inputs ('' for an omitted one), outputs and attributes as Python values."""
+    """One operator: its inputs ('' for an omitted one), outputs and attributes as Python values; `proto` is ONNX's."""
 
     op: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Any] = field(repr=False)
+    proto: Any = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class OnnxModel:
     input, output : tensor names
     feed : shape of the input without its batch axis, 1 to 3 sizes
     inferred : tensor name -> shape without its batch axis, where ONNX shape inference knows it
+    opset : version of the standard operators
     """
 
     name: str
@@ -49,6 +51,7 @@ class OnnxModel:
     output: str
     feed: tuple[int, ...]
     inferred: dict[str, tuple[int, ...]] = field(repr=False)
+    opset: int = OLDEST_OPSET
 
 
 def _parse(path: Path) -> Any:
@@ -84,7 +87,7 @@ def _live(nodes: list[Any], output: str) -> list[Any]:
     return kept[::-1]
 
 
-def _constant_results(node: Any, constants: dict[str, NDArray[Any]], opset: int) -> list[NDArray[Any]] | None:
+def constant_results(node: Any, constants: dict[str, NDArray[Any]], opset: int) -> list[NDArray[Any]] | None:
     """What a standard node computes from constants; None when it does not or ONNX cannot compute it."""
     inputs = [name for name in node.input if name]
     if node.domain not in ("", "ai.onnx") or any(name not in constants for name in inputs):
@@ -102,7 +105,7 @@ def _fold(nodes: list[Any], constants: dict[str, NDArray[Any]], opset: int) -> l
     """Move the results of nodes that depend on constants only into `constants`; the other nodes."""
     rest = []
     for node in nodes:
-        results = _constant_results(node, constants, opset)
+        results = constant_results(node, constants, opset)
         if results is None:
             rest.append(node)
         else:
@@ -176,6 +179,7 @@ def _model(path: Path, proto: Any) -> OnnxModel:
                 inputs=tuple(node.input),
                 outputs=tuple(node.output),
                 attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+                proto=node,
             )
             for node, name in zip(nodes, names, strict=True)
         ),
@@ -184,4 +188,5 @@ def _model(path: Path, proto: Any) -> OnnxModel:
         output=graph.output[0].name,
         feed=feed,
         inferred=_inferred(proto),
+        opset=opset,
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from subbyte.compiler.canonical import relu_first
+from subbyte.compiler.canonical import canonical
 from subbyte.compiler.graph import Graph, Linear, ModelError
-from subbyte.compiler.onnx_file import OnnxModel, OnnxNode, read_model
-from subbyte.compiler.onnx_operators import OPERATORS, Builder, value_of
+from subbyte.compiler.onnx_affine import GATE
+from subbyte.compiler.onnx_builder import Builder
+from subbyte.compiler.onnx_file import OnnxModel, OnnxNode, constant_results, read_model
+from subbyte.compiler.onnx_operators import OPERATORS, unknown
+from subbyte.compiler.onnx_values import value_of
 from subbyte.compiler.onnx_window import Unsupported
 
 
@@ -22,9 +25,12 @@ class Finding:
 
 def _judge(builder: Builder, node: OnnxNode) -> str:
     """Translate one node; the reason why it is not supported, or ''."""
+    if (results := constant_results(node.proto, builder.constants, builder.model.opset)) is not None:
+        builder.constants.update(zip(node.outputs, results, strict=True))
+        return ""  # part of a subgraph that computes shapes
     if node.op not in OPERATORS:
-        return "operator not supported"
-    if any(name not in builder.values and name not in builder.model.constants for name in node.inputs if name):
+        return unknown(node.op)
+    if any(name not in builder.values and name not in builder.constants for name in node.inputs if name):
         return ""  # behind a node whose shape nobody knows; that node is in the list
     try:
         OPERATORS[node.op](builder, node)
@@ -41,7 +47,7 @@ def analyse(path: Path) -> tuple[OnnxModel, list[Finding], Graph | None]:
     Behind an unsupported node the analysis goes on with the shape that ONNX infers. ModelError as `read_model`.
     """
     model = read_model(path)
-    builder = Builder(model, values={model.input: value_of(model.input, model.feed)})
+    builder = Builder(model)
     findings = []
     for node in model.nodes:
         reason = _judge(builder, node)
@@ -50,17 +56,15 @@ def analyse(path: Path) -> tuple[OnnxModel, list[Finding], Graph | None]:
             builder.values.update({
                 name: value_of(name, model.inferred[name]) for name in node.outputs if name in model.inferred
             })
-    refused = any(finding.reason for finding in findings)
-    if not refused and model.output not in builder.values:
-        raise ModelError(f"Model {path}: output {model.output} must depend on the input {model.input}, it does not")
-    if refused or not any(isinstance(n, Linear) for n in builder.nodes):
+    if any(finding.reason for finding in findings):
         return model, findings, None
-    shapes = {value.tensor: value.shape for value in builder.values.values()}
-    shapes[model.input] = builder.values[model.input].shape
-    graph = Graph(
-        model.name, tuple(builder.nodes), shapes, model.input, builder.values[model.output].tensor, model.feed
-    )
-    return model, findings, relu_first(graph)
+    if model.output not in builder.values:
+        raise ModelError(f"Model {path}: output {model.output} must depend on the input {model.input}, it does not")
+    if builder.values[model.output].pads or builder.values[model.output].only == GATE:
+        raise ModelError(f"Model {path}: output {model.output} must not be that of a Pad or a HardSigmoid")
+    if not any(isinstance(node, Linear) for node in builder.nodes):
+        return model, findings, None
+    return model, findings, canonical(builder.graph())
 
 
 def import_onnx(path: Path) -> Graph:

@@ -1,123 +1,88 @@
-"""Operators of ONNX as nodes of the float graph, one function each.
+"""Operators of ONNX as nodes of the float graph, one function each, and the table of all of them.
 
-ONNX tensors are channels first, ours channels last. A flattened tensor keeps its (height, width,
-channels) here; the weights of the dense layer that reads it are reordered instead.
+ONNX tensors are channels first, ours channels last; see `onnx_values`. The weights of the dense layer that reads a
+flattened tensor are reordered.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.graph import ConvNode, DenseNode, Linear, MaxPoolNode, Node, ReluNode, Shape, output_shape
-from subbyte.compiler.onnx_file import OnnxModel, OnnxNode
-from subbyte.compiler.onnx_window import Unsupported, pool_window, window
+from subbyte.compiler import onnx_affine, onnx_pools, onnx_shapes
+from subbyte.compiler.graph import AddNode, ConcatNode, ConvNode, DenseNode, HardSwishNode, ReluNode
+from subbyte.compiler.onnx_affine import per_channel
+from subbyte.compiler.onnx_builder import Builder
+from subbyte.compiler.onnx_file import OnnxNode
+from subbyte.compiler.onnx_values import Value
+from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, window
+
+HINTS = {
+    "BipolarQuant": "QONNX models cannot be imported yet",
+    "Elu": "train with Relu or HardSwish",
+    "Gelu": "train with Relu or HardSwish",
+    "LeakyRelu": "train with Relu, its negative slope must be 0",
+    "MultiThreshold": "QONNX models cannot be imported yet",
+    "PRelu": "train with Relu, its negative slope must be 0",
+    "Quant": "QONNX models cannot be imported yet",
+    "QuantizeLinear": "quantized models cannot be imported yet, export the float model",
+    "DequantizeLinear": "quantized models cannot be imported yet, export the float model",
+    "Resize": "only Conv and pools may change height and width",
+    "Selu": "train with Relu or HardSwish",
+    "Sigmoid": "leave it out at the end of a model, the order of outputs is the same; elsewhere use Relu or HardSwish",
+    "Tanh": "leave it out at the end of a model, the order of outputs is the same; elsewhere use Relu",
+}
+"""What to do about an operator that is not supported; without its domain."""
 
 
-@dataclass(frozen=True)
-class Value:
-    """What an ONNX tensor is in the float graph: a tensor, its shape, its ONNX rank (batch included).
-
-    `final` is set behind a Softmax, which only the end of a model may have.
-    """
-
-    tensor: str
-    shape: Shape
-    rank: int
-    final: bool = False
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """ONNX shape without the batch axis."""
-        height, width, channels = self.shape
-        return {2: (height * width * channels,), 3: (height, width), 4: (channels, height, width)}[self.rank]
-
-
-def value_of(tensor: str, sizes: tuple[int, ...]) -> Value:
-    """The value of a tensor with an ONNX shape (channels, height, width), (height, width) or (features,)."""
-    shape = {1: (1, 1, *sizes), 2: (*sizes, 1), 3: (*sizes[1:], sizes[0])}[len(sizes)]
-    return Value(tensor, (shape[0], shape[1], shape[2]), len(sizes) + 1)
-
-
-@dataclass
-class Builder:
-    """The float graph while it grows: nodes so far, and what each ONNX tensor has become."""
-
-    model: OnnxModel
-    nodes: list[Node] = field(default_factory=list)
-    values: dict[str, Value] = field(default_factory=dict)
-
-    def source(self, node: OnnxNode, index: int = 0) -> Value:
-        """Value of an input that must depend on the model's input."""
-        name = node.inputs[index]
-        if name in self.model.constants:
-            raise Unsupported(f"input {index} must not be a constant")
-        value = self.values[name]
-        if value.final:
-            raise Unsupported("nothing may follow a Softmax")
-        return value
-
-    def constant(self, node: OnnxNode, index: int) -> NDArray[np.float64]:
-        """An input that must be a constant of finite numbers, float64."""
-        with np.errstate(invalid="ignore"):
-            values = self.raw_constant(node, index).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise Unsupported(f"constant {node.inputs[index]} has values that are not finite")
-        return values
-
-    def raw_constant(self, node: OnnxNode, index: int) -> NDArray[Any]:
-        """An input that must be a constant, as it is stored."""
-        if node.inputs[index] not in self.model.constants:
-            raise Unsupported(f"input {index} ({node.inputs[index]}) must be a constant")
-        return self.model.constants[node.inputs[index]]
-
-    def append(self, node: Node, source: Value, rank: int) -> None:
-        """Add a node whose output is the ONNX tensor of the same name."""
-        self.values[node.output] = Value(node.output, output_shape(node, source.shape), rank)
-        self.nodes.append(node)
+def unknown(op: str) -> str:
+    """Why an operator that is not in `OPERATORS` is refused, with a hint if there is one."""
+    hint = HINTS.get(str(op).rpartition(".")[2], "")
+    return f"operator not supported: {hint}" if hint else "operator not supported"
 
 
 def _conv(builder: Builder, node: OnnxNode) -> None:
-    source, weight = builder.source(node), builder.constant(node, 1)
+    weight = builder.constant(node, 1)
+    source = builder.source(node, padded=True)
     if source.rank != 4 or weight.ndim != 4:
         raise Unsupported(f"input and weight must have 4 axes, not {source.rank} and {weight.ndim}")
-    if (group := node.attributes.get("group", 1)) != 1:
-        raise Unsupported(f"group must be 1, not {group}")
-    if weight.shape[1] != source.shape[2]:
-        raise Unsupported(f"weight must have {source.shape[2]} input channels, not {weight.shape[1]}")
-    found = window(node, source.shape, (weight.shape[2], weight.shape[3]))
+    source = builder.image(node)
+    group, channels = int(node.attributes.get("group", 1)), source.shape[2]
+    if group < 1 or channels % group or len(weight) % group:
+        raise Unsupported(f"group must divide {channels} input and {len(weight)} output channels, not be {group}")
+    if weight.shape[1] != channels // group:
+        raise Unsupported(f"weight must have {channels // group} input channels, not {weight.shape[1]}")
+    shape = padded_shape(source.shape, source.padding())
+    found = padded_window(window(node, shape, (weight.shape[2], weight.shape[3])), source.padding())
     bias = builder.constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(weight))
+    if bias.shape != (len(weight),):
+        raise Unsupported(f"bias must have shape [{len(weight)}], not {list(bias.shape)}")
     builder.append(
         ConvNode(
-            node.name, source.tensor, node.outputs[0], np.moveaxis(weight, 1, 3), bias, found.stride, found.padding
+            node.name, source.tensor, node.outputs[0], np.moveaxis(weight, 1, 3), bias, found.stride, found.padding,
+            group,
         ),
-        source, 4,
+        ("c", "h", "w"),
     )
 
 
 def _dense(builder: Builder, node: OnnxNode, matrix: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-    """Append out = in @ matrix.T + bias; `matrix` is (out features, in features), features channels first."""
+    """Append out = in @ matrix.T + bias; `matrix` is (out features, in features), features as in the ONNX tensor."""
     source = builder.source(node)
-    if source.rank != 2 or matrix.ndim != 2:
+    if source.rank < 2 or matrix.ndim != 2 or any(source.wide(group) for group in source.groups[:-1]):
         raise Unsupported(f"input and weight must have 2 axes, not {source.rank} and {matrix.ndim}")
-    height, width, channels = source.shape
-    if matrix.shape[1] != height * width * channels:
-        raise Unsupported(f"weight must have {height * width * channels} input features, not {matrix.shape[1]}")
-    weight = np.moveaxis(matrix.reshape(len(matrix), channels, height, width), 1, 3)
-    builder.append(DenseNode(node.name, source.tensor, node.outputs[0], weight, bias), source, 2)
-
-
-def _per_channel(values: NDArray[np.float64], channels: int, axes: int) -> NDArray[np.float64]:
-    """A constant that is broadcast along the channel axis, axis 1 of `axes`, as (channels,)."""
-    shape = (1,) * (axes - values.ndim) + values.shape
-    if len(shape) != axes or values.size != shape[1] or values.size not in (1, channels):
-        raise Unsupported(f"constant must be one value or one per channel ({channels}), not of shape {values.shape}")
-    return np.broadcast_to(values.reshape(-1), (channels,)).copy()
+    letters = source.wide(source.groups[-1])
+    if matrix.shape[1] != source.size(letters):
+        raise Unsupported(f"weight must have {source.size(letters)} input features, not {matrix.shape[1]}")
+    axes = matrix.reshape(len(matrix), *(source.size(letter) for letter in letters))
+    order = sorted(letters, key="hwc".index)
+    weight = axes.transpose(0, *(1 + letters.index(letter) for letter in order)).reshape(len(matrix), *source.shape)
+    builder.append(
+        DenseNode(node.name, source.tensor, node.outputs[0], weight, bias), ("",) * (source.rank - 2) + ("c",)
+    )
 
 
 def _gemm(builder: Builder, node: OnnxNode) -> None:
@@ -127,7 +92,8 @@ def _gemm(builder: Builder, node: OnnxNode) -> None:
     matrix = matrix if node.attributes.get("transB", 0) else matrix.T
     bias = np.zeros(len(matrix))
     if len(node.inputs) > 2 and node.inputs[2]:
-        bias = _per_channel(builder.constant(node, 2), len(matrix), 2) * node.attributes.get("beta", 1.0)
+        out = Value("", (1, 1, len(matrix)), ("c",))
+        bias = per_channel(builder.constant(node, 2), out) * node.attributes.get("beta", 1.0)
     _dense(builder, node, matrix, bias)
 
 
@@ -137,102 +103,109 @@ def _matmul(builder: Builder, node: OnnxNode) -> None:
 
 
 def _add(builder: Builder, node: OnnxNode) -> None:
-    """A constant added right behind a linear node becomes its bias."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.model.constants]
-    if len(dynamic) != 1:
-        raise Unsupported("one of the inputs must be a constant")
-    source = builder.source(node, dynamic[0])
-    last = builder.nodes[-1] if builder.nodes else None
-    if not isinstance(last, Linear) or last.output != source.tensor:
-        raise Unsupported("a constant may only be added right behind Conv, Gemm or MatMul")
-    bias = _per_channel(builder.constant(node, 1 - dynamic[0]), source.shape[2], source.rank)
-    builder.nodes[-1] = dataclasses.replace(last, bias=last.bias + bias)
-    builder.values[node.outputs[0]] = source
+    """Two tensors, or a tensor and a constant per channel."""
+    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    if len(dynamic) == 1:
+        source = builder.source(node, dynamic[0])
+        onnx_affine.append(builder, node, source, 1.0, per_channel(builder.constant(node, 1 - dynamic[0]), source))
+        return
+    first, second = (builder.source(node, index) for index in dynamic)
+    if not first.same_axes(second):
+        raise Unsupported(f"inputs must have one shape, not {list(first.sizes)} and {list(second.sizes)}")
+    builder.append(AddNode(node.name, (first.tensor, second.tensor), node.outputs[0]), first.groups)
+
+
+def _concat(builder: Builder, node: OnnxNode) -> None:
+    values = [builder.source(node, index) for index in range(len(node.inputs))]
+    first, axis = values[0], int(node.attributes["axis"])
+    axis += first.rank if axis < 0 else 0
+    shapes = {value.shape[:2] for value in values}
+    fitting = all(value.rank == first.rank and axis > 0 and "c" in value.groups[axis - 1] for value in values)
+    flat = all(value.wide(value.groups[axis - 1]) in ("", "c") for value in values) if fitting else False
+    if not flat or len(shapes) != 1:
+        raise Unsupported(f"axis must be that of the channels, all other axes alike, not {axis}")
+    if any([value.wide(g) for g in value.groups if g != value.groups[axis - 1]]
+           != [first.wide(g) for g in first.groups if g != first.groups[axis - 1]] for value in values):
+        raise Unsupported("inputs must have their axes in the same places")
+    builder.append(ConcatNode(node.name, tuple(value.tensor for value in values), node.outputs[0]), first.groups)
 
 
 def _relu(builder: Builder, node: OnnxNode) -> None:
     source = builder.source(node)
-    if not any(isinstance(n, Linear) for n in builder.nodes):
-        raise Unsupported("must come behind Conv, Gemm or MatMul")
-    builder.append(ReluNode(node.name, source.tensor, node.outputs[0]), source, source.rank)
+    builder.append(ReluNode(node.name, source.tensor, node.outputs[0]), source.groups)
 
 
-def _maxpool(builder: Builder, node: OnnxNode) -> None:
+def _clip(builder: Builder, node: OnnxNode) -> None:
+    """ReLU6 and its like: from 0 up. The limits are attributes up to opset 10."""
+    limits = []
+    for position, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
+        given = len(node.inputs) > position and node.inputs[position]
+        limits.append(float(builder.raw_constant(node, position)) if given else node.attributes.get(name, default))
+    low, high = limits
+    if low != 0 or not high > 0:
+        raise Unsupported(f"min must be 0 and max above, as in ReLU6, not {low:g} and {high:g}")
     source = builder.source(node)
-    if source.rank != 4:
-        raise Unsupported(f"input must have 4 axes, not {source.rank}")
-    if len(node.outputs) > 1 and node.outputs[1]:
-        raise Unsupported("the indices output is not available")
-    found = pool_window(node, source.shape)
-    builder.append(
-        MaxPoolNode(node.name, source.tensor, node.outputs[0], found.kernel, found.stride, found.padding), source, 4
-    )
+    builder.append(ReluNode(node.name, source.tensor, node.outputs[0], high), source.groups)
 
 
-def _flatten(builder: Builder, node: OnnxNode) -> None:
+def _hard_swish(builder: Builder, node: OnnxNode) -> None:
     source = builder.source(node)
-    if (axis := node.attributes.get("axis", 1)) not in (1, 1 - source.rank):
-        raise Unsupported(f"axis must be 1, not {axis}")
-    builder.values[node.outputs[0]] = dataclasses.replace(source, rank=2)
+    builder.append(HardSwishNode(node.name, source.tensor, node.outputs[0]), source.groups)
 
 
-def _target(sizes: tuple[int, ...], wanted: list[int], allow_zero: bool) -> tuple[int, ...]:
-    """Shape that Reshape makes of a single sample (1, *sizes)."""
-    full = (1, *sizes)
-    target = [full[i] if size == 0 and not allow_zero and i < len(full) else size for i, size in enumerate(wanted)]
-    count, known = int(np.prod(full)), int(np.prod([size for size in target if size != -1]))
-    if -1 in target and known > 0:
-        target[target.index(-1)] = count // known
-    if int(np.prod(target)) != count:
-        raise Unsupported(f"a sample of shape {list(full)} must fit the new shape {wanted}")
-    return tuple(target)
-
-
-def _reshape(builder: Builder, node: OnnxNode) -> None:
-    """Flatten, nothing, or giving the model's flat input its image axes; a batch size of 1 means any."""
-    source = builder.source(node)
-    wanted = [int(size) for size in builder.raw_constant(node, 1)]
-    batch, *sizes = _target(source.sizes, wanted, bool(node.attributes.get("allowzero", 0)))
-    result = dataclasses.replace(source, rank=2)
-    if batch == 1 and tuple(sizes) == source.sizes:
-        result = source
-    elif batch == 1 and len(sizes) == 3 and source.tensor == builder.model.input and not builder.nodes:
-        result = value_of(source.tensor, tuple(sizes))
-        builder.values[builder.model.input] = result
-    elif batch != 1 or len(sizes) != 1:
-        raise Unsupported(f"must flatten all but the batch axis, not reshape {list(source.sizes)} to {wanted}")
-    builder.values[node.outputs[0]] = result
-
-
-def _identity(builder: Builder, node: OnnxNode) -> None:
-    builder.values[node.outputs[0]] = builder.source(node)
-
-
-def _dropout(builder: Builder, node: OnnxNode) -> None:
-    if len(node.inputs) > 2 and node.inputs[2] and builder.raw_constant(node, 2).any():
-        raise Unsupported("training_mode must be false")
-    _identity(builder, node)
-
-
-def _softmax(builder: Builder, node: OnnxNode) -> None:
-    """Dropped: the order of the outputs, and so the arg max, is the same without it."""
-    source = builder.source(node)
-    if source.rank != 2 or node.attributes.get("axis", 1) not in (1, -1):
-        raise Unsupported("must be over the features of a flat tensor")
-    builder.values[node.outputs[0]] = dataclasses.replace(source, final=True)
+def _mul(builder: Builder, node: OnnxNode) -> None:
+    """A constant per channel, or x * HardSigmoid(x), which is HardSwish; also that in single steps."""
+    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    if len(dynamic) == 1:
+        source = builder.source(node, dynamic[0])
+        onnx_affine.append(builder, node, source, per_channel(builder.constant(node, 1 - dynamic[0]), source), 0.0)
+        return
+    values = [builder.values[name] for name in node.inputs]
+    for source, gate in (values, values[::-1]):
+        factor = None if source.only or gate.only else onnx_affine.gate_factor(builder, gate, source)
+        if factor is not None:
+            swish = HardSwishNode(f"{node.name}.hardswish", source.tensor, f"{node.outputs[0]}.hardswish")
+            builder.append(swish, source.groups)
+            gain = 1.0 if math.isclose(6 * factor, 1.0, rel_tol=1e-6) else 6 * factor  # 1/6 comes in float32
+            onnx_affine.append(builder, node, builder.values[swish.output], gain, 0.0)
+            return
+    gates = [value for value in values if value.only == onnx_affine.GATE]
+    others = [value for value in values if not value.only and not value.pads]
+    if len(gates) != 1 or len(others) != 1 or gates[0].tensor != others[0].tensor:
+        raise Unsupported("one of the inputs must be a constant, or the HardSigmoid of the other")
+    builder.append(HardSwishNode(node.name, others[0].tensor, node.outputs[0]), others[0].groups)
 
 
 OPERATORS: dict[str, Callable[[Builder, OnnxNode], None]] = {
     "Add": _add,
+    "ArgMax": onnx_shapes.last,
+    "AveragePool": onnx_pools.average,
+    "BatchNormalization": onnx_affine.batch_normalization,
+    "Cast": onnx_shapes.cast,
+    "Clip": _clip,
+    "Concat": _concat,
     "Conv": _conv,
-    "Dropout": _dropout,
-    "Flatten": _flatten,
+    "Div": onnx_affine.divide,
+    "Dropout": onnx_shapes.dropout,
+    "Flatten": onnx_shapes.flatten,
     "Gemm": _gemm,
-    "Identity": _identity,
-    "LogSoftmax": _softmax,
+    "GlobalAveragePool": onnx_pools.global_average,
+    "GlobalMaxPool": onnx_pools.global_max,
+    "HardSigmoid": onnx_affine.hard_sigmoid,
+    "HardSwish": _hard_swish,
+    "Identity": onnx_shapes.identity,
+    "LogSoftmax": onnx_shapes.last,
     "MatMul": _matmul,
-    "MaxPool": _maxpool,
+    "MaxPool": onnx_pools.largest,
+    "Mul": _mul,
+    "Pad": onnx_pools.pad,
+    "ReduceMean": onnx_pools.reduce_mean,
     "Relu": _relu,
-    "Reshape": _reshape,
-    "Softmax": _softmax,
+    "Reshape": onnx_shapes.reshape,
+    "Shape": onnx_shapes.shape,
+    "Softmax": onnx_shapes.last,
+    "Squeeze": onnx_shapes.squeeze,
+    "Sub": onnx_affine.subtract,
+    "Transpose": onnx_shapes.transpose,
+    "Unsqueeze": onnx_shapes.unsqueeze,
 }

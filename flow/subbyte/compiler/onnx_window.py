@@ -21,6 +21,18 @@ class Window:
     padding: Padding
 
 
+def padded_shape(shape: Shape, padding: Padding) -> Shape:
+    """Shape of a tensor with zeros around it."""
+    top, left, bottom, right = padding
+    return (shape[0] + top + bottom, shape[1] + left + right, shape[2])
+
+
+def padded_window(found: Window, padding: Padding) -> Window:
+    """A window over a tensor with `padding` around it, as one over the tensor itself."""
+    top, left, bottom, right = (one + other for one, other in zip(found.padding, padding, strict=True))
+    return Window(found.kernel, found.stride, (top, left, bottom, right))
+
+
 def integers(node: OnnxNode, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     """An attribute that must hold as many integers as `default`."""
     values = tuple(int(v) for v in node.attributes.get(name, default))
@@ -77,7 +89,7 @@ def _ceil_pad(size: int, kernel: int, stride: int, begin: int, end: int) -> int:
 
 
 def pool_window(node: OnnxNode, shape: Shape) -> Window:
-    """As `window` for MaxPool: ceil_mode becomes more padding at the bottom and the right."""
+    """As `window` for pools: ceil_mode becomes more padding at the bottom and the right."""
     if "kernel_shape" not in node.attributes:
         raise Unsupported("kernel_shape is missing")
     kernel = integers(node, "kernel_shape", (1, 1))

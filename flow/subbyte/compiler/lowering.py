@@ -1,0 +1,131 @@
+"""The integer network while it grows, with its tensors on the calibration samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.formats import activation_format, tuned_scale
+from subbyte.compiler.graph import ConvNode, Graph, Linear, ModelError, Node
+from subbyte.compiler.input_codes import InputCoding
+from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.stages import Stage, stages
+from subbyte.compiler.taps import Taps
+from subbyte.golden.quantize import Method, to_codes, to_real
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.formats import Kind, TensorFormat, linear
+from subbyte.spec.network import Layer, Lookup, Network, Tensor
+
+Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+HIGHWAY_BITS = 8
+
+FIRST_NODES = {
+    "add": "sum", "averagepool2d": "pool", "concat": "concatenation", "hardswish": "HardSwish", "maxpool2d": "pool",
+    "relu": "ReLU",
+}
+"""Names of nodes for messages."""
+
+
+class Lowering:
+    """What the stages so far have become.
+
+    Parameters
+    ----------
+    plan : formats that several tensors share, see `plan`
+
+    Members
+    -------
+    layers, tensors : of the network
+    codes : tensor -> its codes on the samples, int64 (n, height, width, channels), while somebody reads them
+    taps : the float graph's tensors on the same samples
+    wide : tensors behind a ReLU with more bits than the recipe wants -> the linear layer in front; see `operand`
+    """
+
+    def __init__(
+        self, graph: Graph, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64], recipe: Recipe,
+        engine: EngineConfig, plan: dict[str, TensorFormat],
+    ) -> None:
+        self.graph, self.coding, self.recipe, self.engine, self.plan = graph, coding, recipe, engine, plan
+        self.method = Method(recipe.activation_method)
+        self.layers: list[Layer] = []
+        self.tensors = {graph.input: Tensor(graph.input, graph.shapes[graph.input], coding.format)}
+        self.codes = {graph.input: codes}
+        self.taps = Taps(graph, fed)
+        self.wide: dict[str, str] = {}
+        self._copies: dict[str, list[str]] = {}
+        self._readers = Counter(name for stage in stages(graph) for name in stage.inputs)
+
+    def network(self) -> Network:
+        """The network of all layers so far."""
+        return Network(
+            self.graph.name, self.tensors, tuple(self.layers), self.graph.input, self.graph.output
+        )
+
+    def write(self, layers: list[Layer], tensors: list[Tensor], codes: NDArray[np.int64]) -> None:
+        """Append layers and the tensors that they write, the last one's codes included."""
+        self.layers += layers
+        self.tensors |= {tensor.name: tensor for tensor in tensors}
+        self.codes[tensors[-1].name] = codes
+
+    def source(self, name: str, node: Node) -> Tensor:
+        """The tensor `name` as it is, for a node that cannot take up factors of the input's channels."""
+        if name == self.graph.input and any(ratio != 1 for ratio in self.coding.ratio):
+            raise ModelError(
+                f"Model {self.graph.name} starts with a {FIRST_NODES[node.op]}: its input scale must be one number "
+                "above 0"
+            )
+        return self.tensors[name]
+
+    def look_up(self, name: str, source: str, target: Tensor, function: Function | None = None) -> None:
+        """Append a `Lookup`: target = function(source) in real numbers, nearest code; the identity without one."""
+        form = self.tensors[source].format
+        real = to_real(np.arange(1 << form.bits), form)
+        table = to_codes(real if function is None else function(real), target.format)
+        self.write([Lookup(name, source, target.name, table)], [target], table[self.codes[source]])
+
+    def copy_as(self, source: str, name: str, form: TensorFormat) -> str:
+        """Name of a tensor with the numbers of `source` in the format `form`: itself, or a copy called `name`."""
+        tensor = self.tensors[source]
+        if tensor.format == form:
+            return source
+        if name not in self.codes:
+            self.look_up(f"{name}.lookup", source, Tensor(name, tensor.shape, form))
+            self._copies.setdefault(source, []).append(name)
+        return name
+
+    def at_scale(self, source: str, add: Node, scale: float) -> str:
+        """The other summand of a sum in linear codes of `scale`."""
+        form = self.source(source, add).format
+        if form.kind is Kind.LIN and form.scale == scale:
+            return source
+        zero_point = 1 << (HIGHWAY_BITS - 1) if form.bounds()[0] < 0 else 0
+        return self.copy_as(source, f"{add.output}.skip", linear(HIGHWAY_BITS, scale, zero_point))
+
+    def operand(self, node: Linear) -> str:
+        """The tensor that a linear node multiplies: its input, or where that has more bits than wanted a copy."""
+        name = node.input
+        if name not in self.wide or (isinstance(node, ConvNode) and node.affine):
+            return name
+        copy = f"{name}.operand"
+        if copy in self.codes:
+            return copy
+        samples = self.taps[name]
+        form = activation_format(samples, self.recipe.activation(self.wide[name]), self.method, self.engine)
+        form = tuned_scale(form, samples, node) if self.recipe.compensation else form
+        return self.copy_as(name, copy, form)
+
+    def release(self, stage: Stage) -> None:
+        """Forget what only `stage`, the one just written, needed."""
+        self.taps[stage.result]  # what reads the inputs is computed before they go
+        for node in stage.nodes[:-1]:
+            self.taps.drop(node.output)
+        for name in stage.inputs:
+            self._readers[name] -= 1
+            if not self._readers[name]:
+                self.taps.drop(name)
+                for tensor in (name, *self._copies.get(name, ())):
+                    self.codes.pop(tensor, None)

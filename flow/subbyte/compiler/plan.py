@@ -1,0 +1,91 @@
+"""Formats that several tensors must or had better share: summands and sums, parts of a concatenation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.canonical import never_negative
+from subbyte.compiler.formats import activation_format, output_format
+from subbyte.compiler.graph import ConcatNode, Graph, MaxPoolNode, run_taps
+from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.stages import stages
+from subbyte.golden.quantize import Method, linear_format
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.formats import TensorFormat
+
+Group = set[str]
+
+
+def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig) -> dict[str, TensorFormat]:
+    """Tensor -> format, for tensors that are summands or sums or parts of concatenations, the graph's input left out.
+
+    All tensors that sums connect get linear codes of eight bits and one scale, so that no summand needs another
+    (numerics.md B12). Parts and result of a concatenation get one format; a part that is a summand too is no part
+    here. `fed` are the calibration samples, (n, height, width, channels).
+    """
+    sums = _joined(
+        _with_pooled(graph, {stage.add.inputs[0], stage.result}) for stage in stages(graph) if stage.add
+    )
+    summands = {name for group in sums for name in group}
+    parts = _joined(
+        _with_pooled(graph, {*node.inputs, node.output}) - summands
+        for node in graph.nodes if isinstance(node, ConcatNode)
+    )
+    wanted = {name for group in (*sums, *parts) for name in group}
+    if not wanted:
+        return {}
+    taps = run_taps(graph, fed, wanted)
+    formats: dict[str, TensorFormat] = {}
+    for group in sums:
+        formats |= _of_sums(graph, {name: taps[name] for name in group}, recipe)
+    for group in parts:
+        formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine)
+    return formats
+
+
+def _with_pooled(graph: Graph, group: Group) -> Group:
+    """The tensors and, in front of those that max pools write, what the pools read: their codes are the same."""
+    producers, found = graph.producers(), set(group)
+    for name in group:
+        while isinstance(node := producers.get(name), MaxPoolNode):
+            name = node.input
+            found.add(name)
+    return found - {graph.input}
+
+
+def _joined(groups: Iterable[Group]) -> list[Group]:
+    """The groups with those that share a member put together."""
+    result: list[Group] = []
+    for group in groups:
+        touching = [other for other in result if other & group]
+        result = [other for other in result if not other & group]
+        result.append(group.union(*touching))
+    return result
+
+
+def _of_sums(graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe) -> dict[str, TensorFormat]:
+    method = Method(recipe.activation_method)
+    forms = {
+        name: linear_format(samples, 8, method, signed=not never_negative(graph, name))
+        for name, samples in taps.items()
+    }
+    scale = max(form.scale for form in forms.values())
+    return {name: dataclasses.replace(form, scale=scale) for name, form in forms.items()}
+
+
+def _of_parts(
+    graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe, engine: EngineConfig
+) -> dict[str, TensorFormat]:
+    samples = np.concatenate([values.reshape(-1) for values in taps.values()])
+    method, signed = Method(recipe.activation_method), not all(never_negative(graph, name) for name in taps)
+    if graph.output in taps:
+        form = output_format(samples, signed)
+    elif signed:
+        form = linear_format(samples, 8, method, signed=True)
+    else:
+        form = activation_format(samples, recipe.activations, method, engine)
+    return dict.fromkeys(taps, form)
