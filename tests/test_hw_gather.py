@@ -239,7 +239,7 @@ def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.rand
 
     With K = F words follow each other in every cycle.
     """
-    config = small_config(lane=lane, operand_bits=4, k=k, fill_nibbles=4, tile_words=16)
+    config = small_config(lane=lane, operand_bits=4, k=k, m=4, fill_nibbles=4, tile_words=16)
     plans = [random_plan(rng, config) for _ in range(4)]
     plans += [streaming_plan(rng, config, planes) for planes in (1, min(3, config.max_planes))]
     check(config, plans, rng, share, reads)
