@@ -1,8 +1,8 @@
 """Cycles of a depthwise convolution: 3 x 3, 64 channels, 25 x 5 pixels, 4-bit codes and weights, 8,000 results.
 
 On the shapes of the presets, with the option `depthwise` where the engine can have it, without it as well. A later
-inference, weights resident where they fit. Exit status 1 when RTL, machine and reference differ or, with the option,
-a bar is missed or the cost model is 3 % off. `ecp5-25` has a bar, but not yet the option.
+inference, weights resident where they fit. Exit status 1 when RTL, machine and reference differ, a bar is missed or,
+with the option, the cost model is 3 % off. `ecp5-25` has a bar, but not yet the option: it misses it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from subbyte.spec.weights import WeightFormat
 SHAPE = (25, 5, 64)
 MACS = 9 * 25 * 5 * 64
 BARS = {"up5k": 9000, "ecp5-25": 3000}
+LEAST_WORDS = 4096
+"""Main memory that the layer asks for, which some presets lack."""
 TOLERANCE = 0.03
 COLUMNS = ("engine", "depthwise", "equal", "cold", "cycles", "bar", "predicted", "ratio", "utilisation", "met")
 
@@ -57,12 +59,18 @@ def measure(name: str, depthwise: bool) -> dict[str, object]:
     equal = all(first_difference(program, expected, taps) is None for taps in levels)
     cycles, predicted = got.cycles[-1], estimate(program).cycles
     ratio = predicted / cycles
-    bar = BARS.get(name)
+    # That of the engine's best form, which without the option is today's gateware.
+    bar = BARS.get(name) if depthwise or not has_option(engine) else None
     return {
         "engine": name, "depthwise": depthwise, "equal": equal, "cold": got.cycles[0], "cycles": cycles, "bar": bar,
         "predicted": predicted, "ratio": ratio, "utilisation": MACS / (engine.lanes * cycles),
-        "met": equal and (not depthwise or (abs(ratio - 1) <= TOLERANCE and (bar is None or cycles <= bar))),
+        "met": equal and (not depthwise or abs(ratio - 1) <= TOLERANCE) and (bar is None or cycles <= bar),
     }
+
+
+def has_option(engine: EngineConfig) -> bool:
+    """True when line passes can be had with this shape."""
+    return engine.p == 1 and engine.lane is not Lane.XNOR
 
 
 def main() -> int:
@@ -70,7 +78,7 @@ def main() -> int:
     rows = [
         measure(name, depthwise)
         for name, preset in PRESETS.items() for depthwise in (False, True)
-        if not depthwise or (preset.p == 1 and preset.lane is not Lane.XNOR)
+        if preset.memory_words >= LEAST_WORDS and (not depthwise or has_option(preset))
     ]
     show(rows, COLUMNS, arguments.json)
     return int(not all(row["met"] for row in rows))
