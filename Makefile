@@ -71,8 +71,8 @@ test: lint $(VENV)/.stamp-tools
 	$(RUN)pytest -n auto --dist worksteal -m "not slow" --durations 10
 
 bench: venv
-	set -e; for script in $(filter-out benchmarks/mutation.py,$(sort $(wildcard benchmarks/*.py))); do \
-	  echo "== $$script"; $(RUN)python $$script; done
+	status=0; for script in $(filter-out benchmarks/mutation.py,$(sort $(wildcard benchmarks/*.py))); do \
+	  echo "== $$script"; $(RUN)python $$script || status=1; done; exit $$status
 
 fuzz: dev
 	$(RUN)python tests/fuzz.py

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from networks import NetworkBuilder
+from networks import NetworkBuilder, first_that_runs
 from numpy.typing import NDArray
 
-from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, binary, half_octave_table, linear
@@ -65,14 +64,7 @@ class BinaryBuilder(NetworkBuilder):
 
 def random_binary_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     """A network that `engine` can run."""
-    for _ in range(MOST_DRAWS):
-        network = _draw(rng)
-        try:
-            schedule(network, engine)
-        except ScheduleError:
-            continue
-        return network
-    raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+    return first_that_runs(lambda: _draw(rng), engine)
 
 
 def _draw(rng: np.random.Generator) -> Network:

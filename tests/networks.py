@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -325,16 +327,21 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
     raise AssertionError(f"no engine fits in {MOST_DRAWS} draws")
 
 
-def random_network(rng: np.random.Generator, engine: EngineConfig, most_layers: int = 3) -> Network:
-    """A network that `engine` can run: 1 .. most_layers convolutions or dense layers, pools between them."""
+def first_that_runs(draw: Callable[[], Network], engine: EngineConfig) -> Network:
+    """The first drawn network that `engine` can run."""
     for _ in range(MOST_DRAWS):
-        network = _draw(rng, engine, most_layers)
+        network = draw()
         try:
             schedule(network, engine)
         except ScheduleError:
             continue
         return network
     raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+
+
+def random_network(rng: np.random.Generator, engine: EngineConfig, most_layers: int = 3) -> Network:
+    """A network that `engine` can run: 1 .. most_layers convolutions or dense layers, pools between them."""
+    return first_that_runs(lambda: _draw(rng, engine, most_layers), engine)
 
 
 def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> Network:
@@ -374,14 +381,7 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
 
 def random_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int = 2) -> Network:
     """Grouped and depthwise convolutions and average pools that `engine` can run, any strides and padding."""
-    for _ in range(MOST_DRAWS):
-        network = _draw_grouped(rng, engine, layers)
-        try:
-            schedule(network, engine)
-        except ScheduleError:
-            continue
-        return network
-    raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+    return first_that_runs(lambda: _draw_grouped(rng, engine, layers), engine)
 
 
 def _draw_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int) -> Network:

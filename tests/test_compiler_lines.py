@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import NetworkBuilder, random_codes, random_engine, random_grouped
+from machine_level import checked
+from networks import NetworkBuilder, random_engine, random_grouped
 
-from subbyte.compiler.schedule import schedule
-from subbyte.golden.machine import Machine
-from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import linear
 from subbyte.spec.network import Network
@@ -20,16 +18,6 @@ from subbyte.spec.program import Program
 
 UP5K = dataclasses.replace(PRESETS["up5k"], name="up5k-lines", depthwise=True)
 SHIFT = dataclasses.replace(PRESETS["up5k-shift"], name="shift-lines", depthwise=True)
-
-
-def checked(network: Network, engine: EngineConfig, rng: np.random.Generator, count: int = 2) -> Program:
-    """The program, after its machine gave the reference's codes in every tensor."""
-    program = schedule(network, engine)
-    codes = random_codes(rng, network, count)
-    expected = run(network, codes, taps=True)
-    for name, values in Machine(program).run(codes, taps=True).items():
-        assert np.array_equal(values, expected[name]), f"tensor {name}"
-    return program
 
 
 def depthwise(

@@ -9,34 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import MOST_DRAWS, NetworkBuilder, random_codes, random_engine, residual_network
+from machine_level import checked
+from networks import MOST_DRAWS, NetworkBuilder, random_engine, residual_network
 
 from subbyte.compiler.highway import alike
 from subbyte.compiler.schedule import ScheduleError, schedule
-from subbyte.golden.machine import Machine
-from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig, EngineError, Lane
 from subbyte.spec.formats import linear
 from subbyte.spec.network import Concat, Network, Requantize
-from subbyte.spec.program import Program
 
 UP5K = PRESETS["up5k"]
 HIGHWAY = {
     name: dataclasses.replace(preset, highway=True) for name, preset in PRESETS.items() if preset.lane is not Lane.XNOR
 }
 LANES = {Lane.DIGIT: UP5K, Lane.SHIFT: PRESETS["up5k-shift"], Lane.XNOR: PRESETS["up5k-binary"]}
-
-
-def checked(network: Network, engine: EngineConfig, rng: np.random.Generator) -> Program:
-    """The program, after its machine gave the reference's codes in every tensor, twice."""
-    program = schedule(network, engine)
-    codes = random_codes(rng, network, 2)
-    expected = run(network, codes, taps=True)
-    machine = Machine(program)
-    for _ in range(2):
-        for name, values in machine.run(codes, taps=True).items():
-            assert np.array_equal(values, expected[name]), f"tensor {name}"
-    return program
 
 
 def refused(network: Network, engine: EngineConfig, message: str) -> None:
@@ -64,7 +50,7 @@ def highway_case(rng: np.random.Generator) -> tuple[EngineConfig, Network]:
 @pytest.mark.parametrize("name", HIGHWAY)
 def test_presets(name: str, rng: np.random.Generator) -> None:
     for _ in range(4):
-        program = checked(residual_network(rng, HIGHWAY[name]), HIGHWAY[name], rng)
+        program = checked(residual_network(rng, HIGHWAY[name]), HIGHWAY[name], rng, runs=2)
         assert sum(one.drain.add for one in program.passes) == 2
 
 
@@ -73,12 +59,12 @@ def test_presets(name: str, rng: np.random.Generator) -> None:
 def test_random_engines(seed: int) -> None:
     rng = np.random.default_rng(seed)
     engine, network = highway_case(rng)
-    checked(network, engine, rng)
+    checked(network, engine, rng, runs=2)
 
 
 def test_geometry_is_shared(rng: np.random.Generator) -> None:
     """Borders that one reader needs are around all that is added to each other; each has its own pad code."""
-    program = checked(residual_network(rng, HIGHWAY["up5k"]), HIGHWAY["up5k"], rng)
+    program = checked(residual_network(rng, HIGHWAY["up5k"]), HIGHWAY["up5k"], rng, runs=2)
     for one in program.passes:
         if one.drain.add:
             target = program.layouts[one.tensor]
@@ -108,7 +94,7 @@ def shortcut_last(rng: np.random.Generator, engine: EngineConfig) -> Network:
 
 
 def test_runs_when_the_skip_is_there(rng: np.random.Generator) -> None:
-    program = checked(shortcut_last(rng, HIGHWAY["up5k"]), HIGHWAY["up5k"], rng)
+    program = checked(shortcut_last(rng, HIGHWAY["up5k"]), HIGHWAY["up5k"], rng, runs=2)
     assert [one.tensor for one in program.passes] == ["conv2.codes", "conv0.codes"]
 
 
@@ -116,7 +102,7 @@ def test_input_as_skip_and_a_pool_behind(rng: np.random.Generator) -> None:
     engine = HIGHWAY["up5k"]
     builder = NetworkBuilder(rng, engine, (6, 6, 4), linear(8, zero_point=100))
     builder.conv(4, (3, 3), linear(8, zero_point=7), padding=(1, 1, 1, 1), skip="input").pool((2, 2), (2, 2))
-    program = checked(builder.network(), engine, rng)
+    program = checked(builder.network(), engine, rng, runs=2)
     assert [one.layer for one in program.passes] == ["conv0+conv0_requantize", "pool2"]
 
 
@@ -128,7 +114,7 @@ def test_codes_of_few_bits(bits: int, rng: np.random.Generator) -> None:
     name = builder.conv(4, (1, 1), linear(8)).last.name
     builder.conv(4, (1, 1), linear(bits), skip=name)
     if bits == 8:
-        checked(builder.network(), engine, rng)
+        checked(builder.network(), engine, rng, runs=2)
     else:
         refused(builder.network(), engine, r"^Layer conv2_requantize: 5-bit linear codes .* they may reach \d{3,}$")
 
@@ -186,7 +172,7 @@ def test_concat(lane: Lane, bits: int, rng: np.random.Generator) -> None:
     third = builder.conv(6, (1, 1), form).last.name
     inner = builder.concat(second, third).last.name
     builder.concat(first, inner).conv(5, (3, 3), form, (2, 2), (1, 1, 1, 1)).dense(3, linear(8))
-    program = checked(builder.network(), engine, rng)
+    program = checked(builder.network(), engine, rng, runs=2)
     layouts = program.layouts
     assert {layouts[name].first for name in (first, second, third, inner)} == {0, 8, 12}
     assert len(program.stored) == len(layouts) - 4
@@ -200,8 +186,8 @@ def test_concat_as_output_and_pooled(rng: np.random.Generator) -> None:
     builder.last = source
     second = builder.conv(3, (3, 3), linear(4), padding=(1, 1, 1, 1)).last.name
     both = builder.concat(first, second).network()
-    assert both.output not in [one.tensor for one in checked(both, UP5K, rng).passes]
-    checked(builder.pool((3, 3), (2, 2), (1, 1, 1, 1)).network(), UP5K, rng)
+    assert both.output not in [one.tensor for one in checked(both, UP5K, rng, runs=2).passes]
+    checked(builder.pool((3, 3), (2, 2), (1, 1, 1, 1)).network(), UP5K, rng, runs=2)
 
 
 def test_concat_of_pools(rng: np.random.Generator) -> None:
@@ -211,7 +197,7 @@ def test_concat_of_pools(rng: np.random.Generator) -> None:
     first = builder.conv(4, (3, 3), linear(4)).pool((2, 2), (2, 2)).last.name
     builder.last = source
     second = builder.conv(4, (3, 3), linear(4), (2, 2)).last.name
-    program = checked(builder.concat(second, first).dense(3, linear(8)).network(), UP5K, rng)
+    program = checked(builder.concat(second, first).dense(3, linear(8)).network(), UP5K, rng, runs=2)
     assert len(program.passes) == 3 and program.layouts[first].first == 4
 
 
@@ -223,7 +209,7 @@ def test_concat_waits_for_all_parts(rng: np.random.Generator) -> None:
     builder.last = source
     second = builder.conv(4, (1, 1), linear(4)).last
     builder.concat(first.name, second.name).conv(4, (1, 1), linear(4))
-    assert [one.fill.wait for one in checked(builder.network(), UP5K, rng).passes] == [0, 0, 1]
+    assert [one.fill.wait for one in checked(builder.network(), UP5K, rng, runs=2).passes] == [0, 0, 1]
 
 
 def test_concat_as_skip(rng: np.random.Generator) -> None:
@@ -232,14 +218,14 @@ def test_concat_as_skip(rng: np.random.Generator) -> None:
     names = [builder.conv(4, (1, 1), linear(8)).last.name, builder.conv(3, (1, 1), linear(8)).last.name]
     whole = builder.concat(*names).last.name
     builder.conv(7, (3, 3), linear(8, zero_point=50), padding=(1, 1, 1, 1), skip=whole)
-    checked(builder.network(), engine, rng)
+    checked(builder.network(), engine, rng, runs=2)
 
 
 def test_border_of_a_part_is_loaded_once(rng: np.random.Generator) -> None:
     builder = NetworkBuilder(rng, UP5K, (4, 4, 4), linear(4))
     names = [builder.conv(4, (1, 1), linear(4)).last.name, builder.conv(4, (1, 1), linear(4)).last.name]
     builder.concat(*names).conv(4, (3, 3), linear(4), padding=(1, 1, 1, 1))
-    program = checked(builder.network(), UP5K, rng)
+    program = checked(builder.network(), UP5K, rng, runs=2)
     address = program.layouts[names[0]].address // 4
     assert [at for _, at, _ in program.image()].count(address) == 1
 

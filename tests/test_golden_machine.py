@@ -8,28 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine_level import checked
 from networks import NetworkBuilder, random_codes, random_engine, random_network
 
 from subbyte.compiler.schedule import schedule
 from subbyte.golden.device import Device
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
-from subbyte.spec.engine import PRESETS, EngineConfig, Lane
+from subbyte.spec.engine import PRESETS, Lane
 from subbyte.spec.formats import linear
 from subbyte.spec.frames import Space
 from subbyte.spec.network import Network
 from subbyte.spec.packing import pack_tensor, unpack_tensor
 
 UP5K = PRESETS["up5k"]
-
-
-def assert_equal_taps(network: Network, engine: EngineConfig, rng: np.random.Generator, count: int = 3) -> None:
-    codes = random_codes(rng, network, count)
-    expected = run(network, codes, taps=True)
-    got = Machine(schedule(network, engine)).run(codes, taps=True)
-    assert network.output in got
-    for name, values in got.items():
-        assert np.array_equal(values, expected[name]), f"tensor {name}"
 
 
 def small(rng: np.random.Generator) -> Network:
@@ -42,12 +34,12 @@ def small(rng: np.random.Generator) -> Network:
 def test_random_networks_on_random_engines(seed: int, lane: Lane) -> None:
     rng = np.random.default_rng(seed)
     engine = random_engine(rng, lane)
-    assert_equal_taps(random_network(rng, engine), engine, rng)
+    checked(random_network(rng, engine), engine, rng, count=3)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets(name: str, rng: np.random.Generator) -> None:
-    assert_equal_taps(random_network(rng, PRESETS[name]), PRESETS[name], rng)
+    checked(random_network(rng, PRESETS[name]), PRESETS[name], rng, count=3)
 
 
 def test_same_input_twice_gives_the_same_answer(rng: np.random.Generator) -> None:

@@ -9,31 +9,18 @@ import pytest
 from binary_networks import BinaryBuilder, random_binary_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import random_codes, random_engine
+from machine_level import checked
+from networks import random_engine
 
 from subbyte.compiler.schedule import ScheduleError, schedule
-from subbyte.golden.machine import Machine
-from subbyte.golden.reference import run
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import signed_digits
-from subbyte.spec.engine import PRESETS, EngineConfig, Lane
+from subbyte.spec.engine import PRESETS, Lane
 from subbyte.spec.formats import BinaryPad, binary, linear
-from subbyte.spec.network import Network
-from subbyte.spec.program import Program
 from subbyte.spec.weight_formats import CodebookWeights, LogWeights, OutlierWeights, linear_weights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 BINARY = PRESETS["up5k-binary"]
-
-
-def checked(network: Network, engine: EngineConfig, rng: np.random.Generator) -> Program:
-    """The program, after its machine gave the reference's codes in every tensor."""
-    program = schedule(network, engine)
-    codes = random_codes(rng, network, 3)
-    expected = run(network, codes, taps=True)
-    for name, values in Machine(program).run(codes, taps=True).items():
-        assert np.array_equal(values, expected[name]), f"tensor {name}"
-    return program
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -41,7 +28,7 @@ def checked(network: Network, engine: EngineConfig, rng: np.random.Generator) ->
 def test_random_binary_networks(seed: int, lane: Lane) -> None:
     rng = np.random.default_rng(seed)
     engine = random_engine(rng, lane)
-    checked(random_binary_network(rng, engine), engine, rng)
+    checked(random_binary_network(rng, engine), engine, rng, count=3)
 
 
 @pytest.mark.parametrize("unused", [0, 1, 3])
@@ -69,7 +56,7 @@ def test_words_of_a_convolution(channels: int, pad: BinaryPad, rng: np.random.Ge
     """64 binary products a lane word; a border of zeros takes 16."""
     builder = BinaryBuilder(rng, (4, 5, channels), binary(pad))
     network = builder.conv(5, (3, 3), binary(), padding=(1, 1, 1, 1)).network()
-    program = checked(network, BINARY, rng)
+    program = checked(network, BINARY, rng, count=3)
     layout = program.layouts["input"]
     per_pixel = channels if pad is BinaryPad.PAD_ZERO else -(-channels // 4)
     assert layout.packed == (pad is not BinaryPad.PAD_ZERO)
@@ -79,14 +66,14 @@ def test_words_of_a_convolution(channels: int, pad: BinaryPad, rng: np.random.Ge
 
 def test_zero_pad_without_a_border_is_packed(rng: np.random.Generator) -> None:
     builder = BinaryBuilder(rng, (4, 5, 64), binary(BinaryPad.PAD_ZERO)).conv(5, (3, 3), binary())
-    assert checked(builder.dense(3, linear(8)).network(), BINARY, rng).layouts["input"].packed
+    assert checked(builder.dense(3, linear(8)).network(), BINARY, rng, count=3).layouts["input"].packed
 
 
 def test_what_only_others_read_is_not_packed(rng: np.random.Generator) -> None:
     """A tensor for a ternary layer, for a pool of its own, for nobody."""
     builder = BinaryBuilder(rng, (6, 6, 3), linear(8)).conv(8, (3, 3), binary(), relu=True)
     builder.conv(8, (1, 1), binary(), bits=2).pool((3, 3), (1, 1), (1, 1, 1, 1))
-    program = checked(builder.conv(5, (3, 3), binary()).network(), BINARY, rng)
+    program = checked(builder.conv(5, (3, 3), binary()).network(), BINARY, rng, count=3)
     assert [name for name, layout in program.layouts.items() if layout.packed] == ["pool5.codes"]
 
 
@@ -97,10 +84,10 @@ def test_what_others_write_is_not_packed(rng: np.random.Generator) -> None:
     first = builder.conv(8, (1, 1), binary()).last.name
     builder.last = source
     builder.concat(first, builder.conv(3, (1, 1), binary()).last.name).conv(6, (3, 3), binary())
-    joined = checked(builder.dense(3, linear(8)).network(), BINARY, rng)
+    joined = checked(builder.dense(3, linear(8)).network(), BINARY, rng, count=3)
     assert [name for name, layout in joined.layouts.items() if layout.packed] == ["conv5.codes"]
     builder = BinaryBuilder(rng, (4, 4, 5), linear(8)).lookup(binary())
-    looked = checked(builder.conv(3, (2, 2), binary()).dense(3, linear(8)).network(), BINARY, rng)
+    looked = checked(builder.conv(3, (2, 2), binary()).dense(3, linear(8)).network(), BINARY, rng, count=3)
     assert [name for name, layout in looked.layouts.items() if layout.packed] == ["conv1.codes"]
 
 
@@ -108,7 +95,7 @@ def test_what_others_write_is_not_packed(rng: np.random.Generator) -> None:
 def test_groups_write_packed_and_read_others(groups: int, rng: np.random.Generator) -> None:
     builder = BinaryBuilder(rng, (5, 5, 6), binary(BinaryPad.PAD_NEG))
     builder.conv(18, (3, 3), binary(), padding=(1, 1, 1, 1), groups=groups).conv(5, (2, 2), binary())
-    program = checked(builder.dense(3, linear(8)).network(), BINARY, rng)
+    program = checked(builder.dense(3, linear(8)).network(), BINARY, rng, count=3)
     assert [name for name, layout in program.layouts.items() if layout.packed] == ["conv0.codes", "conv2.codes"]
 
 
@@ -127,7 +114,7 @@ def test_every_weight_format(rng: np.random.Generator) -> None:
             weight = rng.choice(values, layer.weight.shape)
             changed = replace(layer, weight=weight, weight_format=form)
             network = replace(network, layers=(*network.layers[:index], changed, *network.layers[index + 1 :]))
-        assert not any(layout.packed for layout in checked(network, BINARY, rng).layouts.values())
+        assert not any(layout.packed for layout in checked(network, BINARY, rng, count=3).layouts.values())
 
 
 def test_refuses_wider_weights(rng: np.random.Generator) -> None:
@@ -142,7 +129,7 @@ def test_refuses_wider_weights(rng: np.random.Generator) -> None:
 
 def test_eight_bit_input_takes_two_planes(rng: np.random.Generator) -> None:
     builder = BinaryBuilder(rng, (5, 5, 3), linear(8, zero_point=128)).conv(64, (3, 3), binary(BinaryPad.PAD_NEG))
-    program = checked(builder.conv(64, (3, 3), binary(), padding=(1, 1, 1, 1)).network(), BINARY, rng)
+    program = checked(builder.conv(64, (3, 3), binary(), padding=(1, 1, 1, 1)).network(), BINARY, rng, count=3)
     first, second = (one.compute for one in program.passes)
     assert (first.words + 1, first.planes + 1, first.radix) == (2, 2, 1)
     assert (second.words + 1, second.planes + 1, second.radix) == (9, 1, 0)
@@ -160,7 +147,7 @@ def test_digits_of_weights(low: int, high: int, rows: int) -> None:
 def test_rows_of_wide_weights(bits: int, rng: np.random.Generator) -> None:
     """A row for each bit of the largest weight, on codes of two planes and on binary ones, which are not packed."""
     builder = BinaryBuilder(rng, (5, 5, 7), linear(8, zero_point=128)).conv(9, (3, 3), binary(), bits=bits)
-    program = checked(builder.dense(9, linear(8, zero_point=128), bits=bits).network(), BINARY, rng)
+    program = checked(builder.dense(9, linear(8, zero_point=128), bits=bits).network(), BINARY, rng, count=3)
     assert [one.compute.last_row + 1 for one in program.passes] == 2 * [1 if bits == 2 else bits]
     assert [one.compute.planes + 1 for one in program.passes] == [2, 1]
     assert not any(layout.packed for layout in program.layouts.values())

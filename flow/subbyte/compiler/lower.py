@@ -38,7 +38,7 @@ from subbyte.compiler.graph import (
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.lower_others import activation, average_pool, concat, max_pool
 from subbyte.compiler.lowering import HIGHWAY_BITS, Lowering
-from subbyte.compiler.operation import round_up
+from subbyte.compiler.operation import pixel_pitch
 from subbyte.compiler.plan import plan
 from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
@@ -206,8 +206,8 @@ def _lower_stage(
     )
     wide = None
     if isinstance(stage.weight_format, OutlierWeights):
-        channels = state.tensor.shape[2]
-        pitch = channels if state.tensor.name == work.graph.input else round_up(channels, engine.m)
+        unit = 1 if state.tensor.name == work.graph.input else engine.m
+        pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
         steps = stage.weight / scales[:, None, None, None]
         layer = filled(layer, steps, source, state.codes, pitch, engine)
         wide = outliers(layer) != 0

@@ -140,12 +140,11 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
-        if not isinstance(self.depthwise, bool):
-            raise TypeError(f"Engine depthwise must be True or False, not {self.depthwise!r}")
+        for option in ("depthwise", "highway"):
+            if not isinstance(getattr(self, option), bool):
+                raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
         if self.depthwise and self.p > 1:
             raise EngineError(f"Engine depthwise needs p = 1, not {self.p}: pixels of a group cannot share words")
-        if not isinstance(self.highway, bool):
-            raise TypeError(f"Engine highway must be true or false, not {self.highway!r}")
         if self.highway and self.r < self.p and self.m < self.skip_cycles:
             raise EngineError(
                 f"Engine highway needs r = p = {self.p} or m of at least {self.skip_cycles}, not r = {self.r} and "
