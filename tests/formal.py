@@ -118,7 +118,7 @@ class Proof:
     def holds(self, folder: Path, depth: int = 1, *, for_ever: bool = False, fault: str | None = None) -> bool:
         """Whether the assertions hold, with the fault if one is given. TimeoutExpired after `SECONDS`."""
         how = f"-tempinduct -maxsteps {depth}" if for_ever else f"-seq {depth}"
-        reset = "-set rst 0" if re.search(r"^  wire width 1 input \d+ \\rst$", self.design(), re.MULTILINE) else ""
+        reset = "-set rst 0" if re.search(r"^  wire width 1 input \d+ +\\rst$", self.design(), re.MULTILINE) else ""
         watched = [
             command for name, path in self._watched.items()
             for command in (f"delete -input w:{name}", f"connect -set {name} {path}")

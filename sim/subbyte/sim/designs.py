@@ -17,22 +17,31 @@ _SYNTHESIS = {
     Family.ICE40: partial(synth_ice40, options=UP5K), Family.ICE40_HX: synth_ice40, Family.ECP5: synth_ecp5,
 }
 
+BLACK_BOX = re.compile(r"^\(\* *blackbox *\*\)\s*module\b.*?^endmodule$", re.MULTILINE | re.DOTALL)
+
 
 def rtl_design(engine: EngineConfig, verilog: str) -> Design:
     """The Verilog that `build` uses; on iCE40 it instantiates cells, so their models come along."""
     sources = {"engine.v": verilog}
     if engine.family.ice40_cells:
-        sources["cells_sim.v"] = _model("ice40/cells_sim.v")
+        sources.update(cell_models(engine.family))
     return Design(sources, TOP)
 
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:
     """The engine after synthesis, in cells of the family."""
     synthesize = _SYNTHESIS[engine.family]
-    folder = "ice40" if engine.family.ice40_cells else "ecp5"
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
-    return Design({"netlist.v": netlist, "cells_sim.v": _model(f"{folder}/cells_sim.v")}, TOP)
+    return Design({"netlist.v": netlist, **cell_models(engine.family)}, TOP)
+
+
+def cell_models(family: Family) -> dict[str, str]:
+    """File name -> text of the simulation models of a family's cells: Yosys', and ours of those that it has not."""
+    if family.ice40_cells:
+        return {"cells_sim.v": _model("ice40/cells_sim.v")}
+    ours = Path(__file__).with_name("cells") / "ecp5.v"
+    return {"cells_sim.v": BLACK_BOX.sub("", _model("ecp5/cells_sim.v")), "cells_ecp5.v": ours.read_text()}
 
 
 def _model(name: str) -> str:
