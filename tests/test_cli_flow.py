@@ -124,7 +124,9 @@ BAD = {
     "wrong shape": ("digits.onnx", "shape.npz", [], "must have shape"),
     "wrong dtype": ("digits.onnx", "dtype.npz", [], "must hold integers or floats"),
     "NaN": ("digits.onnx", "nan.npz", [], "must be finite"),
-    "engine": ("digits.onnx", "digits.npz", ["--engine", "up6k"], "up5k, up5k-shift, hx8k, ecp5-25, up5k-binary"),
+    "engine": (
+        "digits.onnx", "digits.npz", ["--engine", "up6k"], "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, up5k-binary"
+    ),
     "recipe": ("digits.onnx", "digits.npz", ["--recipe", "w3"], "w4-a4log, w4-a4, int8"),
     "too large": ("large.onnx", "large.npz", [], "memory"),
     "scale of zero": ("digits.onnx", "digits.npz", ["--input-scale", "0"], "must not be 0"),

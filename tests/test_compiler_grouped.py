@@ -18,7 +18,7 @@ from subbyte.sim.levels import simulate
 from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 from subbyte.spec.formats import linear
 
-UP5K = PRESETS["up5k"]
+UP5K = PRESETS["up5k-plain"]
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)

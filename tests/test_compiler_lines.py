@@ -16,7 +16,7 @@ from subbyte.spec.formats import linear
 from subbyte.spec.network import Network
 from subbyte.spec.program import Program
 
-UP5K = dataclasses.replace(PRESETS["up5k"], name="up5k-lines", depthwise=True)
+UP5K = PRESETS["up5k"]
 SHIFT = dataclasses.replace(PRESETS["up5k-shift"], name="shift-lines", depthwise=True)
 
 
@@ -122,7 +122,8 @@ def test_what_does_not_fit_runs_in_other_passes(
 
 
 def test_engines_without_the_option(rng: np.random.Generator) -> None:
-    program = checked(depthwise(rng, PRESETS["up5k"], (7, 7, 8), (3, 3)), PRESETS["up5k"], rng)
+    engine = PRESETS["up5k-plain"]
+    program = checked(depthwise(rng, engine, (7, 7, 8), (3, 3)), engine, rng)
     assert not any(one.compute.hop or one.fill.single for one in program.passes)
 
 

@@ -28,7 +28,7 @@ from subbyte.spec.network import Conv2d, Network
 from subbyte.spec.weight_formats import CodebookWeights, OutlierWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
-UP5K = PRESETS["up5k"]
+UP5K = PRESETS["up5k-plain"]
 SLOTS = dataclasses.replace(UP5K, name="slots", operand_bits=5, outlier_slots=1)
 
 
@@ -177,7 +177,7 @@ def test_recipe(tmp_path: Path, rng: np.random.Generator) -> None:
     compiled = load_compiled(tmp_path / "out")
     codes = compiled.codes(compiled.samples)[:20]
     assert np.array_equal(Machine(compiled.program).run(codes), run(compiled.network, codes))
-    with pytest.raises(RecipeError, match=r"^Recipe o has outliers, engine up5k has no outlier slots$"):
+    with pytest.raises(RecipeError, match=r"^Recipe o has outliers, engine up5k-plain has no outlier slots$"):
         compile_model(digits_model(), UP5K, recipe, *arguments, tmp_path / "other")
 
 

@@ -38,7 +38,7 @@ from subbyte.spec.weight_formats import (
     linear_weights,
 )
 
-UP5K = PRESETS["up5k"]
+UP5K = PRESETS["up5k-plain"]
 SHIFT = PRESETS["up5k-shift"]
 WIDE = dataclasses.replace(PRESETS["ecp5-25"], name="wide", r=2)
 HALF_OCTAVE = TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 63))
@@ -285,7 +285,8 @@ def test_refuses_weight_buffer(rng: np.random.Generator) -> None:
     engine = dataclasses.replace(UP5K, ring_rows=16)
     refused(
         build(rng, engine, (4, 4, 16)).conv(4, (3, 3), linear(4), bits=8).network(), engine,
-        r"^Layer conv0\+conv0_requantize: weight buffer needs 18 rows for one column group, up5k has 16: 2 too many$",
+        r"^Layer conv0\+conv0_requantize: weight buffer needs 18 rows for one column group, up5k-plain has 16: "
+        r"2 too many$",
     )
 
 
@@ -307,9 +308,9 @@ def test_refuses_memories_all_at_once(rng: np.random.Generator) -> None:
     ).network()
     refused(
         network, engine,
-        r"^Network: parameters: 40 channels needed, up5k has 16: 24 too many; Network: decode tables: 4 slots needed, "
-        r"up5k has 2: 2 too many; Network: requantizer tables: 2 slots needed, up5k has 1: 1 too many; Network: main "
-        r"memory: \d+ words needed, up5k has 256: \d+ too many$",
+        r"^Network: parameters: 40 channels needed, up5k-plain has 16: 24 too many; Network: decode tables: 4 slots "
+        r"needed, up5k-plain has 2: 2 too many; Network: requantizer tables: 2 slots needed, up5k-plain has 1: 1 too "
+        r"many; Network: main memory: \d+ words needed, up5k-plain has 256: \d+ too many$",
     )
 
 
@@ -359,7 +360,7 @@ def test_refuses_weights_of_another_set(rng: np.random.Generator) -> None:
     weight = np.full((2, 1, 1, 3), 7)
     refused(
         replaced(network, 0, weight=weight), UP5K,
-        r"^Layer conv0: weights must be in -9\.\.6 for the digit lanes of up5k, not 7\.\.7$",
+        r"^Layer conv0: weights must be in -9\.\.6 for the digit lanes of up5k-plain, not 7\.\.7$",
     )
     schedule(replaced(network, 0, weight=weight - 1), UP5K)
 
@@ -545,7 +546,7 @@ def test_refuses_wide_expanded_weights(rng: np.random.Generator) -> None:
     weight = np.full((2, 1, 1, 2), 128)
     refused(
         replaced(network, 0, weight=weight), UP5K,
-        r"^Layer conv0: weights must be in -153\.\.102 for the digit lanes of up5k, not 128\.\.128$",
+        r"^Layer conv0: weights must be in -153\.\.102 for the digit lanes of up5k-plain, not 128\.\.128$",
     )
 
 

@@ -20,7 +20,7 @@ from subbyte.spec.network import Network
 pytestmark = pytest.mark.cocotb
 
 ENGINES = {
-    "up5k": dataclasses.replace(PRESETS["up5k"], depthwise=True),
+    "up5k": PRESETS["up5k"],
     "up5k-shift": dataclasses.replace(PRESETS["up5k-shift"], depthwise=True),
     "ecp5": dataclasses.replace(PRESETS["ecp5-25"], p=1, r=1, fill_nibbles=4, depthwise=True),
 }

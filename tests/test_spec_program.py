@@ -106,7 +106,7 @@ def test_tensor_layout() -> None:
 
 @pytest.fixture
 def program() -> Program:
-    engine = PRESETS["up5k"]
+    engine = PRESETS["up5k-plain"]
     return Program(
         engine=engine,
         passes=(counting_pass(),),

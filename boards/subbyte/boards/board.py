@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from amaranth.build import Platform
 
 from subbyte.spec.engine import Family
+
+DEFAULT_SEEDS = (1, 2, 3, 4)
+"""Seeds for engines of which a board knows none."""
 
 
 class BoardError(ValueError):
@@ -34,8 +38,7 @@ class Board:
         Bits per second of the UART link.
     bitstream : str
         Suffix of the bitstream file, with its dot.
-    seeds : tuple of int
-        Seeds for place and route, tried in turn until the clock is met.
+    seeds : preset -> seeds for place and route, tried in turn until the clock is met; those that did best first
     """
 
     name: str
@@ -48,4 +51,8 @@ class Board:
     clock_hz: int
     baud: int
     bitstream: str
-    seeds: tuple[int, ...]
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def seeds_of(self, engine: str) -> tuple[int, ...]:
+        """Seeds for an engine by its name, of a preset or not."""
+        return self.seeds.get(engine, DEFAULT_SEEDS)

@@ -16,5 +16,5 @@ ICEBREAKER = Board(
     clock_hz=30_000_000,  # with a margin: the first seed reaches 37.7 MHz, others 32 to 35
     baud=1_000_000,
     bitstream=".bin",
-    seeds=(6, 5, 1, 2),
+    seeds={"up5k": (6, 5, 1, 2), "up5k-plain": (6, 5, 1, 2), "up5k-shift": (1, 2, 3, 4), "up5k-binary": (3, 2, 1, 4)},
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amaranth.build.run import BuildPlan
 
-from subbyte.boards.board import Board
+from subbyte.boards.board import DEFAULT_SEEDS, Board
 from subbyte.boards.top import BoardTop
 from subbyte.spec.engine import Family
 from subbyte.tools.cache import cache_root, digest, restore, store
@@ -53,23 +53,25 @@ class Implementation:
     bitstream: Path
 
 
-def implement(board: Board, verilog: str, out_dir: Path) -> Implementation:
+def implement(
+    board: Board, verilog: str, out_dir: Path, seeds: tuple[int, ...] = DEFAULT_SEEDS
+) -> Implementation:
     """Build the bitstream of a board around an engine's Verilog.
 
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
     then holds engine.v, <board>.bin or .bit, report.json (nextpnr), stat.json (Yosys) and the logs.
-    Seeds of the board are tried until its clock is met; else the fastest is kept, the caller compares.
+    The seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out.
     """
     out_dir = out_dir.absolute()
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
         new = Path(folder) / "new"
-        plan = _plan(board, verilog, board.seeds[0])
+        plan = _plan(board, verilog, seeds[0])
         versions = [version(tool) for tool in _TOOLS[board.family]]
-        key = digest("implement", plan.digest(), repr(board.seeds), repr(board.clock_hz), *versions)
+        key = digest("implement", plan.digest(), repr(seeds), repr(board.clock_hz), *versions)
         if not restore(key, new):
-            _collect(board, _fastest(board, verilog, Path(folder)), new)
+            _collect(board, _fastest(board, verilog, Path(folder), seeds), new)
             store(key, new, [path.name for path in new.iterdir()])
         if out_dir.exists():
             out_dir.rename(Path(folder) / "old")
@@ -91,10 +93,10 @@ def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
     )
 
 
-def _fastest(board: Board, verilog: str, folder: Path) -> Path:
+def _fastest(board: Board, verilog: str, folder: Path, seeds: tuple[int, ...]) -> Path:
     """Run the seeds until one meets the clock; the build folder of the fastest."""
     runs: list[tuple[float, Path]] = []
-    for seed in board.seeds:
+    for seed in seeds:
         build_dir = _plan(board, verilog, seed).extract(folder / f"seed{seed}")
         env = environment(*_TOOLS[board.family])
         try:

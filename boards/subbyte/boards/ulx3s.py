@@ -16,5 +16,5 @@ ULX3S_25F = Board(
     clock_hz=100_000_000,
     baud=1_000_000,
     bitstream=".bit",
-    seeds=(3, 2, 1, 4),
+    seeds={"ecp5-25": (3, 2, 1, 4)},
 )

@@ -313,7 +313,11 @@ class EngineConfig:
 PRESETS: dict[str, EngineConfig] = {
     e.name: e
     for e in (
-        EngineConfig("up5k", Family.ICE40, Lane.DIGIT),
+        # Everything that a UP5K holds together: operands of 6 bits would take one EBR more than there are.
+        EngineConfig(
+            "up5k", Family.ICE40, Lane.DIGIT, operand_bits=5, depthwise=True, highway=True, outlier_slots=1,
+        ),
+        EngineConfig("up5k-plain", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
         EngineConfig("hx8k", Family.ICE40_HX, Lane.DIGIT, k=8, p=2, memory_words=512),
         EngineConfig(
