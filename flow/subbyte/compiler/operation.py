@@ -24,6 +24,7 @@ from subbyte.spec.engine import PACKED_CODES, EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
 from subbyte.spec.program import Compute
+from subbyte.spec.step_weight import step_weight
 
 
 def round_up(value: int, unit: int) -> int:
@@ -92,7 +93,7 @@ class Operation:
 
     @property
     def rows(self) -> int:
-        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8; on xnor lanes one a digit."""
+        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8; on xnor and log lanes one a digit."""
         return len(self.digits)
 
     @property
@@ -210,7 +211,7 @@ class Operation:
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
         by_row = excess(self.digits, self.engine, self.coding.packed) << row_levels(self.rows, self.engine)[:, None]
-        planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
+        planes = sum(step_weight(self.engine, self.coding.radix, 0, plane) for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
         return total
 
