@@ -7,7 +7,7 @@ from subbyte.hw.phase_scaler import PhaseLevel, by_root
 from subbyte.spec.engine import Family
 from subbyte.spec.two_phase import PHASE_BITS, PHASE_ROOT
 
-__all__ = ["DspPhaseAccumulator", "PhaseAccumulator", "phase_accumulator"]
+__all__ = ["PHASE_LEVELS", "DspPhaseAccumulator", "PhaseAccumulator", "phase_accumulator"]
 
 PHASE_LEVELS = range(8)
 
