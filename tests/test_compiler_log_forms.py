@@ -72,7 +72,7 @@ def test_more_exponents_than_a_lane_has(rng: np.random.Generator) -> None:
     assert shapes(checked(build(rng, engine, form).conv(3, (1, 1), linear(8)), engine, rng)) == [(2, 1, 1)]
     refused(
         build(rng, engine, EXACT).conv(3, (1, 1), linear(8)).network(), engine,
-        r"^Layer conv0: input input: log codes of 4 bits with operands up to 16384 need 32 planes of a shift lane with 3",
+        r"^Layer conv0: input input: log codes of 4 bits with operands up to 16384 need 32 planes of a shift",
     )
 
 
@@ -96,7 +96,7 @@ def test_outliers_weigh_as_their_plane(rng: np.random.Generator) -> None:
 def test_refuses_exact_half_octaves_without_phases(rng: np.random.Generator) -> None:
     for engine in (SHIFT, PRESETS["up5k"], LOG):
         network = build(rng, engine, EXACT).conv(3, (1, 1), linear(8)).network()
-        refused(network, engine, r"^Layer conv0: input input: log codes of 4 bits with operands up to 16384 need \d+ pl")
+        refused(network, engine, r"^Layer conv0: input input: log codes of 4 bits with operands up to 16384 need")
 
 
 def test_refuses_signed_exact_half_octaves(rng: np.random.Generator) -> None:
@@ -140,11 +140,12 @@ def test_weights_take_a_row_for_each_power(
 
 
 def test_every_pair_of_codes(rng: np.random.Generator) -> None:
-    """A product a channel, eight times: zero, the least and the largest of both, both signs. No minus zero is stored."""
+    """A product a channel, eight times: zero, the least and the largest of both, both signs. No minus zero."""
     weights = LogWeights(4)
     source = Tensor("x", (1, 1, 8), OCTAVES)
     acc, out = Tensor("a", (1, 1, 15), accumulator()), Tensor("y", (1, 1, 15), linear(8, zero_point=128))
-    dense = Dense("dense", "x", "a", np.tile(weights.values.reshape(15, 1, 1, 1), 8), np.zeros(15, dtype=np.int64), weights)
+    every = np.tile(weights.values.reshape(15, 1, 1, 1), 8)
+    dense = Dense("dense", "x", "a", every, np.zeros(15, dtype=np.int64), weights)
     for shift in (17, 20, 26):  # the smallest products are twice their size, the largest a 256th
         requantize = Requantize("q", "a", "y", np.full(15, 1 << 15), np.full(15, shift))
         network = Network("pairs", {t.name: t for t in (source, acc, out)}, (dense, requantize), "x", "y")

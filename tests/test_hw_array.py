@@ -13,7 +13,6 @@ from hw_bench import lane_weights, pack, signed, simulate, small_config, unpack
 from subbyte.hw.array import PeArray
 from subbyte.spec.engine import EngineConfig, Family, Lane
 
-
 KINDS = [
     (Family.ECP5, Lane.DIGIT, 6, False), (Family.ECP5, Lane.SHIFT, 4, False), (Family.ECP5, Lane.LOG, 4, False),
     (Family.ECP5, Lane.SHIFT, 4, True), (Family.ICE40_HX, Lane.SHIFT, 4, True),

@@ -9,7 +9,7 @@ from subbyte.compiler.digits import integer_digits
 from subbyte.compiler.linear_layer import whole_weight
 from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.binary import MOST_DIGITS
+from subbyte.spec.binary import MOST_DIGITS, odd_digits
 from subbyte.spec.engine import EngineConfig, Lane
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.log_lane import LARGEST_WEIGHT
@@ -19,9 +19,9 @@ from subbyte.spec.weights import WeightFormat
 
 
 def lane_digits(
-    layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig
+    layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig, packed: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(digits, outliers) of the weights of `layer` over all input channels, as in `Operation`.
+    """(digits, outliers) of the weights of `layer` over all input channels, as in `Operation`; `packed`: its codes are.
 
     xnor lanes hold every integer of up to 8 bits and a sign, log lanes every sum of up to 8 powers of two, whatever
     its format.
@@ -31,7 +31,8 @@ def lane_digits(
         _check_factors(layer, source)
         weight = layer.weight.astype(np.int64)
         _check_range(weight, engine)
-        digits = integer_digits(whole_weight(layer, weight), engine)
+        whole = whole_weight(layer, weight)
+        digits = odd_digits(whole) if packed else integer_digits(whole, engine)
         return digits, np.zeros(digits.shape[1:], dtype=np.int64)
     form = lane_format(layer, source, engine)
     dense, outliers = split_weights(layer, form)

@@ -253,12 +253,13 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     if isinstance(requantize, Threshold):
         layer, requantize = turned(layer, without_relu(requantize) if chain.relu else requantize)
     problems: list[str] = []
+    packs = packed(network, source.name, engine)
     try:
-        digits, outliers = lane_digits(layer, source.format, engine)
+        digits, outliers = lane_digits(layer, source.format, engine, packs)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
-        codes = packed_coding() if packed(network, source.name, engine) else coding(source.format, engine)
+        codes = packed_coding() if packs else coding(source.format, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     lowest, highest = layer_bounds(layer, source.format)
