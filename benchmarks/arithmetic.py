@@ -20,10 +20,11 @@ import numpy as np
 from measure import CONSOLE, options, show
 
 from subbyte.compiler.decoding import coding
-from subbyte.compiler.lane_weights import lane_format
+from subbyte.compiler.lane_weights import lane_digits
 from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.formats import Kind, TensorFormat, binary, half_octave_table, linear, log2_table
 from subbyte.spec.network import Dense
+from subbyte.spec.two_phase import two_phase_table
 from subbyte.spec.weight_formats import (
     AnyWeightFormat,
     BinaryWeights,
@@ -54,7 +55,7 @@ class Arithmetic:
         """Array steps of one product. ScheduleError when the lanes cannot."""
         weight = self.weight.values.reshape(-1, 1, 1, 1)
         layer = Dense("layer", "in", "out", weight, np.zeros(len(weight), dtype=np.int64), self.weight)
-        return len(coding(self.activation, engine).planes) * lane_format(layer, self.activation, engine).rows
+        return len(coding(self.activation, engine).planes) * len(lane_digits(layer, self.activation, engine)[0])
 
 
 def table(values: tuple[int, ...], bits: int, kind: Kind = Kind.LOG) -> TensorFormat:
@@ -73,28 +74,36 @@ def arithmetics(lane: Lane) -> Iterator[Arithmetic]:
     yield Arithmetic("log 3 (base 2) x 4", table(log2_table(3), 3), four)
     yield Arithmetic("log 4 (base 2, to 2^5) x 4", table(log2_table(4, 5), 4), four)
     yield Arithmetic("log 4 (half octave) x 4", table(half_octave_table(4, 63), 4), four)
+    yield Arithmetic("log 4 (half octave, two phases) x 4", table(two_phase_table(16), 4), four)
     yield Arithmetic("fitted 4 x 4", table(tuple(range(0, 64, 4)), 4, Kind.CODEBOOK), four)
     yield Arithmetic("log 3 x log 4 (base 2)", table(log2_table(3), 3), LogWeights(4))
+    yield Arithmetic("log 4 (half octave, two phases) x log 4 (base 2)", table(two_phase_table(16), 4), LogWeights(4))
     yield Arithmetic("binary x binary", binary(), BinaryWeights())
 
 
-LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.SHIFT, 4))
+LANES = (
+    (Lane.DIGIT, 4, False), (Lane.DIGIT, 6, False), (Lane.SHIFT, 4, False), (Lane.SHIFT, 4, True), (Lane.LOG, 4, False),
+)
+"""Kind, bits of an operand, two phases."""
 
 
 def rows(families: list[Family]) -> Iterator[dict[str, object]]:
     """Every arithmetic on every lane that can."""
     for family in families:
-        for lane, operand_bits in LANES:
-            cells = lanes.measure(family, lane, operand_bits, K, M)
+        for lane, operand_bits, two_phase in LANES:
+            cells = lanes.measure(family, lane, operand_bits, K, M, two_phase)
             # Memories do not matter here; ECP5 has room for any.
-            engine = EngineConfig("lane", Family.ECP5, lane, k=K, m=M, operand_bits=operand_bits, memory_words=1024)
+            engine = EngineConfig(
+                "lane", Family.ECP5, lane, k=K, m=M, operand_bits=operand_bits, memory_words=1024, two_phase=two_phase
+            )
             for arithmetic in arithmetics(lane):
                 try:
                     cycles = arithmetic.cycles(engine)
                 except ValueError:
                     continue
                 row = {
-                    "arithmetic": arithmetic.name, "lane": lane.value, "operand_bits": operand_bits,
+                    "arithmetic": arithmetic.name, "lane": lane.value + two_phase * ", phases",
+                    "operand_bits": operand_bits,
                     "family": family.value, "cycles": cycles, "products_per_cycle": K * M / cycles,
                     **{key: cells.get(key) for key in ("lc_per_lane", "dsps", "fmax_mhz", "note")},
                 }

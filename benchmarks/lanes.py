@@ -24,7 +24,7 @@ from amaranth.hdl import Cat, Elaboratable, Module, Shape, Signal, Value
 from measure import CONSOLE, options, show
 
 from subbyte.hw.array import PeArray, step_control
-from subbyte.spec.engine import Family, Lane
+from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.tools.errors import ToolError
 from subbyte.tools.place import place_route
 from subbyte.tools.report import Report
@@ -34,7 +34,11 @@ DEVICES = {
     Family.ICE40: ("up5k", "sg48"), Family.ICE40_HX: ("hx8k", "ct256"), Family.ECP5: ("25k", "CABGA381"),
 }
 CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ICE40_HX: 125.0, Family.ECP5: 125.0}
-LANES = ((Lane.DIGIT, 4), (Lane.DIGIT, 6), (Lane.DIGIT, 8), (Lane.SHIFT, 4), (Lane.XNOR, 4))
+LANES = (
+    (Lane.DIGIT, 4, False), (Lane.DIGIT, 6, False), (Lane.DIGIT, 8, False), (Lane.SHIFT, 4, False),
+    (Lane.SHIFT, 4, True), (Lane.XNOR, 4, False), (Lane.LOG, 3, False), (Lane.LOG, 4, False),
+)
+"""Kind, bits of an operand, two phases."""
 BARS = {
     (Family.ICE40, Lane.DIGIT, 4): 26, (Family.ICE40, Lane.DIGIT, 6): 36, (Family.ICE40, Lane.SHIFT, 4): 34,
     (Family.ECP5, Lane.DIGIT, 4): 34, (Family.ICE40, Lane.XNOR, 4): 4 * 3.6,
@@ -43,7 +47,10 @@ SEEDS = (1, 2, 3)
 SECONDS = 120.0
 """nextpnr's router does not always end; another seed helps."""
 
-COLUMNS = ("family", "lane", "operand_bits", "k", "m", "lanes", "lc", "lc_per_lane", "bar", "dsps", "fmax_mhz", "note")
+COLUMNS = (
+    "family", "lane", "operand_bits", "two_phase", "k", "m", "lanes", "lc", "lc_per_lane", "bar", "dsps", "fmax_mhz",
+    "note",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class ArrayShape:
     p: int = 1
     acc_bits: int = 28
     outlier_slots: int = 0
+    two_phase: bool = False
+
+    scale_cycles = EngineConfig.scale_cycles
 
     @property
     def step_bits(self) -> int:
@@ -136,14 +146,17 @@ def placed(shape: ArrayShape, with_array: bool, folder: Path) -> Report:
     raise ToolError(f"nextpnr routes with none of the seeds {', '.join(map(str, SEEDS))}")
 
 
-def measure(family: Family, lane: Lane, operand_bits: int, k: int, m: int) -> dict[str, object]:
+def measure(
+    family: Family, lane: Lane, operand_bits: int, k: int, m: int, two_phase: bool = False
+) -> dict[str, object]:
     """One row of the table."""
     row: dict[str, object] = {
-        "family": family.value, "lane": lane.value, "operand_bits": operand_bits, "k": k, "m": m, "lanes": k * m,
+        "family": family.value, "lane": lane.value, "operand_bits": operand_bits, "two_phase": two_phase,
+        "k": k, "m": m, "lanes": k * m,
         "bar": BARS.get((family, lane, operand_bits)),
     }
-    shape = ArrayShape(family, lane, operand_bits, k, m)
-    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}"):
+    shape = ArrayShape(family, lane, operand_bits, k, m, two_phase=two_phase)
+    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}{' phases' * two_phase}"):
         try:
             full, bare = (placed(shape, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
         except ToolError as error:
@@ -166,9 +179,11 @@ def main() -> int:
     parser.add_argument("-m", type=int, nargs="+", default=[4])
     arguments = parser.parse_args()
     rows = [
-        measure(Family(family), *lane, k, m)
-        for family, k, m, lane in product(arguments.family, arguments.k, arguments.m, LANES)
-        if lane[0].value in arguments.lane
+        measure(Family(family), lane, operand_bits, k, m, two_phase)
+        for family, k, m, (lane, operand_bits, two_phase) in product(
+            arguments.family, arguments.k, arguments.m, LANES
+        )
+        if lane.value in arguments.lane
     ]
     show(rows, COLUMNS, arguments.json)
     missed = (row.get("bar") and float(row.get("lc_per_lane", "inf")) > float(row["bar"]) for row in rows)

@@ -12,12 +12,12 @@ from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat, binary, half_octave_table, linear
 from subbyte.spec.network import Conv2d, Dense, Network, Tensor, Threshold
-from subbyte.spec.weight_formats import BinaryWeights, DenseWeightFormat, LinearWeights
+from subbyte.spec.weight_formats import BinaryWeights, CodebookWeights, DenseWeightFormat, LinearWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 MOST_DRAWS = 200
 FORMATS: dict[int, DenseWeightFormat] = {
-    1: BinaryWeights(), 2: LinearWeights(2, narrow=True),
+    1: BinaryWeights(), 2: LinearWeights(2, narrow=True), 3: CodebookWeights(2, 5, (-3, -1, 1, 3)),
     **{bits: WeightFormat(WeightSet.LIN4, bits) for bits in (4, 8)},
 }
 NEVER = 1 << 27
@@ -27,7 +27,7 @@ NEVER = 1 << 27
 class BinaryBuilder(NetworkBuilder):
     """Layers of -1 and +1 unless asked for others, thresholds where the codes are BIN.
 
-    Weights of 2 bits are -1, 0 and 1, of 4 and 8 those of LIN4.
+    Weights of 2 bits are -1, 0 and 1, of 3 the odd ones up to 3, of 4 and 8 those of LIN4.
     """
 
     def __init__(self, rng: np.random.Generator, shape: tuple[int, int, int], form: TensorFormat) -> None:
@@ -84,11 +84,11 @@ def _draw(rng: np.random.Generator) -> Network:
         padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1)) if rng.random() < 0.7 else (0, 0, 0, 0)
         builder.conv(
             pick(1, 3, 4, 6, 9, 17, 68), kernel, pad(), (pick(1, 2), pick(1, 1, 2)), padding,
-            pick(1, 1, 1, 1, 2, 4, 8), rng.random() < 0.2,
+            pick(1, 1, 1, 1, 2, 3, 4, 8), rng.random() < 0.2,
         )
         height, width, _ = builder.last.shape
         if rng.random() < 0.5:
             window = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 3) + 1)))
             builder.pool(window, (pick(1, 2), pick(1, 2)), tuple(pick(0, 0, edge - 1) for edge in window * 2))
     ends = (linear(8), linear(8, zero_point=128), linear(3), pad())
-    return builder.dense(pick(1, 5, 10), ends[pick(0, 1, 2, 3)], pick(1, 1, 2, 4, 8)).network()
+    return builder.dense(pick(1, 5, 10), ends[pick(0, 1, 2, 3)], pick(1, 1, 2, 3, 4, 8)).network()

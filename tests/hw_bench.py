@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Elaboratable
 from amaranth.sim import Simulator
+from numpy.typing import NDArray
 
 from subbyte.spec.engine import WORD_BITS, EngineConfig, Family, Lane
+from subbyte.spec.weights import complement_excess, decode
 
 DEADLINE = 200_000
 """Cycles after which a bench counts as stuck."""
@@ -43,6 +45,16 @@ def unpack(word: int, bits: int, count: int) -> list[int]:
 def signed(value: int, bits: int) -> int:
     """The two's complement number of the low `bits` bits."""
     return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+
+
+def lane_weights(config: EngineConfig, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(weights that four-bit codes stand for, what lanes add beyond weight * operand), but of xnor lanes."""
+    if config.lane is not Lane.LOG:
+        return decode(config.weight_set, codes), complement_excess(config.weight_set, codes, config.operand_bits)
+    magnitude, negative = codes & 7, codes >> 3
+    sizes = np.array([0, 1, 2, 4, 8, 16, 32, 64])[magnitude]
+    largest = 64 * 2 ** (2 ** (config.operand_bits - 1) - 1)  # of a product; its complement has as many bits
+    return np.where(negative, -sizes, sizes), negative * (2 * largest - 1)
 
 
 async def pipelined(ctx: Any, drive: Callable[[Any], None], output: Any, vectors: list[Any], latency: int) -> list[int]:

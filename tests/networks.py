@@ -37,6 +37,7 @@ from subbyte.spec.network import (
     Threshold,
 )
 from subbyte.spec.rounding import Rounding, TableRounding
+from subbyte.spec.two_phase import PHASE_BITS, two_phase_table
 from subbyte.spec.weight_formats import (
     AnyWeightFormat,
     BinaryWeights,
@@ -230,6 +231,8 @@ class NetworkBuilder:
         """A requantizer whose codes spread over the format."""
         ratio = (1 + form.bounds()[1] - form.bounds()[0]) / 3 / spread * self._rng.uniform(0.5, 1.5, len(spread))
         multiplier, shift = multiplier_shift(ratio)
+        if form.two_phase:  # the largest threshold has 14 bits
+            guard_bits = self._engine.lut_bits - 14
         guard = 1 if form.kind is Kind.LIN else guard_bits
         shift = np.clip(shift, guard + 16, guard + 47)
         self.last = self._tensor(f"{name}.codes", acc.shape, form)
@@ -312,7 +315,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
                 m=PACKED_CODES if kind is Lane.XNOR else m,
                 p=p,
                 r=1 << int(rng.integers(0, p.bit_length())),
-                operand_bits=int(rng.choice({Lane.DIGIT: (4, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[kind])),
+                operand_bits=int(rng.choice({Lane.DIGIT: (4, 6, 8), Lane.XNOR: (4,)}.get(kind, (3, 4)))),
                 fill_nibbles=min(k, 1 << int(rng.integers(2, 5))),
                 memory_words=4096,
                 ring_rows=1 << int(rng.integers(4, 8)),
@@ -321,6 +324,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
                 table_slots=16,
                 lut_bits=int(rng.integers(6, 11)),
                 outlier_slots=outlier_slots,
+                two_phase=kind in (Lane.SHIFT, Lane.LOG) and bool(rng.integers(2)),
             )
         except EngineError:
             continue
@@ -422,7 +426,9 @@ def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -
         return binary(BinaryPad(int(rng.integers(3))))
     if kind == 3 and not relu and engine.lut_bits < 10:
         return TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3, 5), 0, True)
-    table = log2_table(4, 5) if engine.lane is Lane.SHIFT or kind == 4 else half_octave_table(4, 63)
+    table = log2_table(4, 5) if engine.exponents or kind == 4 else half_octave_table(4, 63)
+    if engine.two_phase and engine.lut_bits >= 14 - PHASE_BITS and kind == 5:
+        table = two_phase_table(16)
     return TensorFormat(Kind.LOG, 4, 1.0, 0, table)
 
 
@@ -432,5 +438,7 @@ def _random_weights(rng: np.random.Generator, engine: EngineConfig) -> DenseWeig
         BinaryWeights(), linear_weights(int(rng.integers(1, 9))), LogWeights(4),
         CodebookWeights(2, 8, (-90, -3, 5, 77)), CodebookWeights(4, 5, FP4),
     )
-    own = WeightFormat(engine.weight_set, int(rng.choice([4, 8])))
+    own: DenseWeightFormat = WeightFormat(engine.weight_set, int(rng.choice([4, 8])))
+    if engine.lane is Lane.LOG:
+        own = LogWeights(4)
     return own if rng.random() < 0.5 else choices[int(rng.integers(len(choices)))]

@@ -17,11 +17,13 @@ from formal import UNIT, Proof
 from hw_bench import small_config
 
 from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.log_column import LogColumn
 from subbyte.hw.multiplier import Multiplier
 from subbyte.hw.requantizer import RequantizerLane
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.shifter import Shifter
 from subbyte.spec.engine import Family
+from subbyte.spec.log_lane import POWERS, sign_excess
 from subbyte.spec.weights import WeightSet, complement_excess, decode
 
 
@@ -57,6 +59,19 @@ def test_shift_lane(operand_bits: int, tmp_path: Path) -> None:
     powers = [0] * (1 << (operand_bits - 1)) + [1 << exponent for exponent in range(1 << (operand_bits - 1))]
     proof.always(dut.sum == weight * looked_up(proof, powers, dut.operands))
     proof.check(tmp_path)
+
+
+@pytest.mark.parametrize("operand_bits", [3, 4])
+def test_log_lane(operand_bits: int, tmp_path: Path) -> None:
+    """For ever, all codes, all operands: exponents added, then a power of two with its sign, a register between."""
+    proof = Proof()
+    dut = proof.unit(LogColumn(1, operand_bits, Family.ICE40), zero=0)
+    codes = np.arange(16)
+    weight = looked_up(proof, POWERS.decode(codes).tolist(), dut.weights)
+    excess = looked_up(proof, sign_excess(codes, operand_bits).tolist(), dut.weights)
+    powers = [0] * (1 << (operand_bits - 1)) + [1 << exponent for exponent in range(1 << (operand_bits - 1))]
+    proof.always(dut.sum == proof.past(weight * looked_up(proof, powers, dut.operands) + excess))
+    proof.check(tmp_path, 2, for_ever=True)
 
 
 class XnorPopcount(Component):

@@ -14,7 +14,7 @@ from networks import random_engine
 
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.xnor_lanes import xnor_sums
-from subbyte.spec.binary import signed_digits
+from subbyte.spec.binary import odd_digits, signed_digits
 from subbyte.spec.engine import PRESETS, Lane
 from subbyte.spec.formats import BinaryPad, binary, linear
 from subbyte.spec.weight_formats import CodebookWeights, LogWeights, OutlierWeights, linear_weights
@@ -100,7 +100,8 @@ def test_groups_write_packed_and_read_others(groups: int, rng: np.random.Generat
 
 
 def test_every_weight_format(rng: np.random.Generator) -> None:
-    """Those of other lanes are expanded, outliers among them; -128 keeps its digits with either sign."""
+    """Those of other lanes are expanded, outliers among them; -128 keeps its digits with either sign. Only odd ones
+    meet packed codes."""
     formats = (
         linear_weights(8), LogWeights(4), CodebookWeights(2, 9, (-255, -3, 5, 255)),
         OutlierWeights(WeightFormat(WeightSet.LIN4, 4)),
@@ -114,7 +115,8 @@ def test_every_weight_format(rng: np.random.Generator) -> None:
             weight = rng.choice(values, layer.weight.shape)
             changed = replace(layer, weight=weight, weight_format=form)
             network = replace(network, layers=(*network.layers[:index], changed, *network.layers[index + 1 :]))
-        assert not any(layout.packed for layout in checked(network, BINARY, rng, count=3).layouts.values())
+        packed = [layout.packed for layout in checked(network, BINARY, rng, count=3).layouts.values()]
+        assert packed == [False, isinstance(form, CodebookWeights), False]
 
 
 def test_refuses_wider_weights(rng: np.random.Generator) -> None:
@@ -151,3 +153,20 @@ def test_rows_of_wide_weights(bits: int, rng: np.random.Generator) -> None:
     assert [one.compute.last_row + 1 for one in program.passes] == 2 * [1 if bits == 2 else bits]
     assert [one.compute.planes + 1 for one in program.passes] == [2, 1]
     assert not any(layout.packed for layout in program.layouts.values())
+
+
+@pytest.mark.parametrize("largest", [1, 3, 5, 7, 255])
+def test_odd_digits(largest: int) -> None:
+    weights = np.arange(-largest, largest + 1, 2).reshape(2, -1)
+    digits = odd_digits(weights)
+    assert len(digits) == largest.bit_length() and np.isin(digits, [-1, 1]).all()
+    assert ((digits << np.arange(len(digits))[:, None, None]).sum(axis=0) == weights).all()
+
+
+def test_odd_weights_are_rows_of_binary_ones(rng: np.random.Generator) -> None:
+    """Four products a lane in each of two rows: borders of both kinds, a tail of channels, a pool."""
+    builder = BinaryBuilder(rng, (5, 4, 9), binary(BinaryPad.PAD_POS))
+    builder.conv(6, (3, 2), binary(BinaryPad.PAD_NEG), padding=(1, 1, 0, 1), bits=3).pool((2, 2), (1, 1))
+    program = checked(builder.dense(3, linear(8), bits=3).network(), BINARY, rng, count=5)
+    assert [one.compute.last_row + 1 for one in program.passes] == [2, 2]
+    assert [layout.packed for layout in program.layouts.values()] == [True, True, False]

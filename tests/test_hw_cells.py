@@ -14,10 +14,12 @@ from hw_bench import pack
 from hw_cells import assert_twins, played
 
 from subbyte.hw.accumulator import MAX_LEVEL, Accumulator, DspAccumulator, accumulator
+from subbyte.hw.add_accumulator import AddAccumulator, DspAddAccumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.fine_accumulator import FINE_LEVELS, DspFineAccumulator, FineAccumulator
 from subbyte.hw.largest import CarryLargest, Largest, largest
 from subbyte.hw.multiplier import DspMultiplier, Multiplier, multiplier
+from subbyte.hw.phase_accumulator import PHASE_LEVELS, DspPhaseAccumulator, PhaseAccumulator
 from subbyte.hw.selector import LutSelector, Selector, selector
 from subbyte.hw.shifter import DspShifter, Shifter, shifter
 from subbyte.spec.engine import Family
@@ -131,8 +133,23 @@ def test_fine_accumulator_twins(rng: np.random.Generator, tmp_path: Path) -> Non
     assert_accumulator_twins(*twins, term, FINE_LEVELS[-1], rng, tmp_path)
 
 
+@pytest.mark.cocotb
+@pytest.mark.parametrize("term", [unsigned(14), signed_shape(15), signed_shape(16)], ids=repr)
+def test_phase_accumulator_twins(term: Shape, rng: np.random.Generator, tmp_path: Path) -> None:
+    """New sums begin with level 0 or, where planes are phases, with 2."""
+    twins = PhaseAccumulator(term, 28), DspPhaseAccumulator(term, 28)
+    assert_accumulator_twins(*twins, term, PHASE_LEVELS[-1], rng, tmp_path, (0, 2))
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("term", [unsigned(18), signed_shape(28)], ids=repr)
+def test_add_accumulator_twins(term: Shape, rng: np.random.Generator, tmp_path: Path) -> None:
+    assert_accumulator_twins(AddAccumulator(term, 28), DspAddAccumulator(term, 28), term, 0, rng, tmp_path)
+
+
 def assert_accumulator_twins(
-    one: Accumulator, other: Accumulator, term: Shape, most: int, rng: np.random.Generator, folder: Path
+    one: Accumulator, other: Accumulator, term: Shape, most: int, rng: np.random.Generator, folder: Path,
+    firsts: tuple[int, ...] = (0,),
 ) -> None:
     """Random and largest terms at all levels, pauses, and sums long enough to wrap."""
     inputs = []
@@ -141,7 +158,7 @@ def assert_accumulator_twins(
         inputs.append({
             "term": (1 << term.width) - 1 if rng.random() < 0.3 else int(rng.integers(1 << term.width)),
             "enable": int(cycle == 0 or rng.random() < 0.8), "first": int(first),
-            "level": 0 if first else int(rng.integers(0, most + 1)),
+            **({"level": int(rng.choice(firsts)) if first else int(rng.integers(0, most + 1))} if most else {}),
         })
     # From the first sum on: before it the contents are not defined.
     assert_twins(one, other, inputs, ["acc"], folder, 1)

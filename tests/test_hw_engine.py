@@ -27,8 +27,11 @@ from subbyte.spec.frames import Counter, Space
 from subbyte.spec.network import Network
 from subbyte.spec.packing import pack_tensor, unpack_tensor
 from subbyte.spec.program import Program
+from subbyte.spec.two_phase import two_phase_table
+from subbyte.spec.weight_formats import LogWeights
 
 LOG = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 5))
+EXACT = TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(16))
 CODES = TensorFormat(Kind.LIN, 8, 1.0, 3, (), 3)
 LONGEST = 5000
 """Cycles of a run."""
@@ -55,6 +58,20 @@ def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     builder = NetworkBuilder(rng, engine, (3, 4, 2), linear(3))
     builder.conv(6, (2, 2), LOG, padding=(0, 1, 1, 0), relu=True)
     return builder.dense(9, linear(8), bits=8).network()
+
+
+def phase_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Exact half octaves in and out, weights of two rows, then linear codes whose planes weigh 1."""
+    builder = NetworkBuilder(rng, engine, (3, 4, 2), EXACT)
+    builder.conv(6, (2, 2), EXACT, padding=(0, 1, 1, 0), bits=8, relu=True).conv(3, (2, 2), linear(3))
+    return builder.dense(5, linear(8)).network()
+
+
+def log_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Powers of two on powers of two, with a border and a pool; then linear weights of several rows."""
+    builder = NetworkBuilder(rng, engine, (4, 4, 3), LOG)
+    builder.conv(6, (2, 2), LOG, padding=(1, 0, 0, 1), relu=True, weight_format=LogWeights(4)).pool((2, 2), (2, 2))
+    return builder.dense(5, linear(8), bits=8).network()
 
 
 def xnor_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
@@ -92,12 +109,15 @@ XNOR = {
     "lane": Lane.XNOR, "operand_bits": 4, "k": 8, "m": 4, "p": 2, "r": 2, "ring_rows": 128, "memory_words": 512,
     **SIZES, "param_entries": 64,
 }
+PHASES = {"operand_bits": 4, "two_phase": True, "ring_rows": 128, **SIZES, "lut_bits": 9}
 SKIPS = {"memory_words": 2048, "ring_rows": 256, "param_entries": 128, "tile_words": 64, "table_slots": 16}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
     "xnor": (small_config(**XNOR), xnor_network, 0.0),
     "lines": (small_config(k=8, m=2, operand_bits=4, ring_rows=64, depthwise=True, **SIZES), line_network, 0.0),
     "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
+    "phases": (small_config(lane=Lane.SHIFT, k=4, m=2, **PHASES), phase_network, 0.0),
+    "log": (small_config(lane=Lane.LOG, operand_bits=4, k=8, m=2, p=2, ring_rows=128, **SIZES), log_network, 0.0),
     "skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), skip_network, 0.0),
     "early skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), early_network, 0.0),
     "two skips": (small_config(k=4, m=8, p=4, r=2, highway=True, **SKIPS), early_network, 0.0),

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hw_bench import measured_latency, pack, pipelined, simulate, small_config
+from hw_bench import lane_weights, measured_latency, pack, pipelined, simulate, small_config
 
 from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.log_column import LogColumn
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.spec.engine import EngineConfig, Family, Lane
-from subbyte.spec.weights import complement_excess, decode
 
 KINDS = [
     pytest.param(Lane.DIGIT, 4, id="digit4"),
@@ -20,6 +20,8 @@ KINDS = [
     pytest.param(Lane.DIGIT, 8, id="digit8"),
     pytest.param(Lane.SHIFT, 3, id="shift3"),
     pytest.param(Lane.SHIFT, 4, id="shift4"),
+    pytest.param(Lane.LOG, 3, id="log3"),
+    pytest.param(Lane.LOG, 4, id="log4"),
 ]
 
 Vector = tuple[list[int], list[int]]
@@ -27,18 +29,20 @@ Vector = tuple[list[int], list[int]]
 
 
 def column(config: EngineConfig, k: int, family: Family = Family.ICE40) -> Any:
-    return (DigitColumn if config.lane is Lane.DIGIT else ShiftColumn)(k, config.operand_bits, family)
+    kind = {Lane.DIGIT: DigitColumn, Lane.SHIFT: ShiftColumn, Lane.LOG: LogColumn}[config.lane]
+    return kind(k, config.operand_bits, family)
 
 
 def documented_latency(lane: Lane, k: int, family: Family) -> int:
-    """A register a level of the tree, on ECP5 one before it; a digit column joins its two digits in one more."""
-    return k.bit_length() - 1 + (family is Family.ECP5) + (lane is Lane.DIGIT)
+    """A register a level of the tree, on ECP5 one before it. A digit column joins its two digits in one more, a log
+    column adds exponents in one more.
+    """
+    return k.bit_length() - 1 + (family is Family.ECP5) + (lane is not Lane.SHIFT)
 
 
 def expected(config: EngineConfig, vector: Vector) -> int:
     codes = np.array(vector[0])
-    weights = decode(config.weight_set, codes)
-    excess = complement_excess(config.weight_set, codes, config.operand_bits)
+    weights, excess = lane_weights(config, codes)
     products = [int(w) * config.operand_value(a) + int(e) for w, a, e in zip(weights, vector[1], excess, strict=True)]
     return sum(products)
 
@@ -98,7 +102,7 @@ def test_all_lanes(lane: Lane, operand_bits: int, k: int, family: Family, rng: n
 
 
 @pytest.mark.parametrize("k", [4, 16, 64])
-@pytest.mark.parametrize("lane", [Lane.DIGIT, Lane.SHIFT])
+@pytest.mark.parametrize("lane", [Lane.DIGIT, Lane.SHIFT, Lane.LOG])
 @pytest.mark.parametrize("family", list(Family))
 def test_latency(family: Family, lane: Lane, k: int) -> None:
     config = small_config(lane=lane, operand_bits=4, k=k)

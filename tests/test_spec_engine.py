@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from subbyte.spec.engine import PRESETS, EngineConfig, EngineError, Family, Lane, load_engine
+from subbyte.spec.step_weight import step_weight
 from subbyte.spec.weights import WeightSet
 
 RANGES = {
@@ -65,7 +66,15 @@ def test_init_wrong_value(key: str) -> None:
         ),
         *(
             ({"lane": Lane.XNOR, "operand_bits": 4, option: on}, EngineError, f"^Engine {option} must be off with xnor")
-            for option, on in (("depthwise", True), ("highway", True), ("outlier_slots", 1))
+            for option, on in (("depthwise", True), ("highway", True), ("outlier_slots", 1), ("two_phase", True))
+        ),
+        ({"two_phase": True}, EngineError, r"^Engine two_phase must be off with digit lanes$"),
+        ({"two_phase": 1}, TypeError, r"^Engine two_phase must be true or false, not 1$"),
+        ({"lane": Lane.LOG}, EngineError, r"^Engine operand_bits of a log lane must be one of \(3, 4\), not 6$"),
+        (
+            {"lane": Lane.LOG, "operand_bits": 4, "outlier_slots": 1},
+            EngineError,
+            r"^Engine outlier_slots must be off with log lanes$",
         ),
         ({"acc_bits": 32}, EngineError, r"^Engine acc_bits must be 28, not 32$"),
         ({"p": 2, "r": 4}, EngineError, r"^Engine r must divide p = 2, not 4$"),
@@ -179,12 +188,35 @@ def test_xnor_operands() -> None:
     assert config.max_planes == 2
 
 
+@pytest.mark.parametrize("lane", [Lane.SHIFT, Lane.LOG])
 @pytest.mark.parametrize("bits", [3, 4])
-def test_shift_operands(bits: int) -> None:
-    config = engine(lane=Lane.SHIFT, operand_bits=bits)
+def test_exponents(bits: int, lane: Lane) -> None:
+    config = engine(lane=lane, operand_bits=bits)
+    assert config.exponents and config.max_planes == 8
     half = 1 << (bits - 1)
     assert [config.operand_value(v) for v in range(2 * half)] == [0] * half + [1 << e for e in range(half)]
     assert config.largest_operand == 1 << (half - 1)
+
+
+@pytest.mark.parametrize(("family", "lane", "two_phase", "cycles"), [
+    (Family.ICE40, Lane.SHIFT, False, 0), (Family.ICE40, Lane.SHIFT, True, 0), (Family.ICE40, Lane.LOG, True, 3),
+    (Family.ICE40, Lane.LOG, False, 0), (Family.ECP5, Lane.SHIFT, False, 1), (Family.ECP5, Lane.SHIFT, True, 3),
+    (Family.ECP5, Lane.LOG, False, 1), (Family.ECP5, Lane.LOG, True, 3),
+])
+def test_scale_cycles(family: Family, lane: Lane, two_phase: bool, cycles: int) -> None:
+    assert engine(family=family, lane=lane, operand_bits=4, two_phase=two_phase).scale_cycles == cycles
+
+
+def test_step_weights() -> None:
+    """Rows, then planes: in radix 16 or 2, in turn 128 and 181, or all alike."""
+    lanes = {lane: engine(lane=lane, operand_bits=4, m=4) for lane in Lane}
+    for lane, row_weight in ((Lane.DIGIT, 16), (Lane.SHIFT, 16), (Lane.XNOR, 2), (Lane.LOG, 1)):
+        assert [step_weight(lanes[lane], 0, row, 1) for row in range(2)] == [1, row_weight]
+        assert [step_weight(lanes[lane], 1, 1, plane) for plane in range(2)] == [row_weight, 16 * row_weight]
+    for lane, row_weight in ((Lane.SHIFT, 16), (Lane.LOG, 1)):
+        phases = dataclasses.replace(lanes[lane], two_phase=True)
+        assert step_weight(phases, 0, 1, 1) == row_weight
+        assert [step_weight(phases, 1, 1, plane) for plane in range(4)] == [128 * row_weight, 181 * row_weight] * 2
 
 
 def test_digest() -> None:
@@ -207,7 +239,7 @@ def test_digest() -> None:
             {"name": "a", "family": "ice5", "lane": "digit"},
             r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$",
         ),
-        ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, xnor, not 3$"),
+        ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, xnor, log, not 3$"),
     ],
 )
 def test_from_dict_wrong(values: dict[str, object], message: str) -> None:

@@ -10,13 +10,12 @@ from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import PACKED_CODES, EngineConfig, Lane
 from subbyte.spec.formats import BinaryPad, Kind, TensorFormat
 from subbyte.spec.network import Concat, Conv2d, Dense, Layer, Lookup, Network
-from subbyte.spec.weight_formats import BinaryWeights
 
 
 def packed(network: Network, tensor: str, engine: EngineConfig) -> bool:
-    """Whether `tensor` is packed: on xnor lanes, when all that read it are binary in weights and border too.
+    """Whether `tensor` is packed: on xnor lanes, when all that read it have odd weights and a binary border.
 
-    A border of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights
+    Odd weights, those of -1 and 1 among them, are sums of -1 and 1, of -2 and 2 and so on: a row each. A border of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights
     are 0 and 1, and a tensor that nothing reads may as well have them. Nor are channels packed that have a place in
     a concatenation, or that a lookup writes, which may make ones of the zeros behind the last channel.
     """
@@ -29,7 +28,7 @@ def packed(network: Network, tensor: str, engine: EngineConfig) -> bool:
 
 
 def _binary(layer: Layer, form: TensorFormat) -> bool:
-    if not isinstance(layer, Conv2d | Dense) or not isinstance(layer.weight_format, BinaryWeights):
+    if not isinstance(layer, Conv2d | Dense) or not (layer.weight % 2).all():
         return False
     if isinstance(layer, Dense):
         return True

@@ -58,7 +58,7 @@ class Latency:
         registered = engine.family is Family.ECP5
         levels = (engine.k - 1).bit_length() + (engine.lane is not Lane.SHIFT)
         read = engine.read_cycles
-        summed = 2 + levels + 3 * registered + engine.outlier_slots
+        summed = 2 + levels + 2 * registered + engine.scale_cycles + engine.outlier_slots
         return cls(
             tile=3 + read + registered, sum=summed,
             head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,

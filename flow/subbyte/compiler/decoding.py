@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig, Lane
 from subbyte.spec.formats import Kind, TensorFormat
-
-MOST_PLANES = {Lane.DIGIT: 2, Lane.SHIFT: 8, Lane.XNOR: 2}
-"""A shift lane's planes all weigh 1; those of the others weigh 1 and 16, more do not."""
+from subbyte.spec.two_phase import phases
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Coding:
     """Reading codes of one format.
 
     planes : int64 (planes, 2, 16), operands of even and odd nibbles
-    radix : 1 when plane p weighs 16**p, 0 when all weigh 1
+    radix : 1 when plane p weighs 16**p, or the planes are phases in turn, 0 when all weigh 1
     values : int64 (codes,), integer >= 0 that the planes of a code add up to: the operand plus the zero point
     zero_point : what the bias has to take off; of signed codes the size of the most negative operand
     packed : codes are binary, four to a nibble, which is the operand of an xnor lane
@@ -41,7 +39,9 @@ def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
         operands = np.append(operands, 0)
     zero_point = form.zero_point if form.kind is Kind.LIN else -int(operands.min())
     values = operands + zero_point
-    if engine.lane is Lane.SHIFT:
+    if engine.two_phase and form.two_phase and not form.signed:
+        planes, radix = _phase_planes(values, engine), 1
+    elif engine.exponents:
         planes, radix = _shift_planes(form, values, engine), 0
     else:
         planes, radix = _digit_planes(form, values, engine)
@@ -50,7 +50,7 @@ def coding(form: TensorFormat, engine: EngineConfig) -> Coding:
 
 def table_coding(values: NDArray[np.int64], engine: EngineConfig) -> Coding:
     """Planes that make code c of a nibble `values[c]` >= 0, any numbers. ScheduleError as for `coding`."""
-    if engine.lane is Lane.SHIFT:
+    if engine.exponents:
         planes, radix = _power_planes(values, engine), 0
     else:
         planes, radix = _value_planes(values, engine)
@@ -60,11 +60,10 @@ def table_coding(values: NDArray[np.int64], engine: EngineConfig) -> Coding:
 def _limited(made: Coding, subject: str, engine: EngineConfig) -> Coding:
     if engine.lane is Lane.XNOR:
         made = dataclasses.replace(made, radix=1)  # also tells that a nibble is one code
-    most = MOST_PLANES[engine.lane]
-    if len(made.planes) > most:
+    if len(made.planes) > engine.max_planes:
         raise ScheduleError(
             f"{subject} with operands up to {made.values.max()} need {len(made.planes)} planes of a "
-            f"{engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {most}"
+            f"{engine.lane.value} lane with {engine.operand_bits} operand bits, the limit is {engine.max_planes}"
         )
     return made
 
@@ -139,6 +138,14 @@ def _power_planes(values: NDArray[np.int64], engine: EngineConfig) -> NDArray[np
     count = max(1, *(len(power) for power in powers))
     padded = [[top | power for power in entry] + [0] * (count - len(entry)) for entry in powers]
     return np.array([_nibble_plane(np.array(plane)) for plane in zip(*padded, strict=True)])
+
+
+def _phase_planes(values: NDArray[np.int64], engine: EngineConfig) -> NDArray[np.int64]:
+    """Exact half octaves: planes of even exponents and, behind each, of odd ones."""
+    even, odd = (_power_planes(part, engine) for part in phases(values))
+    count = max(len(even), len(odd))
+    pairs = [np.pad(part, ((0, count - len(part)), (0, 0), (0, 0))) for part in (even, odd)]
+    return np.stack(pairs, axis=1).reshape(2 * count, 2, 16)
 
 
 def _powers(value: int, largest: int) -> list[int]:

@@ -11,7 +11,7 @@ from subbyte.compiler.graph import AveragePoolNode, Linear, run_node
 from subbyte.golden.fit_table import fitted_format
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
-from subbyte.spec.engine import EngineConfig, Lane
+from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
 from subbyte.spec.rounding import TableRounding, table_thresholds
 
@@ -41,8 +41,8 @@ def _largest_entry(engine: EngineConfig) -> int:
 
 
 def log_table(engine: EngineConfig) -> tuple[int, ...]:
-    """Octaves for shift lanes, whose operands are exponents, half octaves for the others. 16 entries."""
-    if engine.lane is not Lane.SHIFT:
+    """Octaves for shift and log lanes, whose operands are exponents, half octaves for the others. 16 entries."""
+    if not engine.exponents:
         return half_octave_table(4, _largest_entry(engine))
     exponents = (1 << (engine.operand_bits - 1)) - 1
     return log2_table(4, min(exponents, LARGEST_EXPONENT, engine.lut_bits - 2))

@@ -5,39 +5,51 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.digits import integer_digits
 from subbyte.compiler.linear_layer import whole_weight
 from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.binary import MOST_DIGITS, signed_digits
+from subbyte.spec.binary import MOST_DIGITS, odd_digits
 from subbyte.spec.engine import EngineConfig, Lane
 from subbyte.spec.formats import TensorFormat
+from subbyte.spec.log_lane import LARGEST_WEIGHT
 from subbyte.spec.network import Conv2d, Dense
 from subbyte.spec.weight_formats import OutlierWeights, adds_exponents
 from subbyte.spec.weights import WeightFormat
 
 
 def lane_digits(
-    layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig
+    layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig, packed: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(digits, outliers) of the weights of `layer` over all input channels, as in `Operation`.
+    """(digits, outliers) of the weights of `layer` over all input channels, as in `Operation`; `packed`: its codes are.
 
-    xnor lanes hold every integer of up to 8 bits and a sign, whatever its format.
+    xnor lanes hold every integer of up to 8 bits and a sign, log lanes every sum of up to 8 powers of two, whatever
+    its format.
     ScheduleError (without the layer's name) as for `lane_format`.
     """
-    if engine.lane is Lane.XNOR:
-        weight = layer.weight.astype(np.int64)
+    if engine.digit_rows:
         _check_factors(layer, source)
-        digits = signed_digits(whole_weight(layer, weight))
-        if len(digits) > MOST_DIGITS:
-            most = (1 << MOST_DIGITS) - 1
-            raise ScheduleError(
-                f"weights must be in {-most}..{most} for the {engine.lane.value} lanes of {engine.name}, not "
-                f"{weight.min()}..{weight.max()}"
-            )
+        weight = layer.weight.astype(np.int64)
+        _check_range(weight, engine)
+        whole = whole_weight(layer, weight)
+        digits = odd_digits(whole) if packed else integer_digits(whole, engine)
         return digits, np.zeros(digits.shape[1:], dtype=np.int64)
     form = lane_format(layer, source, engine)
     dense, outliers = split_weights(layer, form)
     return np.stack(form.split(whole_weight(layer, dense))), whole_weight(layer, outliers)
+
+
+MOST_WEIGHT = {Lane.XNOR: (1 << MOST_DIGITS) - 1, Lane.LOG: LARGEST_WEIGHT}
+"""Largest weight, of either sign, of lanes that take its digits in rows."""
+
+
+def _check_range(weight: NDArray[np.int64], engine: EngineConfig) -> None:
+    most = MOST_WEIGHT[engine.lane]
+    if np.abs(weight).max(initial=0) > most:
+        raise ScheduleError(
+            f"weights must be in {-most}..{most} for the {engine.lane.value} lanes of {engine.name}, not "
+            f"{weight.min()}..{weight.max()}"
+        )
 
 
 def _check_factors(layer: Conv2d | Dense, source: TensorFormat) -> None:

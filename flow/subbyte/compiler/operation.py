@@ -24,6 +24,7 @@ from subbyte.spec.engine import PACKED_CODES, EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
 from subbyte.spec.program import Compute
+from subbyte.spec.step_weight import step_weight
 
 
 def round_up(value: int, unit: int) -> int:
@@ -92,7 +93,7 @@ class Operation:
 
     @property
     def rows(self) -> int:
-        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8; on xnor lanes one a digit."""
+        """Weight rows of a step: 1 for weights of 4 bits, 2 for 8; on xnor and log lanes one a digit."""
         return len(self.digits)
 
     @property
@@ -210,7 +211,7 @@ class Operation:
     def excess(self) -> NDArray[np.int64]:
         """What the ones' complements of the lanes add to each channel's accumulator, int64 (out,)."""
         by_row = excess(self.digits, self.engine, self.coding.packed) << row_levels(self.rows, self.engine)[:, None]
-        planes = sum(1 << 4 * plane * self.coding.radix for plane in range(self.planes))
+        planes = sum(step_weight(self.engine, self.coding.radix, 0, plane) for plane in range(self.planes))
         total: NDArray[np.int64] = by_row.sum(axis=0) * planes
         return total
 
@@ -252,12 +253,13 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     if isinstance(requantize, Threshold):
         layer, requantize = turned(layer, without_relu(requantize) if chain.relu else requantize)
     problems: list[str] = []
+    packs = packed(network, source.name, engine)
     try:
-        digits, outliers = lane_digits(layer, source.format, engine)
+        digits, outliers = lane_digits(layer, source.format, engine, packs)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
-        codes = packed_coding() if packed(network, source.name, engine) else coding(source.format, engine)
+        codes = packed_coding() if packs else coding(source.format, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     lowest, highest = layer_bounds(layer, source.format)

@@ -163,6 +163,7 @@ def _table(
     rounding gives the same codes with less: FLOOR needs none, LIN_NEAREST one.
     """
     enough = {TableRounding.FLOOR: 0, TableRounding.LIN_NEAREST: 1}.get(layer.table_rounding, layer.guard_bits)
+    enough = min(enough, layer.guard_bits)
     size = size or 1 << engine.lut_bits
     for guard in range(layer.guard_bits, enough - 1, -1):
         thresholds = table_thresholds(form.table, layer.table_rounding, guard)

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.lines import Lines
+from subbyte.golden.log_lanes import log_sums
 from subbyte.golden.outlier_path import slot_weights
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
 from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
+from subbyte.spec.step_weight import step_weight
 
 LOW_DIGITS = np.array([0, 1, 2, -1])
 HIGH_DIGITS = np.array([0, 1, -2, -1])
@@ -75,23 +77,17 @@ class _Shape:
     groups: int
     radix: int
     unused: int
-    row_bits: int
 
     @staticmethod
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
         counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows")}
         counts["rows"] += 2 * compute["upper_rows"]
         groups = compute["lines" if compute["hop"] else "groups"] + 1
-        row_bits = 1 if engine.lane is Lane.XNOR else 4
-        return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"], row_bits=row_bits)
+        return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"])
 
     def weight_words(self, engine: EngineConfig) -> int:
         """Words of the weights of the pass."""
         return self.groups * self.words * self.rows * engine.row_words
-
-    def level(self, row: int, plane: int) -> int:
-        """Exponent of 2 that a step of this row and plane weighs."""
-        return self.row_bits * row + 4 * plane * self.radix
 
 
 def _section(layouts: tuple[dict[str, int], ...], words: list[int]) -> Fields:
@@ -181,6 +177,8 @@ def _products(
     """
     if engine.lane is Lane.XNOR:
         return xnor_sums(operands, codes, bool(shape.radix), shape.unused)
+    if engine.lane is Lane.LOG:
+        return log_sums(engine, _values(engine, operands), codes)
     if engine.lane is Lane.SHIFT:
         return _exact_matmul(_values(engine, operands), np.where(codes & 8, codes - 16, codes))
     low, high = LOW_DIGITS[codes & 3], HIGH_DIGITS[codes >> 2]
@@ -192,7 +190,7 @@ def _products(
 
 def _values(engine: EngineConfig, operands: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integers that operands stand for, the same shape: themselves, or powers of two."""
-    if engine.lane is not Lane.SHIFT:
+    if not engine.exponents:
         return operands
     top = 1 << (engine.operand_bits - 1)
     return np.where(operands & top, 1 << (operands & (top - 1)), 0)
@@ -215,10 +213,10 @@ def _accumulate(
     total = np.zeros((*operands.shape[1:4], shape.groups * engine.m), dtype=np.int64)
     for row in range(shape.rows):
         for plane in range(shape.planes):
-            level = shape.level(row, plane)
-            total += _products(engine, shape, operands[plane], weights[row]) << level
+            weighs = step_weight(engine, shape.radix, row, plane)
+            total += _products(engine, shape, operands[plane], weights[row]) * weighs
             if outliers is not None:
-                total += _exact_matmul(_values(engine, operands[plane]), outliers[row]) << level
+                total += _exact_matmul(_values(engine, operands[plane]), outliers[row]) * weighs
     return _wrap(engine, total)
 
 

@@ -33,6 +33,14 @@ def signed_digits(weight: NDArray[np.int64]) -> NDArray[np.int64]:
     return digits
 
 
+def odd_digits(weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Digits -1 and 1 of odd integers in radix 2, low first: int64 (digits, *shape), as few as the largest needs."""
+    count = int(np.abs(weight).max(initial=1)).bit_length()
+    place = np.arange(count).reshape(-1, *[1] * weight.ndim)
+    digits: NDArray[np.int64] = 2 * (((weight + (1 << count) - 1) >> 1 >> place) & 1) - 1
+    return digits
+
+
 def pack_codes(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Codes 0 and 1 (..., channels) -> nibbles int64 (..., ceil(channels / 4)); zeros behind the last channel."""
     spare = -codes.shape[-1] % PACKED_CODES

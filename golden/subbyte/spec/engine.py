@@ -42,6 +42,15 @@ class Lane(enum.Enum):
     DIGIT = "digit"  #: two signed radix-4 weight digits times an unsigned operand
     SHIFT = "shift"  #: weight << exponent; operand = {nonzero, exponent}
     XNOR = "xnor"  #: four binary products, or one of a weight digit -1, 0, 1 and an unsigned operand
+    LOG = "log"  #: plus or minus 2**(exponent + exponent); weight = {sign, magnitude code}, operand as of shift
+
+
+_LACKING = {
+    Lane.DIGIT: ("two_phase",),
+    Lane.XNOR: ("depthwise", "highway", "outlier_slots", "two_phase"),
+    Lane.LOG: ("outlier_slots",),
+}
+"""Options that engines of a lane kind cannot have."""
 
 
 class EngineError(ValueError):
@@ -62,7 +71,7 @@ class EngineConfig:
     r : int
         Requantizer lanes, results per cycle; divides P.
     operand_bits : int
-        LA, bits of a lane's operand. digit: 4, 5, 6 or 8; shift: 3 or 4 (one nonzero bit + exponent); xnor: 4.
+        LA, bits of a lane's operand. digit: 4, 5, 6 or 8; shift, log: 3 or 4 (one nonzero bit + exponent); xnor: 4.
     acc_bits : int
         Accumulator width, 28 (fixed by the parameter word).
     fill_nibbles : int
@@ -81,8 +90,11 @@ class EngineConfig:
         at least `skip_cycles` columns.
     outlier_slots : int
         S, outliers that a weight row may have: 0, 1, 2 or 4. All of a row in one word of main memory.
+    two_phase : bool
+        Option: planes may be the two phases of exact half octaves (`subbyte.spec.two_phase`). For shift and log lanes.
 
-    Engines with xnor lanes have M = 4, the codes of a packed nibble, and none of the three options.
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and none of the options; those with log lanes have
+    no outlier slots.
     """
 
     name: str
@@ -105,6 +117,7 @@ class EngineConfig:
     depthwise: bool = False
     highway: bool = False
     outlier_slots: int = 0
+    two_phase: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -121,7 +134,7 @@ class EngineConfig:
             value = self._check_integer(key)
             if not low <= value <= high or value & (value - 1):
                 raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
-        widths = {Lane.DIGIT: (4, 5, 6, 8), Lane.SHIFT: (3, 4), Lane.XNOR: (4,)}[self.lane]
+        widths = {Lane.DIGIT: (4, 5, 6, 8), Lane.XNOR: (4,)}.get(self.lane, (3, 4))
         if self.operand_bits not in widths:
             raise EngineError(
                 f"Engine operand_bits of a {self.lane.value} lane must be one of {widths}, not {self.operand_bits!r}"
@@ -140,7 +153,7 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
-        for option in ("depthwise", "highway"):
+        for option in ("depthwise", "highway", "two_phase"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
         if self.depthwise and self.p > 1:
@@ -157,10 +170,9 @@ class EngineConfig:
                 f"Engine outlier_slots x bits of a slot must be at most {WORD_BITS}, "
                 f"not {self.outlier_slots} x {self.slot_bits}"
             )
-        if self.lane is Lane.XNOR:
-            for option in ("depthwise", "highway", "outlier_slots"):
-                if getattr(self, option):
-                    raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")
+        for option in _LACKING.get(self.lane, ()):
+            if getattr(self, option):
+                raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
@@ -178,13 +190,35 @@ class EngineConfig:
 
     @property
     def weight_set(self) -> WeightSet:
-        """Weights that a lane can hold, an xnor lane in several rows."""
+        """Weights that a lane can hold, an xnor or a log lane in several rows."""
         return WeightSet.DIGIT4 if self.lane is Lane.DIGIT else WeightSet.LIN4
 
     @property
     def max_planes(self) -> int:
-        """Operand planes that a code may have: 8 bits one by one on shift lanes, two halves on the others."""
-        return 8 if self.lane is Lane.SHIFT else 2
+        """Operand planes that a code may have: 8 bits one by one where operands are exponents, else two halves."""
+        return 8 if self.exponents else 2
+
+    @property
+    def exponents(self) -> bool:
+        """Whether operands are {nonzero, exponent} rather than numbers."""
+        return self.lane in (Lane.SHIFT, Lane.LOG)
+
+    @property
+    def digit_rows(self) -> bool:
+        """Whether a weight may have up to eight rows rather than two: those of lanes whose weights are short."""
+        return self.lane in (Lane.XNOR, Lane.LOG)
+
+    @property
+    def row_bits(self) -> int:
+        """Row r of a weight weighs 2**(r * row_bits)."""
+        return {Lane.XNOR: 1, Lane.LOG: 0}.get(self.lane, 4)
+
+    @property
+    def scale_cycles(self) -> int:
+        """Cycles between the sum of a step and its accumulator, in which it gets what it weighs: ECP5 has a register
+        there, two phases take three where no multiplier of the accumulator does it (`subbyte.hw.phase_scaler`)."""
+        ecp5 = self.family is Family.ECP5
+        return 3 if self.two_phase and (ecp5 or self.lane is Lane.LOG) else int(ecp5)
 
     @property
     def read_cycles(self) -> int:
@@ -226,13 +260,13 @@ class EngineConfig:
     @property
     def largest_operand(self) -> int:
         """Largest integer that one operand can stand for."""
-        if self.lane is Lane.SHIFT:
+        if self.exponents:
             return 1 << ((1 << (self.operand_bits - 1)) - 1)
         return (1 << self.operand_bits) - 1
 
     def operand_value(self, operand: int) -> int:
         """Integer that an operand code stands for: itself, or {nonzero, e} -> 2**e or 0."""
-        if self.lane is not Lane.SHIFT:
+        if not self.exponents:
             return operand
         top = 1 << (self.operand_bits - 1)
         return 1 << (operand - top) if operand & top else 0

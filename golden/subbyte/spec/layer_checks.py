@@ -27,6 +27,7 @@ from subbyte.spec.network import (
     Threshold,
 )
 from subbyte.spec.rounding import TableRounding
+from subbyte.spec.two_phase import PHASE_BITS
 
 LINEAR_SHIFTS = {16: (17, 48), 31: (31, 62)}
 TABLE_SHIFTS = {16: (16, 47), 31: (31, 62)}
@@ -192,6 +193,8 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
     if target.format.kind is not Kind.LIN:
         lowest, highest = (shift + layer.guard_bits for shift in TABLE_SHIFTS[layer.multiplier_bits])
         least = 1 if layer.table_rounding is TableRounding.LIN_NEAREST else 0
+        if target.format.two_phase:
+            least = -PHASE_BITS
         if not least <= layer.guard_bits <= LARGEST_GUARD:
             yield f"guard_bits must be in {least}..{LARGEST_GUARD}, not {layer.guard_bits}"
     half = 1 << (layer.multiplier_bits - 1)

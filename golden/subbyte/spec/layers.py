@@ -102,7 +102,8 @@ class Requantize:
 
     - LIN output: code = clamp(round(y) + zero_point, 0, 2**bits - 1), `rounding` rounds.
     - table output: code = number of thresholds <= floor(y * 2**guard_bits), where the thresholds are
-      `table_thresholds(table, table_rounding, guard_bits)`. Signed LOG: that code for abs(y), and the
+      `table_thresholds(table, table_rounding, guard_bits)`; below 0, down to -7, for exact half octaves only,
+      whose numbers are large. Signed LOG: that code for abs(y), and the
       sign bit where y < 0 and the code is not 0.
 
     With `skip`, the name of a LIN code tensor of the output's shape, a LIN output adds its operand after

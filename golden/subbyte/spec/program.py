@@ -38,8 +38,10 @@ COMPUTE_FIELDS = (
 )
 LINE_FIELDS = ("hop", "apart", "lines", "short")
 """Those of a compute section that only engines with `depthwise` have."""
-XNOR_FIELDS = ("upper_rows", "unused", "packed")
+XNOR_FIELDS = ("unused", "packed")
 """Fields of compute and drain sections that only engines with xnor lanes have."""
+ROW_FIELDS = ("upper_rows",)
+"""Those that only engines with `digit_rows` have."""
 DRAIN_FIELDS = (
     {"address": 20, "byte": 1, "lut": 1, "lut_slot": 4, "zero_point": 8, "param": 12, "pixels": 16, "relu": 1,
      "packed": 1},
@@ -110,7 +112,8 @@ class Compute:
     """Array: for every group of P pixels, column group, window position, word, weight row and plane, one step.
 
     `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
-    planes; `radix` 1 when plane p weighs 16**p, else all planes weigh 1. All counts minus one.
+    planes; `radix` 1 when plane p weighs 16**p, or with `two_phase` 128 if it is even and 181 if it is odd, else all
+    planes weigh 1. All counts minus one.
 
     Line passes, of engines with `depthwise`: `hop` is not 0. A pixel group is then a band of `lines` + 1 output rows,
     a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
@@ -119,7 +122,7 @@ class Compute:
 
     xnor lanes: row r weighs 2**r; there are `upper_rows` times two rows more. `radix` 0 when a nibble is four binary
     codes. Then `unused`, not minus one, are the last lanes of the last word, which count nothing if their weight
-    codes are 0. Other lanes do not have these two fields.
+    codes are 0. Of the other lanes only log lanes have the former field, rows of which all weigh 1.
     """
 
     words: int

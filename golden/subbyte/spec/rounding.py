@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -34,7 +35,8 @@ def table_thresholds(
 
     Entry t - 1 is the smallest v that is at or above the border between table[t-1] and table[t], from
     exact rationals (squares for LOG_NEAREST). code(v) = number of thresholds <= v. FLOOR is exact in y
-    for any guard, LIN_NEAREST for guard_bits >= 1; LOG_NEAREST is defined on v (numerics.md B4). Equal
+    for guard_bits >= 0, LIN_NEAREST for guard_bits >= 1; LOG_NEAREST and what has fewer, as tables of large
+    numbers may, are defined on v (numerics.md B4). Equal
     operands share the border below their run, so of a run above zero only the highest code is emitted;
     of repeats of zero only code 0 is.
 
@@ -42,15 +44,15 @@ def table_thresholds(
     -------
     int64, shape (len(table) - 1,), non-decreasing.
     """
-    unit = 1 << guard_bits
+    unit = Fraction(2) ** guard_bits
     result: list[int | None] = []
     for low, high in zip(table, table[1:], strict=False):
         if high == 0:
             result.append(None)  # an extra zero: skipped together with the next real border
         elif rounding is TableRounding.FLOOR or low == high:
-            result.append(high * unit)
+            result.append(math.ceil(high * unit))
         elif rounding is TableRounding.LIN_NEAREST:
-            result.append(-((-(low + high) * unit) // 2))
+            result.append(math.ceil((low + high) * unit / 2))
         else:
             square = Fraction(low * high if low else Fraction(high * high, 2)) * unit * unit
             root = int(np.sqrt(float(square)))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 PHASE_BITS = 7
 PHASE_ROOT = 181
+PHASE_WEIGHTS = (1 << PHASE_BITS, PHASE_ROOT)
+"""Of the sums of even and of odd exponents."""
 
 
 def phase_value(t: int) -> int:

@@ -66,10 +66,17 @@ class DspAccumulator(Accumulator):
     The term must fit 16 bits.
     """
 
+    LOWER_INPUT = 2
+    """Of the adder: the product."""
+    TERM_BITS = 16
+
     def __init__(self, term, width):
         super().__init__(term, width)
-        if Shape.cast(term).width > 16:
-            raise ValueError(f"Term of a DspAccumulator must have at most 16 bits, not {Shape.cast(term).width}")
+        if Shape.cast(term).width > self.TERM_BITS:
+            raise ValueError(
+                f"Term of a {type(self).__name__} must have at most {self.TERM_BITS} bits, "
+                f"not {Shape.cast(term).width}"
+            )
         if width > 32:
             raise ValueError(f"Width of a DspAccumulator must be at most 32, not {width}")
 
@@ -77,29 +84,38 @@ class DspAccumulator(Accumulator):
         """What the level multiplies by, 16 bits."""
         return Cat(self.level == 0, C(0, 3), self.level == 1, C(0, 3), self.level == 2, C(0, 7))
 
+    def _inputs(self, wide):
+        """Ports A and B for a term, 32 bits."""
+        return wide[:16], self._factor()
+
+    def _start(self, m, wide):
+        """What a new sum begins with, 32 bits."""
+        return wide
+
     def elaborate(self, platform):
         m = Module()
         wide = Signal(Shape(32, self.term.shape().signed))
         total = Signal(32)
         m.d.comb += [wide.eq(self.term), self.acc.eq(total)]
+        (a, b), start = self._inputs(wide), self._start(m, wide)
         m.submodules.mac = Instance(
             "SB_MAC16",
             p_A_SIGNED=int(self.term.shape().signed),
             p_B_SIGNED=0,
             p_TOPOUTPUT_SELECT=1,  # registered accumulator
             p_BOTOUTPUT_SELECT=1,
-            p_TOPADDSUB_LOWERINPUT=2,  # 16 x 16 product
-            p_BOTADDSUB_LOWERINPUT=2,
+            p_TOPADDSUB_LOWERINPUT=self.LOWER_INPUT,
+            p_BOTADDSUB_LOWERINPUT=self.LOWER_INPUT,
             p_TOPADDSUB_UPPERINPUT=0,  # accumulator
             p_BOTADDSUB_UPPERINPUT=0,
             p_TOPADDSUB_CARRYSELECT=2,  # carry of the lower half
             p_BOTADDSUB_CARRYSELECT=0,
             i_CLK=ClockSignal(),
             i_CE=1,
-            i_A=wide[:16],
-            i_B=self._factor(),
-            i_C=wide[16:],
-            i_D=wide[:16],
+            i_A=a,
+            i_B=b,
+            i_C=start[16:],
+            i_D=start[:16],
             i_OLOADTOP=self.first,
             i_OLOADBOT=self.first,
             i_OHOLDTOP=~self.enable,

@@ -7,10 +7,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.accumulator import accumulator, at_level
+from subbyte.hw.add_accumulator import add_accumulator
 from subbyte.hw.delay import delayed
 from subbyte.hw.digit_column import DigitColumn
 from subbyte.hw.fine_accumulator import FINE_LEVELS, fine_accumulator
+from subbyte.hw.log_column import LogColumn
 from subbyte.hw.outlier_path import OutlierPath
+from subbyte.hw.phase_accumulator import phase_accumulator
+from subbyte.hw.phase_scaler import PhaseLevel, phase_scaling
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.xnor_column import XnorColumn
 from subbyte.spec.engine import Family, Lane
@@ -40,8 +44,21 @@ class FineStepControl(data.Struct):
     window_last: 1
 
 
+class PhaseStepControl(data.Struct):
+    """The same of engines with two phases."""
+
+    enable: 1
+    first: 1
+    level: PhaseLevel
+    last: 1
+    window_first: 1
+    window_last: 1
+
+
 def step_control(config):
     """The step control of the lane kind."""
+    if config.two_phase:
+        return PhaseStepControl
     return FineStepControl if config.lane is Lane.XNOR else StepControl
 
 
@@ -79,7 +96,8 @@ class PeArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from `step` to `done`."""
-        return 2 * self._registered + self._sum_latency + self._config.outlier_slots + 1
+        c = self._config
+        return self._registered + self._sum_latency + c.outlier_slots + c.scale_cycles + 1
 
     @property
     def _sum_latency(self):
@@ -87,13 +105,14 @@ class PeArray(wiring.Component):
 
     @property
     def _registered(self):
-        """Whether inputs and scaled sums are: ECP5's block RAM takes more than half a cycle to show a word, and
-        its accumulators are in LUTs."""
+        """Whether inputs are: ECP5's block RAM takes more than half a cycle to show a word."""
         return self._config.family is Family.ECP5
 
     @property
     def _column(self):
-        return {Lane.DIGIT: DigitColumn, Lane.SHIFT: ShiftColumn, Lane.XNOR: XnorColumn}[self._config.lane]
+        return {
+            Lane.DIGIT: DigitColumn, Lane.SHIFT: ShiftColumn, Lane.XNOR: XnorColumn, Lane.LOG: LogColumn,
+        }[self._config.lane]
 
     def elaborate(self, platform):
         m = Module()
@@ -102,15 +121,15 @@ class PeArray(wiring.Component):
         for _ in range(self.latency):
             stages.append(Signal(self.step.shape()))
             m.d.sync += stages[-1].eq(stages[-2])
-        scaling, ready = stages[-3:-1]
+        scaling, ready = stages[-2 - c.scale_cycles], stages[-2]
         m.d.comb += self.done.eq(stages[-1])
         weights, operands = self.weights, self.operands
         if self._registered:
             weights, operands = (Signal.like(port, reset_less=True) for port in (weights, operands))
             m.d.sync += [weights.eq(self.weights), operands.eq(self.operands)]
-        scaled, new_accumulator, outliers = at_level, accumulator, None
+        scaled, new_accumulator = self._weighing(m)
+        outliers = None
         if c.lane is Lane.XNOR:
-            scaled, new_accumulator = lshift, fine_accumulator
             single = delayed(m, self.single, int(self._registered))
         for p in range(c.p):
             for column in range(c.m):
@@ -121,7 +140,7 @@ class PeArray(wiring.Component):
                     width, index = outliers.shape.width, p * c.m + column
                     m.d.comb += outliers.sums.word_select(index, len(lanes.sum)).eq(lanes.sum)
                     term = outliers.joined.word_select(index, width).as_signed()
-                if self._registered:
+                if c.scale_cycles:
                     unscaled, term, level = term, Signal(signed(c.acc_bits), reset_less=True), 0
                     m.d.sync += term.eq(scaled(unscaled, scaling.level))
                 if c.lane is Lane.XNOR:
@@ -138,6 +157,16 @@ class PeArray(wiring.Component):
                     self.acc.word_select(p * c.m + column, c.acc_bits).eq(acc.acc),
                 ]
         return m
+
+    def _weighing(self, m):
+        """(what a sum becomes by its level if there is a register behind, what makes an accumulator)."""
+        c = self._config
+        if c.lane is Lane.XNOR:
+            return lshift, fine_accumulator
+        accumulators = add_accumulator if c.lane is Lane.LOG else accumulator
+        if not c.two_phase:
+            return at_level, accumulators
+        return phase_scaling(m, c.acc_bits), accumulators if c.scale_cycles else phase_accumulator
 
     def _outlier_path(self, m, operands, sum_shape):
         """The side path, reading the same operands as the columns and slots as late."""

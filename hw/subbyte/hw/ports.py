@@ -11,6 +11,7 @@ from subbyte.spec.program import (
     HIGHWAY_FIELDS,
     LINE_FIELDS,
     PARAM_FIELDS,
+    ROW_FIELDS,
     XNOR_FIELDS,
 )
 
@@ -68,6 +69,7 @@ def _section(config, words, passing=(), columns=False):
         *(() if config.depthwise else LINE_FIELDS),
         *(() if config.highway else HIGHWAY_FIELDS),
         *(() if config.lane is Lane.XNOR else XNOR_FIELDS),
+        *(() if config.digit_rows else ROW_FIELDS),
     )
     narrow = _narrow(config, columns)
     return data.StructLayout({

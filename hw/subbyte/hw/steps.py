@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.array import step_control
 from subbyte.hw.early import early
+from subbyte.hw.phase_scaler import phase_level
 from subbyte.hw.ports import compute_layout
 from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.engine import Lane
@@ -141,6 +142,10 @@ class StepController(wiring.Component):
         return m
 
     def _level(self, turns):
+        if self._config.two_phase:
+            return phase_level(turns["rows"].count if self._config.row_bits else 0, self.compute, turns["planes"].count)
+        if not self._config.row_bits:
+            return C(0, 1)
         row, plane = turns["rows"].count, (turns["planes"].count & self.compute.radix)
         return row + (plane << 2) if self._config.lane is Lane.XNOR else row + plane
 
@@ -163,7 +168,7 @@ class StepController(wiring.Component):
         within = C(1)
         for name in self.LOOPS:
             limit = self.compute[name]
-            if name == "rows" and self._config.lane is Lane.XNOR:
+            if name == "rows" and self._config.digit_rows:
                 limit = Cat(limit, self.compute.upper_rows)
             m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
             last[name] = turn.last
