@@ -18,7 +18,8 @@ from subbyte.hw.requantizer import Requantizer, RequantizerLane
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
 from subbyte.spec.network import Requantize
-from subbyte.spec.program import PARAM_FIELDS, pack_fields
+from subbyte.spec.program import pack_fields
+from subbyte.spec.requant_fields import PLAIN_PARAMS
 from subbyte.spec.rounding import Rounding, TableRounding, table_thresholds
 
 TOP = 1 << 27
@@ -43,7 +44,7 @@ class Job:
     def param(self) -> int:
         """The parameter entry as the lane sees it."""
         values = {"bias": self.bias % (1 << 28), "fraction": self.multiplier - (1 << 15), "shift": self.shift}
-        return pack_fields(PARAM_FIELDS, values)
+        return pack_fields(PLAIN_PARAMS.fields, values)
 
 
 class LaneBench(Elaboratable):
@@ -302,16 +303,16 @@ def test_requantizer(p: int, r: int, rng: np.random.Generator) -> None:
         ctx.set(dut.params.enable, 0)
         ctx.set(dut.zero_point, 7)
         seen = []
-        for cycle in range(len(vectors) + Requantizer.LATENCY):
+        for cycle in range(len(vectors) + dut.latency):
             drive(ctx, vectors[min(cycle, len(vectors) - 1)])
             seen.append((ctx.get(dut.codes), ctx.get(dut.codes_valid)))
             await ctx.tick()
         for (param, accs, valid), (codes, codes_valid) in zip(
-            vectors, seen[Requantizer.LATENCY :], strict=True
+            vectors, seen[dut.latency :], strict=True
         ):
             jobs = [Job(acc, params[param].multiplier, params[param].shift, params[param].bias) for acc in accs]
             assert unpack(codes, 8, r) == [linear_code(job, 7) for job in jobs]
             assert codes_valid == valid
 
     simulate(dut, bench)
-    assert Requantizer.LATENCY == 1 + DOCUMENTED_LATENCY
+    assert dut.latency == 1 + DOCUMENTED_LATENCY

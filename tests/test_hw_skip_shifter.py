@@ -19,7 +19,8 @@ from subbyte.hw.requantizer import Requantizer
 from subbyte.hw.shifter import OFFSET_BITS, DspShifter, Shifter
 from subbyte.spec.formats import linear
 from subbyte.spec.network import Requantize
-from subbyte.spec.program import PARAM_FIELDS, pack_fields
+from subbyte.spec.program import pack_fields
+from subbyte.spec.requant_fields import PLAIN_PARAMS
 
 TOP = 1 << 27
 LOWEST, HIGHEST = -255, 510
@@ -118,17 +119,17 @@ def test_requantizer(p: int, r: int, rng: np.random.Generator) -> None:
             fields = {"bias": 0, "fraction": int(multiplier[entry]) - (1 << 15), "shift": int(shift[entry]) - 17}
             for column in range(3):
                 ctx.set(dut.params.address, 4 * entry + column)
-                ctx.set(dut.params.data, (pack_fields(PARAM_FIELDS, fields) >> 16 * column) & 0xFFFF)
+                ctx.set(dut.params.data, (pack_fields(PLAIN_PARAMS.fields, fields) >> 16 * column) & 0xFFFF)
                 await ctx.tick()
         ctx.set(dut.params.enable, 0)
-        for now in range(len(channels) + Requantizer.LATENCY):
+        for now in range(len(channels) + dut.latency):
             if now < len(channels):
                 ctx.set(dut.param, int(channels[now]))
                 ctx.set(dut.accs, pack(accs[now], 28))
             if 0 <= now - Requantizer.OFFSET_DELAY < len(channels):
                 ctx.set(dut.offsets, pack(offsets[now - Requantizer.OFFSET_DELAY], OFFSET_BITS))
-            if now >= Requantizer.LATENCY:
-                assert unpack(ctx.get(dut.codes), 8, r) == codes[now - Requantizer.LATENCY].tolist()
+            if now >= dut.latency:
+                assert unpack(ctx.get(dut.codes), 8, r) == codes[now - dut.latency].tolist()
             await ctx.tick()
 
     simulate(dut, bench)

@@ -17,7 +17,6 @@ from subbyte.spec.program import (
     DRAIN_FIELDS,
     FILL_FIELDS,
     HEADER_FIELDS,
-    PARAM_FIELDS,
     PASS_WORDS,
     Compute,
     Drain,
@@ -29,9 +28,11 @@ from subbyte.spec.program import (
     pack_fields,
     unpack_fields,
 )
+from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS
 
 UNITS = ((Fill, FILL_FIELDS), (Compute, COMPUTE_FIELDS), (Drain, DRAIN_FIELDS))
-LAYOUTS = [HEADER_FIELDS, PARAM_FIELDS, *(layout for _, layouts in UNITS for layout in layouts)]
+PARAMS = (PLAIN_PARAMS.fields, EXACT_PARAMS.fields)
+LAYOUTS = [HEADER_FIELDS, *PARAMS, *(layout for _, layouts in UNITS for layout in layouts)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -133,7 +134,7 @@ def test_descriptor_words(program: Program) -> None:
 
 
 def test_param_words(program: Program) -> None:
-    entries = [unpack_fields(PARAM_FIELDS, int(word)) for word in program.param_words()]
+    entries = [unpack_fields(PLAIN_PARAMS.fields, int(word)) for word in program.param_words()]
     assert entries == [
         {"bias": (1 << 28) - 1, "fraction": 0, "shift": 0}, {"bias": 5, "fraction": (1 << 15) - 1, "shift": 31},
     ]

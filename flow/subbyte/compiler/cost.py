@@ -48,7 +48,7 @@ class Latency:
     fill: int
     load: int
     pump: int
-    drain: int = 9
+    drain: int
     skip: int = 2
     head: int = 0
 
@@ -62,6 +62,7 @@ class Latency:
         return cls(
             tile=3 + read + registered, sum=summed,
             head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,
+            drain=12 if engine.exact_rounding else 9,
             start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
         )
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.compiler.unscheduled import unscheduled
 from subbyte.spec.network import Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
@@ -33,7 +32,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
 
     ScheduleError lists every layer that fits in no chain.
     """
-    problems = unscheduled(network)
+    problems: list[str] = []
     chains: list[Chain | MaxPool2d | Lookup] = []
     taken: set[str] = set()
     for layer in network.layers:

@@ -312,7 +312,7 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
         codes = coding(linear(source.format.bits), engine)
     except ScheduleError as error:
         raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
-    operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2]), engine)
+    operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2], engine), engine)
     return dataclasses.replace(operation, padding=pool.padding, pool=pool.kernel, pool_stride=pool.stride)
 
 

@@ -12,27 +12,29 @@ from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import Requantize
-from subbyte.spec.program import PARAM_FIELDS
+from subbyte.spec.requant_fields import ROUNDING_CODES, STICKY_BIT
 from subbyte.spec.rounding import Rounding, TableRounding, table_thresholds
 
 LINEAR_GUARD = 1
 """A linear requantizer sees y with one fraction bit, so that it can round."""
 
-FIXED_SHIFT = 16
-LARGEST_SHIFT = (1 << PARAM_FIELDS["shift"]) - 1
+STICKY_GUARD = 2
+"""Fraction bits of y from which a table can round in any way when the lower one is sticky: they tell below, at and
+above a half."""
+
 LARGEST_BYTE = 255
-LUT_CODE_BITS = 4
 
 
 @dataclass(frozen=True)
 class Requantizer:
     """What the drain section, the parameters and the requantizer tables need.
 
-    multiplier, shift : int64 (channels,); `shift` as the parameter field, 0..31
+    multiplier, shift : int64 (channels,), as the engine's parameters want them (`EngineConfig.params`)
     zero_point : 0..255, with a skip, whose zero point is taken off, -255..255; with `lut` its address is
         2 * zero_point more
     lut : int64 (2**lut_bits,), or None for the linear requantizer
     relu : products below 0 count as 0, for a Relu that the clamp behind a skip does not imply
+    mode : what the drain section's `lut_slot` says besides the slot, 0 unless the engine has `exact_rounding`
     """
 
     multiplier: NDArray[np.int64] = field(repr=False)
@@ -40,14 +42,30 @@ class Requantizer:
     zero_point: int = 0
     lut: NDArray[np.int64] | None = field(default=None, repr=False)
     relu: bool = False
+    mode: int = 0
 
 
-def identity_requantizer(channels: int) -> Requantizer:
-    """Codes from accumulators that are `IDENTITY_GAIN` times the code: multiplier 2**15, shift 17, exact."""
-    return Requantizer(np.full(channels, 1 << 15), np.zeros(channels, dtype=np.int64))
+IDENTITY_BITS = 2
+IDENTITY_GAIN = 1 << IDENTITY_BITS
 
 
-IDENTITY_GAIN = 4
+def halved(channels: int, times: int, engine: EngineConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(multiplier, shift) of so many channels for t = x >> times."""
+    form = engine.params
+    shift = form.multiplier_bits - 1 + times - form.fixed_shift
+    return np.full(channels, form.half), np.full(channels, shift)
+
+
+def identity_requantizer(channels: int, engine: EngineConfig) -> Requantizer:
+    """Codes from accumulators that are `IDENTITY_GAIN` times the code, exact."""
+    return Requantizer(*halved(channels, IDENTITY_BITS - LINEAR_GUARD, engine))
+
+
+def _fields(layer: Requantize, guard: int, engine: EngineConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(multiplier, shift) for t = floor(y * 2**guard)."""
+    form = engine.params
+    more = form.multiplier_bits - layer.multiplier_bits
+    return layer.multiplier << more, layer.shift + more - guard - form.fixed_shift
 
 
 def requantizer(
@@ -64,14 +82,14 @@ def requantizer(
 
     ScheduleError (without the layer's name) when the engine cannot give these codes.
     """
-    problems = list(_problems(layer, form, relu and skip is None))
+    problems = list(_problems(layer, form, relu and skip is None, engine))
     if problems:
         raise ScheduleError(*problems)
     if form.signed:
         return _signed_table(layer, form, lowest, engine)
     if form.kind is not Kind.LIN:
         guard, lut = _table(layer, form, engine)
-        return Requantizer(layer.multiplier, layer.shift - guard - FIXED_SHIFT, 0, lut)
+        return Requantizer(*_fields(layer, guard, engine), 0, lut)
     return _linear(layer, form, relu, lowest, highest, engine, skip)
 
 
@@ -79,29 +97,56 @@ def _linear(
     layer: Requantize, form: TensorFormat, relu: bool, lowest: NDArray[np.int64], highest: NDArray[np.int64],
     engine: EngineConfig, skip: TensorFormat | None,
 ) -> Requantizer:
-    """Linear codes: rounded and clamped by the shifter where it can, else by a table of t = floor(2 y)."""
-    shift = layer.shift - LINEAR_GUARD - FIXED_SHIFT
+    """Linear codes: rounded and clamped by the shifter where it can, else by a table of t = floor(2 y) or finer."""
     top = (1 << form.bits) - 1
     half_up = rounds_half_up(layer, lowest, highest)
     reached = int(((((highest * layer.multiplier) >> (layer.shift - 1)) + 1) >> 1).max()) + form.zero_point
+    reached += layer.rounding is Rounding.TFLITE_DOUBLE  # which may round up twice
+    offset = form.zero_point
     if skip is not None:
         reached = max(reached, form.zero_point) + skip.bounds()[1]
-        if half_up and (top == LARGEST_BYTE or reached <= top):
-            return Requantizer(layer.multiplier, shift, form.zero_point - skip.zero_point, relu=relu)
-    elif half_up and (top == LARGEST_BYTE or reached <= top):
-        return Requantizer(layer.multiplier, shift, form.zero_point)
-    elif form.bits <= LUT_CODE_BITS and (half_up or layer.rounding is Rounding.FLOOR):
-        address = np.arange(1 << engine.lut_bits)
-        return Requantizer(layer.multiplier, shift, form.zero_point, np.minimum((address + half_up) >> 1, top))
-    if not half_up:
+        offset -= skip.zero_point
+    rounds = half_up or engine.exact_rounding
+    if rounds and (top == LARGEST_BYTE or reached <= top):
+        mode = 0 if half_up else ROUNDING_CODES[layer.rounding]
+        return Requantizer(*_fields(layer, LINEAR_GUARD, engine), offset, relu=relu and skip is not None, mode=mode)
+    if skip is None and form.bits <= engine.lut_code_bits:
+        settings = _clamping_table(layer, form, half_up, engine)
+        if settings is not None:
+            return settings
+    if not rounds:
         raise ScheduleError(
             f"rounding must be {Rounding.HALF_UP.value}, another of which no accumulator is a tie, or "
-            f"{Rounding.FLOOR.value} to {LUT_CODE_BITS} bits or less, not {layer.rounding.value} to {form.bits}"
+            f"{Rounding.FLOOR.value} to {engine.lut_code_bits} bits or less, not {layer.rounding.value} to {form.bits}"
         )
     raise ScheduleError(
         f"{form.bits}-bit linear codes must be clamped at {top}, the engine clamps at {LARGEST_BYTE} (8 bits) or by "
-        f"table (up to {LUT_CODE_BITS} bits); they may reach {reached}"
+        f"table (up to {engine.lut_code_bits} bits); they may reach {reached}"
     )
+
+
+def _clamping_table(
+    layer: Requantize, form: TensorFormat, half_up: bool, engine: EngineConfig
+) -> Requantizer | None:
+    """Linear codes by a table that rounds and clamps; None where the table is too small or cannot tell."""
+    address = np.arange(1 << engine.lut_bits)
+    guard, zero_point, mode = LINEAR_GUARD, form.zero_point, 0
+    if half_up or layer.rounding is Rounding.FLOOR:
+        codes = (address + half_up) >> LINEAR_GUARD
+    elif engine.exact_rounding and layer.rounding in (Rounding.HALF_EVEN, Rounding.HALF_AWAY):
+        # Twice the zero point is added to t, which counts quarters: of y + zero point.
+        guard, zero_point, mode = STICKY_GUARD, 2 * form.zero_point, 1 << STICKY_BIT
+        whole, quarters = address >> STICKY_GUARD, address % (1 << STICKY_GUARD)
+        below = whole - form.zero_point
+        down = below % 2 == 0 if layer.rounding is Rounding.HALF_EVEN else below < 0
+        codes = whole + ((quarters == 3) | ((quarters == 2) & ~down))
+    else:
+        return None
+    top = (1 << form.bits) - 1
+    lut = np.minimum(codes, top)
+    if lut[-1] < top:
+        return None
+    return Requantizer(*_fields(layer, guard, engine), zero_point, lut, mode=mode)
 
 
 def rounds_half_up(layer: Requantize, lowest: NDArray[np.int64], highest: NDArray[np.int64]) -> bool:
@@ -121,7 +166,10 @@ def rounds_half_up(layer: Requantize, lowest: NDArray[np.int64], highest: NDArra
     return bool(((least == 0) | (least > most)).all())
 
 
-def _problems(layer: Requantize, form: TensorFormat, relu: bool) -> Iterator[str]:
+def _problems(layer: Requantize, form: TensorFormat, relu: bool, engine: EngineConfig) -> Iterator[str]:
+    most = engine.params.multiplier_bits
+    if layer.multiplier_bits > most:
+        yield f"multipliers must have {most} bits to be scheduled, not {layer.multiplier_bits}"
     if relu and form.zero_point:
         yield f"relu before zero point {form.zero_point} must be implied by the clamp at code 0, zero point must be 0"
     if relu and form.signed:
@@ -143,6 +191,8 @@ def _signed_table(
     borders = np.searchsorted(codes, np.arange(1, codes.max() + 1))
     whole = borders[:, None] << (layer.shift - guard)
     exact = (whole % layer.multiplier == 0) & (whole // layer.multiplier <= -lowest)
+    if exact.any() and engine.exact_rounding:
+        return _sticky_signed_table(layer, form, engine)
     if exact.any():
         border, channel = np.argwhere(exact)[0]
         raise ScheduleError(
@@ -151,7 +201,17 @@ def _signed_table(
         )
     negative = codes[::-1]
     lut = np.concatenate([np.where(negative > 0, negative | 1 << (form.bits - 1), 0), codes])
-    return Requantizer(layer.multiplier, layer.shift - guard - FIXED_SHIFT, half >> 1, lut)
+    return Requantizer(*_fields(layer, guard, engine), half >> 1, lut)
+
+
+def _sticky_signed_table(layer: Requantize, form: TensorFormat, engine: EngineConfig) -> Requantizer:
+    """The same where borders are reached exactly: with one bit more t tells size and exactness of any number."""
+    half = 1 << (engine.lut_bits - 1)
+    guard, codes = _table(layer, form, engine, half >> 1)
+    address = np.arange(2 * half)
+    size = np.minimum(np.abs(address - half) >> 1, len(codes) - 1)
+    lut = np.where((address < half) & (codes[size] > 0), codes[size] | 1 << (form.bits - 1), codes[size])
+    return Requantizer(*_fields(layer, guard + 1, engine), half >> 1, lut, mode=1 << STICKY_BIT)
 
 
 def _table(
@@ -174,7 +234,8 @@ def _table(
             f"thresholds up to {thresholds[-1]} at {guard} guard bits must be below {size}, the size of the engine's "
             f"requantizer table{' for one sign' if form.signed else ''}"
         )
-    limit = guard + FIXED_SHIFT + LARGEST_SHIFT
+    params = engine.params
+    limit = guard + params.fixed_shift + params.largest_shift - (params.multiplier_bits - layer.multiplier_bits)
     if layer.shift.max() > limit:
         raise ScheduleError(f"shift must be at most {limit} with {guard} guard bits, not {layer.shift.max()}")
     return guard, np.searchsorted(thresholds, np.arange(size), side="right")

@@ -46,7 +46,7 @@ def channel_params(operation: Operation) -> NDArray[np.int64]:
     """
     count = round_up(operation.channels, operation.engine.m)
     lowest = -1 << (operation.engine.acc_bits - 1) if operation.coding.packed else 0
-    params = np.tile(np.array([lowest, 1 << 15, 0], dtype=np.int64), (count, 1))
+    params = np.tile(np.array([lowest, operation.engine.params.half, 0], dtype=np.int64), (count, 1))
     settings = operation.requantizer
     params[: operation.channels] = np.stack([operation.folded_bias(), settings.multiplier, settings.shift], axis=1)
     return params

@@ -26,7 +26,7 @@ class Device:
     Members
     -------
     main : uint8 (batch, nibbles), main memory
-    params : int64 (param_entries,), 48-bit entries
+    params : uint64 (param_entries,), entries of `engine.params.bits`
     tables : int64 (table_slots, 2, 16), operands
     luts : int64 (lut_slots, 2**lut_bits), codes
     """
@@ -34,7 +34,7 @@ class Device:
     def __init__(self, engine: EngineConfig, batch: int = 1) -> None:
         self.engine = engine
         self.main = np.full((batch, engine.memory_words * WORD_NIBBLES), UNDEFINED_NIBBLE, dtype=np.uint8)
-        self.params = np.zeros(engine.param_entries, dtype=np.int64)
+        self.params = np.zeros(engine.param_entries, dtype=np.uint64)
         self.tables = np.zeros((engine.table_slots, 2, 16), dtype=np.int64)
         self.luts = np.zeros((engine.lut_slots, 1 << engine.lut_bits), dtype=np.int64)
 
@@ -46,17 +46,17 @@ class Device:
             self.write_main(address, units[None])
         elif space is Space.PARAMS:
             self._check(space, places // 4, len(self.params))
-            for column in range(3):
+            for column in range(self.engine.params.bits // 16):
                 chosen = places % 4 == column
                 entries = places[chosen] // 4
-                kept = self.params[entries] & ~(0xFFFF << 16 * column)
-                self.params[entries] = kept | values[chosen] << 16 * column
+                kept = self.params[entries] & ~np.uint64(0xFFFF << 16 * column)
+                self.params[entries] = kept | units[chosen].astype(np.uint64) << np.uint64(16 * column)
         elif space is Space.TABLES:
             self._check(space, places, self.tables.size)
             self.tables.reshape(-1)[places] = values & ((1 << self.engine.operand_bits) - 1)
         else:
             self._check(space, places, self.luts.size)
-            self.luts.reshape(-1)[places] = values & 15
+            self.luts.reshape(-1)[places] = values & ((1 << self.engine.lut_code_bits) - 1)
 
     def write_main(self, address: int, units: NDArray[np.uint16]) -> None:
         """Write main memory: units (batch, count) from unit `address`, or (1, count) for all alike."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.exact_steps import exact_steps
 from subbyte.golden.lines import Lines
 from subbyte.golden.log_lanes import log_sums
 from subbyte.golden.outlier_path import slot_weights
@@ -33,7 +34,7 @@ def run_pass(
     words: list[int],
     main: NDArray[np.uint8],
     weight_word: int,
-    params: NDArray[np.int64],
+    params: NDArray[np.uint64],
     tables: NDArray[np.int64],
     luts: NDArray[np.int64],
 ) -> int | None:
@@ -49,7 +50,7 @@ def run_pass(
     weights, outliers = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]
     places = _places(engine, drain) % main.shape[1]
-    channels = _channel_params(params, drain["param"], (drain["groups"] + 1) * engine.m)
+    channels = _channel_params(engine, params, drain["param"], (drain["groups"] + 1) * engine.m)
     if compute["hop"]:
         lines = Lines.of(compute)
         operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
@@ -220,13 +221,17 @@ def _accumulate(
     return _wrap(engine, total)
 
 
-def _channel_params(params: NDArray[np.int64], first: int, count: int) -> dict[str, NDArray[np.int64]]:
-    """Parameter fields of `count` channels, each int64 (count,)."""
+def _channel_params(
+    engine: EngineConfig, params: NDArray[np.uint64], first: int, count: int
+) -> dict[str, NDArray[np.int64]]:
+    """Parameter fields of `count` channels, each int64 (count,), with the whole `multiplier` for its fraction."""
+    form = engine.params
     entries = params[(first + np.arange(count)) % len(params)]
     fields, position = {}, 0
-    for name, bits in PARAM_FIELDS.items():
-        fields[name] = (entries >> position) & ((1 << bits) - 1)
+    for name, bits in form.fields.items():
+        fields[name] = ((entries >> np.uint64(position)) & np.uint64((1 << bits) - 1)).astype(np.int64)
         position += bits
+    fields["multiplier"] = form.half + fields.pop("fraction")
     return fields
 
 
@@ -239,12 +244,14 @@ def _requantize(
     skip: NDArray[np.int64] | int,
 ) -> NDArray[np.int64]:
     """Codes of accumulators (batch, pixels, channels), the same shape; `skip` is added to them."""
-    x = _wrap(engine, acc + channels["bias"])
-    t = np.clip((x * ((1 << 15) + channels["fraction"])) >> (16 + channels["shift"]), -1024, 1023)
+    product = _wrap(engine, acc + channels["bias"]) * channels["multiplier"]
+    shift = engine.params.fixed_shift + channels["shift"]
+    t, up = exact_steps(product, shift, drain) if engine.exact_rounding else (product >> shift, 1)
+    t = np.clip(t, -1024, 1023)
     if drain["relu"]:
         t = np.maximum(t, 0)
     offset = drain["zero_point"] - 256 * drain["below"] + skip
-    codes: NDArray[np.int64] = np.clip(((t + 1) >> 1) + offset, 0, 255)
+    codes: NDArray[np.int64] = np.clip(((t + up) >> 1) + offset, 0, 255)
     if drain["lut"]:
         table = luts[drain["lut_slot"] % len(luts)]
         codes = table[np.clip(t + 2 * drain["zero_point"], 0, len(table) - 1)]

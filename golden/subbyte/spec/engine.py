@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS, STICKY_BIT, ParamFormat
 from subbyte.spec.weights import WeightSet
 
 WORD_BITS = 64
@@ -19,8 +20,6 @@ PACKED_CODES = 4
 
 OUTLIER_BITS = 8
 """Signed value of an outlier slot."""
-PARAM_BITS = 48
-"""Bias 28, multiplier fraction 15, shift 5 (see `subbyte.spec.program`)."""
 
 
 class Family(enum.Enum):
@@ -92,6 +91,10 @@ class EngineConfig:
         S, outliers that a weight row may have: 0, 1, 2 or 4. All of a row in one word of main memory.
     two_phase : bool
         Option: planes may be the two phases of exact half octaves (`subbyte.spec.two_phase`). For shift and log lanes.
+    exact_rounding : bool
+        Option: multipliers of 31 bits and every `Rounding`. At most 8 requantizer tables.
+    wide_tables : bool
+        Option: entries of requantizer tables have 8 bits instead of 4.
 
     Engines with xnor lanes have M = 4, the codes of a packed nibble, and none of the options; those with log lanes have
     no outlier slots.
@@ -118,6 +121,8 @@ class EngineConfig:
     highway: bool = False
     outlier_slots: int = 0
     two_phase: bool = False
+    exact_rounding: bool = False
+    wide_tables: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -153,7 +158,7 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
-        for option in ("depthwise", "highway", "two_phase"):
+        for option in ("depthwise", "highway", "two_phase", "exact_rounding", "wide_tables"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
         if self.depthwise and self.p > 1:
@@ -173,6 +178,10 @@ class EngineConfig:
         for option in _LACKING.get(self.lane, ()):
             if getattr(self, option):
                 raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")
+        if self.exact_rounding and self.lut_slots > 1 << STICKY_BIT:
+            raise EngineError(
+                f"Engine lut_slots must be at most {1 << STICKY_BIT} with exact_rounding, not {self.lut_slots}"
+            )
         for resource, used, available in self.ledger():
             if used > available:
                 raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
@@ -253,6 +262,16 @@ class EngineConfig:
         return WORD_BITS + -(-self.outlier_slots * self.slot_bits // self.code_words)
 
     @property
+    def params(self) -> ParamFormat:
+        """What the requantizer knows of each channel."""
+        return EXACT_PARAMS if self.exact_rounding else PLAIN_PARAMS
+
+    @property
+    def lut_code_bits(self) -> int:
+        """Bits of an entry of a requantizer table."""
+        return 8 if self.wide_tables else 4
+
+    @property
     def nibble_address_bits(self) -> int:
         """Bits of a nibble address into main memory."""
         return (self.memory_words * WORD_NIBBLES - 1).bit_length()
@@ -287,14 +306,15 @@ class EngineConfig:
             ebr = (
                 blocks(row_bits, self.ring_rows)
                 + self.p * -(-self.k * self.operand_bits // 16) * -(-self.tile_words // 256)
-                + blocks(PARAM_BITS, self.param_entries)
+                + blocks(self.params.bits, self.param_entries)
                 + self.fill_nibbles * blocks(self.operand_bits, self.table_slots * 16)
-                + self.r * blocks(4, self.lut_slots << self.lut_bits)
+                + self.r * blocks(self.lut_code_bits, self.lut_slots << self.lut_bits)
             )
             if self.family is Family.ICE40_HX:
                 return [("EBR", ebr + blocks(WORD_BITS, self.memory_words), 32)]
             # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
-            dsp = self.m * self.p + (3 if self.lut_bits <= 9 else 2) * self.r + multipliers
+            lane = 4 if self.exact_rounding else 3 if self.lut_bits <= 9 else 2
+            dsp = self.m * self.p + lane * self.r + multipliers
             return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
 
         def ram(width: int, depth: int) -> int:
@@ -306,10 +326,10 @@ class EngineConfig:
             ring = self.code_words * ram(self.ring_part_bits, self.ring_rows)
         total = (
             ram(WORD_BITS, self.memory_words) + ring
-            + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(PARAM_BITS, self.param_entries)
-            + -(-self.r // 2) * ram(4, self.lut_slots << self.lut_bits)
+            + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(self.params.bits, self.param_entries)
+            + -(-self.r // 2) * ram(self.lut_code_bits, self.lut_slots << self.lut_bits)
         )
-        return [("DP16KD", total, 56), ("MULT18X18D", 2 * self.r + multipliers, 28)]
+        return [("DP16KD", total, 56), ("MULT18X18D", (4 if self.exact_rounding else 2) * self.r + multipliers, 28)]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""

@@ -49,7 +49,6 @@ DRAIN_FIELDS = (
 )
 HIGHWAY_FIELDS = ("relu", "skip", "add", "below")
 """Fields of a drain section that only engines with `highway` have; 0 for the others."""
-PARAM_FIELDS = {"bias": 28, "fraction": 15, "shift": 5}
 
 
 def pack_fields(layout: dict[str, int], values: dict[str, int]) -> int:
@@ -150,7 +149,8 @@ class Drain:
     """Requantizer and writer. `address`: nibble address of channel 0 of this pass at pixel 0.
 
     `param`: entry of the first channel, a multiple of M. With `lut` twice the `zero_point` is added to the
-    table's address. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
+    table's address. With `exact_rounding` `lut_slot` is, without `lut`, one of `ROUNDING_CODES`, with it the slot and
+    `STICKY_BIT`. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
     + group * M * (nibbles of a code), a multiple of M nibbles or M bytes; the pixel offset grows by
     `step_px`, at the end of a row of `px` pixels by `step_py`. `packed` (xnor lanes): they are binary codes and go to
     one nibble, at address + pixel offset + group.
@@ -260,7 +260,7 @@ class Program:
     weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row, behind the
         word of its outlier slots if the engine has some
     pinned : True when all rows fit the weight buffer, which is then filled once
-    params : int64 (entries, 3): bias, multiplier, shift field, as in PARAM_FIELDS but with the whole multiplier
+    params : int64 (entries, 3): bias, multiplier, shift field, as in `engine.params` but with the whole multiplier
     tables : int64 (slots, 2, 16): operands of even and odd nibbles
     luts : int64 (slots, 2**lut_bits): codes
     layouts : tensor name -> TensorLayout
@@ -298,10 +298,11 @@ class Program:
         return np.array(words, dtype=np.uint64)
 
     def param_words(self) -> NDArray[np.uint64]:
-        """48-bit parameter entries, uint64."""
+        """Parameter entries of `engine.params.bits`, uint64."""
+        form = self.engine.params
         return np.array(
             [
-                pack_fields(PARAM_FIELDS, {"bias": int(b) % (1 << 28), "fraction": int(m) - (1 << 15), "shift": int(s)})
+                pack_fields(form.fields, {"bias": int(b) % (1 << 28), "fraction": int(m) - form.half, "shift": int(s)})
                 for b, m, s in self.params
             ],
             dtype=np.uint64,

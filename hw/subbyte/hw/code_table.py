@@ -20,7 +20,7 @@ class CodeTable(wiring.Component):
     load : In(UnitWrite), space LUTS
     slot : In(range(lut_slots)), static during use
     addresses : In(readers*lut_bits)
-    entries : Out(readers*4), of `addresses`, one cycle later
+    entries : Out(readers*lut_code_bits), of `addresses`, one cycle later
     """
 
     READERS = 2
@@ -33,13 +33,13 @@ class CodeTable(wiring.Component):
             "load": In(UnitWrite()),
             "slot": In(range(config.lut_slots)),
             "addresses": In(readers * config.lut_bits),
-            "entries": Out(readers * 4),
+            "entries": Out(readers * config.lut_code_bits),
         })
 
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        cells = memory.Memory(shape=4, depth=c.lut_slots << c.lut_bits, init=[], attrs=NO_COLLISION)
+        cells = memory.Memory(shape=c.lut_code_bits, depth=c.lut_slots << c.lut_bits, init=[], attrs=NO_COLLISION)
         m.submodules.cells = cells
         writer = cells.write_port()
         m.d.comb += [
@@ -51,7 +51,7 @@ class CodeTable(wiring.Component):
             reader = cells.read_port()
             m.d.comb += [
                 reader.addr.eq(Cat(self.addresses.word_select(i, c.lut_bits), self.slot)),
-                self.entries.word_select(i, 4).eq(reader.data),
+                self.entries.word_select(i, c.lut_code_bits).eq(reader.data),
             ]
             if i > 0:
                 with m.If(self.load.enable):

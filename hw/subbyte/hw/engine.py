@@ -119,6 +119,8 @@ class Engine(wiring.Component):
         ]
         if c.outlier_slots:
             m.d.comb += array.slots.eq(pump.slots)
+        if c.exact_rounding:
+            m.d.comb += requantizer.mode.eq(sequencer.drain.lut_slot)
         self._arbitrate(m, command, writer, skips, sequencer.memory, gather.memory, pump.memory)
         self._count(m, command, steps)
         return m

@@ -14,6 +14,7 @@ from subbyte.spec.program import (
     ROW_FIELDS,
     XNOR_FIELDS,
 )
+from subbyte.spec.requant_fields import STICKY_BIT
 
 __all__ = [
     "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout",
@@ -56,7 +57,7 @@ def _narrow(config, columns):
         "slot": (config.table_slots - 1).bit_length(),
         "groups": groups,
         "param": (config.param_entries - 1).bit_length(),
-        "lut_slot": (config.lut_slots - 1).bit_length(),
+        "lut_slot": STICKY_BIT + 1 if config.exact_rounding else (config.lut_slots - 1).bit_length(),
         "unused": (config.k - 1).bit_length(),
         "skip": (config.memory_words - 1).bit_length(),
     }
@@ -106,6 +107,6 @@ def drain_layout(config):
     return _section(config, DRAIN_FIELDS, ("address", "pixels"))
 
 
-def param_layout():
+def param_layout(config):
     """Fields of a requantizer parameter entry."""
-    return data.StructLayout(PARAM_FIELDS)
+    return data.StructLayout(config.params.fields)

@@ -1,0 +1,148 @@
+"""Lines through borders: offset, multiplier and shift with which a channel reaches each place of a table in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.requant_fields import ParamFormat
+
+FARTHEST = 510
+"""Places below 0 that an address can begin at: twice the largest zero point."""
+
+PROPORTIONS = 24
+"""Uneven tables that are tried."""
+
+TRIED = 1 << 19
+"""Multipliers times borders that are tried for a channel."""
+
+
+@dataclass(frozen=True)
+class Borders:
+    """Borders of one channel, whose accumulators are lowest..highest.
+
+    Border t is reached where it is to be if a line crosses its place at above[t] < x <= upto[t]; a border outside of
+    the accumulators binds on one side only.
+    """
+
+    exact: NDArray[np.int64] = field(repr=False)
+    lowest: int
+    highest: int
+    above: NDArray[np.float64] = field(repr=False)
+    upto: NDArray[np.float64] = field(repr=False)
+
+    @staticmethod
+    def of(exact: NDArray[np.int64], lowest: int, highest: int) -> Borders:
+        """The channel with these borders."""
+        above = np.where(exact <= lowest, -np.inf, np.minimum(exact, highest + 1) - 1.0)
+        upto = np.where(exact > highest, np.inf, np.maximum(exact, lowest))
+        return Borders(exact, lowest, highest, above, upto)
+
+
+def least_step(form: ParamFormat) -> float:
+    """Accumulators from one place to the next: with the largest multiplier and no shift."""
+    return 2.0 ** (form.fixed_shift - form.multiplier_bits) * (1 + 2.0 ** (1 - form.multiplier_bits))
+
+
+def table_places(
+    thresholds: NDArray[np.int64], channels: list[Borders], engine: EngineConfig
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(zero point, place of each border) of the tables that may do, the likeliest first.
+
+    Places far from 0, on either side: then the slope alone moves the line by fractions. Side by side to begin with;
+    then in the proportions of the channel whose borders lie farthest apart, wide tables first.
+    """
+    levels, size = thresholds.shape[1], 1 << engine.lut_bits
+    if all(_possible(channel, np.arange(levels), engine.params) for channel in channels):
+        for zero_point in (0, FARTHEST // 2):
+            yield zero_point, np.arange(size - levels, size) - 2 * zero_point
+    known = thresholds[(np.abs(thresholds) < 1 << (engine.acc_bits - 1)).all(axis=1)]
+    spans = known[:, -1] - known[:, 0] if len(known) else np.zeros(1, dtype=np.int64)
+    if levels < 3 or spans.max() == 0:
+        return
+    model = known[np.argmax(spans)]
+    proportions = (model - model[0]) / spans.max()
+    seen: set[tuple[int, ...]] = set()
+    for width in range(size - 2, 1, -1):
+        places = np.round(proportions * width).astype(np.int64)
+        relative = tuple(int(place) for place in places // np.gcd.reduce(places))
+        if relative not in seen and all(_possible(channel, places, engine.params) for channel in channels):
+            seen.add(relative)
+            for zero_point in (0, FARTHEST // 2):
+                yield zero_point, places + size - 1 - width - 2 * zero_point
+            if len(seen) == PROPORTIONS:
+                return
+
+
+def _possible(channel: Borders, places: NDArray[np.int64], form: ParamFormat) -> bool:
+    """Whether some line crosses all places in time, at any height."""
+    least, most = _slopes(channel, places, least_step(form))
+    return least < most
+
+
+def _slopes(channel: Borders, places: NDArray[np.int64], least: float) -> tuple[float, float]:
+    """Least and greatest distance of neighbouring places that a line through all (above, upto] may have."""
+    above, upto, most = channel.above, channel.upto, np.inf
+    for apart in range(1, len(places)):
+        distance = places[apart:] - places[:-apart]
+        between = distance > 0
+        if between.any():
+            distance = distance[between]
+            least = max(least, float(((above[apart:] - upto[:-apart])[between] / distance).max()))
+            most = min(most, float(((upto[apart:] - above[:-apart])[between] / distance).min()))
+    return least, most
+
+
+def fitted(channel: Borders, places: NDArray[np.int64], form: ParamFormat) -> tuple[int, int, int] | None:
+    """(offset, multiplier, shift field) of one channel, None when there is none.
+
+    The line (x + offset) * multiplier / 2**(fixed shift + shift) then crosses places[t] in above[t] < x <= upto[t].
+    """
+    least, most = _slopes(channel, places, least_step(form))
+    if least >= most:
+        return None
+    middle = (least + most) / 2 if np.isfinite(most) else 2 * least
+    shift = int(np.floor(np.log2(middle))) + form.multiplier_bits - form.fixed_shift
+    if shift > form.largest_shift:
+        return None
+    unit = 1 << (form.fixed_shift + shift)
+    lowest, highest = int(unit / min(most, 2 * unit)), int(unit / least) + 1
+    multipliers = _spread(max(form.half, lowest), min(2 * form.half - 1, highest), TRIED // len(places))
+    step = unit / multipliers[:, None]
+    # Where the line must cross the first place: below the smallest of these, at or above the largest of those.
+    relative = places - places[0]
+    latest = (channel.upto - relative * step).min(axis=1)
+    earliest = (channel.above - relative * step).max(axis=1)
+    crossing = places[0] * step[:, 0]
+    offsets = np.ceil(crossing - np.where(np.isfinite(latest), latest, earliest + 1))
+    slack = np.minimum(latest - (crossing - offsets), (crossing - offsets) - earliest)
+    for index in np.argsort(-slack)[:8]:
+        fit = int(offsets[index]), int(multipliers[index]), shift
+        if _exact(channel, places, fit, form):
+            return fit
+    return None
+
+
+def _spread(low: int, high: int, most: int) -> NDArray[np.int64]:
+    """The integers low..high, or as many of them as asked for, evenly spread."""
+    if high - low < most:
+        return np.arange(low, high + 1)
+    return np.unique(np.linspace(low, high, most).astype(np.int64))
+
+
+def _exact(channel: Borders, places: NDArray[np.int64], fit: tuple[int, int, int], form: ParamFormat) -> bool:
+    """True when integers say so too: every border is reached where it is, and not one before."""
+    offset, multiplier, shift = fit
+
+    def reached(acc: int) -> int:
+        return ((acc + offset) * multiplier) >> (form.fixed_shift + shift)
+
+    return all(
+        (border <= channel.lowest or reached(min(border - 1, channel.highest)) < place)
+        and (border > channel.highest or reached(max(border, channel.lowest)) >= place)
+        for place, border in zip(map(int, places), map(int, channel.exact), strict=True)
+    )
