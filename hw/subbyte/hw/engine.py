@@ -117,6 +117,8 @@ class Engine(wiring.Component):
             writer.valid.eq(requantizer.codes_valid),
             writer.codes.eq(requantizer.codes),
         ]
+        if c.columns:  # the compute section is loaded before the writer's, and replaced when all is written
+            m.d.sync += writer.column.eq(sequencer.compute.hop.any())
         if c.outlier_slots:
             m.d.comb += array.slots.eq(pump.slots)
         self._arbitrate(m, command, writer, skips, sequencer.memory, gather.memory, pump.memory)
@@ -186,13 +188,17 @@ class Engine(wiring.Component):
 
         Writer, skip reader (if there is one) and sequencer book their cycle one ahead, so that the gather unit, whose
         grant moves most of its registers, knows early; it comes before the pump. Between runs no unit asks and the
-        memory is the host's.
+        memory is the host's. A port for writes has an address of its own.
         """
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main
         free, booked = Signal(), Signal()
         other = early(Signal.like(cells.address))  # of all but the gather unit, whose grant is last
         taken = writer.upcoming if skips is None else writer.upcoming | skips.upcoming
+        users = [writer, *([skips] if skips else [])]
+        if self._config.write_port:
+            taken = skips.upcoming if skips else C(0, 1)
+            users.remove(writer)
         readers = [command.read_data, sequencer.data, gather.data, pump.data, *([skips.data] if skips else [])]
         m.d.sync += [free.eq(~taken & ~sequencer.request), booked.eq(~taken & sequencer.request)]
         m.d.comb += [
@@ -208,9 +214,13 @@ class Engine(wiring.Component):
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
             cells.address.eq(Mux(gather.grant, gather.address, other)),
         ]
+        if self._config.write_port:
+            m.d["sync" if self._config.family is Family.ECP5 else "comb"] += cells.write_address.eq(
+                Mux(self.busy, writer.address, host.address >> 2)
+            )
         with m.If(~self.busy):
             m.d.comb += other.eq(host.address >> 2)
-        for unit in (writer, *([skips] if skips else [])):
+        for unit in users:
             with m.Elif(unit.enable):
                 m.d.comb += other.eq(unit.address)
         with m.Elif(booked):
