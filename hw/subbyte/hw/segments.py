@@ -79,7 +79,8 @@ class SegmentWalker(wiring.Component):
             within = within & turn.last
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
-                m.d.comb += step.eq(fill[f"step_{name}"])
+                inner = fill[f"step_{name}"]
+                m.d.comb += step.eq(inner.as_signed() if self._config.columns else inner)
 
         ends = early(Signal())
         load = Signal()
