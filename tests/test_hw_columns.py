@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Column passes in step controller and writer, between passes of the other kind: order, pointers, what waits for what."""
+"""Column passes in step controller and writer, between other passes: order, pointers, what waits for what."""
 
 from __future__ import annotations
 

@@ -347,8 +347,8 @@ def test_a_row_of_two_column_groups_takes_a_cycle(rng: np.random.Generator) -> N
     config = small_config(k=16, m=4, p=4, fill_nibbles=8, depthwise=True)
     counts = dict(zip(LOOPS, (1, 1, 1, 9, 3), strict=True))
     plan = Plan.of(
-        {"address": 32, "segment": 7, "byte": 0, "planes": 0, "slot": 0, "single": 1, "column": 1, "pair": 1, "head": 2},
-        counts, dict(zip(LOOPS, (0, 64, 0, 64, 8), strict=True)),
+        {"address": 32, "segment": 7, "byte": 0, "planes": 0, "slot": 0, "single": 1, "column": 1, "pair": 1,
+         "head": 2}, counts, dict(zip(LOOPS, (0, 64, 0, 64, 8), strict=True)),
     )
     asked = asking_cycles(Gather(config), plan)
     assert asked == list(range(asked[0], asked[0] + 27))

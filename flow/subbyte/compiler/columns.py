@@ -34,7 +34,7 @@ class ColumnOperation(Operation):
         """The engine has this form and room for it, and each of its segments lies in one chunk."""
         engine = self.engine
         nibbles = self.source.format.nibbles
-        unit = round_up(self.inputs, engine.m) * nibbles  # of a segment
+        unit = (1 << (self.inputs - 1).bit_length()) * nibbles  # of a segment
         alone = self.pitch in (self.source.shape[2], round_up(self.source.shape[2], engine.m))  # else concatenated
         return (
             self.channels <= (2 * engine.m if engine.pairs and self.planes == 1 and self.kernel[0] > 1 else engine.m)
@@ -57,7 +57,8 @@ class ColumnOperation(Operation):
         """No column group has weights for input channels of another."""
         size = self.engine.m
         outputs, inputs = np.arange(self.channels) // size, np.arange(self.inputs) // size
-        return not self.digits.any(axis=(0, 2, 3))[outputs[:, None] != inputs].any()
+        used = (self.digits != 0).sum(axis=(0, 2, 3))  # (out, in)
+        return not used[outputs[:, None] != inputs].any()
 
     @property
     def segment(self) -> int:
@@ -164,8 +165,9 @@ class ColumnOperation(Operation):
         return np.zeros_like(self.lane_codes())
 
     def rough_cycles(self) -> int:
-        """The longest of array, requantizer and gather unit."""
+        """The longer of array and gather unit, and what the requantizer spends on rows that there are not."""
         engine = self.engine
-        turn = max(self.words * self.rows * self.planes, engine.m * engine.p // engine.r)
+        steps = self.pixel_groups * self.groups * self.words * self.rows * self.planes
         gathered = self.columns * (self.head + self.target.shape[0]) * self.turn * self.planes
-        return max(self.pixel_groups * self.groups * turn, gathered)
+        missing = self.pixel_groups - -(-self.pixels // engine.p)
+        return max(steps, gathered) + missing * self.groups * engine.m * engine.p // engine.r

@@ -37,9 +37,8 @@ class Columns:
         rows = per_column - engine.p + drain["pixels"] % engine.p + 1
         columns = (compute["pixel_groups"] + 1) * engine.p // per_column
         stride, hop = (compute["windows"] + 1) // planes, compute["hop"] // planes
-        return Columns(
-            engine, rows, columns, compute["groups"] + 1, compute["words"] + 1, stride, hop, fill["wx"] + 1, fill["head"]
-        )
+        groups, words, turn = compute["groups"] + 1, compute["words"] + 1, fill["wx"] + 1
+        return Columns(engine, rows, columns, groups, words, stride, hop, turn, fill["head"])
 
     @property
     def bands(self) -> int:

@@ -86,8 +86,8 @@ class Fill:
     only when all earlier passes have written their results. `single`, of engines with `depthwise`: every segment
     lies within one chunk of F nibbles and one K-word, so that it takes one cycle per plane.
 
-    Column passes, of engines with `depthwise` and P > 1: `column`. A pixel is then an output row of an input column, its
-    window positions are the rows that this one adds to those above. The first `head` pixels of a column, not minus one,
+    Column passes, of engines with `depthwise` and P > 1: `column`. A pixel is then an output row of an input column,
+    its window positions are the rows that it adds to those above. The first `head` pixels of a column, not minus one,
     complete no word. `pair`: a segment holds the codes of two column groups. `far`: 2**16 that `step_py`, which goes
     back over a column, is more than it says (modulo the memory).
     """
