@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ def random_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
     byte = int(rng.integers(0, 2))
     planes = int(rng.integers(1, min(3, config.max_planes) + 1))
     counts = {name: int(rng.integers(1, most + 1)) for name, most in zip(LOOPS, (3, 2, 2, 4, 2), strict=True)}
-    far = int(rng.choice([200, 8 * config.memory_words]))  # steps may reach all of memory
+    far = int(rng.choice([200, 8 * min(config.memory_words, 256)]))  # steps may reach all of a small memory
     strides = {name: int(rng.integers(0, far)) << byte for name in LOOPS}
     longest = int(rng.choice([1, 3, 2 * config.k + 3]))
     segment = int(rng.integers(1, longest + 1))
@@ -93,6 +94,8 @@ Word = list[list[int | None]]
 def expected_words(config: EngineConfig, plan: Plan, words: list[int], tables: NDArray[np.int64]) -> list[Word]:
     """Tile words in order of their pointers, from the definition with strides instead of steps."""
     fill = plan.fill
+    if fill.column:
+        return expected_columns(config, plan, words, tables)
     nibbles = np.array([unpack(word, 4, 16) for word in words]).reshape(-1)
     size = fill.byte + 1
 
@@ -122,6 +125,59 @@ def expected_words(config: EngineConfig, plan: Plan, words: list[int], tables: N
     for first in range(0, len(pixels), config.p):
         banks = [pixels[i] if i < len(pixels) else nothing for i in range(first, first + config.p)]
         result += [list(lanes) for lanes in zip(*banks, strict=True)]
+    return result
+
+
+def column_plan(rng: np.random.Generator, config: EngineConfig) -> Plan:
+    """A column pass; its segments, of one or two column groups, lie within a chunk. Steps may reach all of memory."""
+    byte = int(rng.integers(0, 2)) if 2 * config.m <= config.fill_nibbles else 0
+    pair = int(not byte and config.pairs and rng.integers(0, 2))
+    planes = 1 if pair else int(rng.integers(1, min(3, config.max_planes) + 1))
+    counts = {"ky": 1, "wx": int(rng.integers(1, 4)), "wy": 1, "px": 0, "py": int(rng.integers(1, 4))}
+    head = int(rng.integers(pair and counts["wx"] == 1, 4))
+    counts["px"] = head + int(rng.integers(1, 2 * config.p + 2))
+    unit = config.m << (pair + byte)
+    strides = {name: unit * int(rng.integers(0, config.memory_words // 8)) for name in LOOPS}
+    segment = int(rng.integers(1, config.m + 1)) + pair * config.m
+    plan = Plan.of(
+        {"address": unit * int(rng.integers(0, config.memory_words)), "segment": segment - 1, "byte": byte,
+         "planes": planes - 1, "slot": random_slot(rng, config, byte, planes), "single": 1, "column": 1, "pair": pair,
+         "head": head}, counts, strides
+    )
+    low = (plan.fill.step_py + (1 << 15)) % (1 << 16) - (1 << 15)
+    far = (plan.fill.step_py - low) // (1 << 16) % 16
+    return dataclasses.replace(plan, fill=dataclasses.replace(plan.fill, step_py=low, far=far))
+
+
+def expected_columns(config: EngineConfig, plan: Plan, words: list[int], tables: NDArray[np.int64]) -> list[Word]:
+    """The latest K/M rows, the last one uppermost; every output row in the bank of its number modulo P."""
+    fill, m = plan.fill, config.m
+    nibbles = [nibble for word in words for nibble in unpack(word, 4, 16)]
+
+    def operand(place: int, plane: int) -> int:
+        table = tables[fill.slot + plane]
+        low, high = (nibbles[(place + i) % len(nibbles)] for i in range(2))
+        return int(table[0][low] | table[1][high]) if fill.byte else int(table[0][low])
+
+    result: list[Word] = []
+    turn, rows = fill.wx + 1, fill.px + 1 - fill.head
+    for column in range(fill.py + 1):
+        places = [
+            fill.address + column * plan.strides["py"] + px * plan.strides["px"] + wx * plan.strides["wx"]
+            for px, wx in itertools.product(range(fill.px + 1), range(turn))
+        ]
+        for first in range(0, rows, config.p):
+            for group, plane in itertools.product(range(fill.pair + 1), range(fill.planes + 1)):
+                banks: Word = []
+                for row in range(first, first + config.p):
+                    latest = (fill.head + row + 1) * turn - 1
+                    lanes: list[int | None] = []
+                    for held in range(latest + 1 - config.k // m, latest + 1):
+                        for code in range(group * m, group * m + m):
+                            known = row < rows and held >= 0 and code <= fill.segment
+                            lanes.append(operand(places[held] + (code << fill.byte), plane) if known else None)
+                    banks.append(lanes)
+                result.append(banks)
     return result
 
 
@@ -268,6 +324,34 @@ def test_a_segment_of_one_piece_takes_a_cycle(rng: np.random.Generator) -> None:
         asked[single] = asking_cycles(dut, plan)
     assert asked[1] == list(range(asked[1][0], asked[1][0] + 30))
     assert asked[0] == list(range(asked[0][0], asked[0][0] + 60, 2))
+
+
+@pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (0.6, 0.3)], ids=["full-rate", "throttled"])
+@pytest.mark.parametrize(("lane", "k", "m", "p", "f", "words"), [
+    (Lane.DIGIT, 16, 4, 4, 8, 256), (Lane.SHIFT, 8, 2, 2, 8, 256), (Lane.DIGIT, 16, 4, 2, 4, 8192),
+    (Lane.DIGIT, 16, 8, 8, 16, 256), (Lane.SHIFT, 4, 1, 4, 4, 256),
+])
+def test_column_passes(
+    lane: Lane, k: int, m: int, p: int, f: int, words: int, share: float, reads: float, rng: np.random.Generator
+) -> None:
+    """Between others, so that the tile collects words in both ways."""
+    config = small_config(
+        lane=lane, operand_bits=4, k=k, m=m, p=p, fill_nibbles=f, tile_words=128, memory_words=words, param_entries=64,
+        depthwise=True,
+    )
+    draw = [column_plan, random_plan]
+    check(config, [draw[rng.integers(3) // 2](rng, config) for _ in range(14)], rng, share, reads)
+
+
+def test_a_row_of_two_column_groups_takes_a_cycle(rng: np.random.Generator) -> None:
+    config = small_config(k=16, m=4, p=4, fill_nibbles=8, depthwise=True)
+    counts = dict(zip(LOOPS, (1, 1, 1, 9, 3), strict=True))
+    plan = Plan.of(
+        {"address": 32, "segment": 7, "byte": 0, "planes": 0, "slot": 0, "single": 1, "column": 1, "pair": 1,
+         "head": 2}, counts, dict(zip(LOOPS, (0, 64, 0, 64, 8), strict=True)),
+    )
+    asked = asking_cycles(Gather(config), plan)
+    assert asked == list(range(asked[0], asked[0] + 27))
 
 
 def asking_cycles(dut: Gather, plan: Plan) -> list[int]:

@@ -19,6 +19,9 @@ from subbyte.spec.program import Compute, Pass, Program
 NOTABLE_STALL = 0.1
 """A pass is bound by what it waits for when it does so for more than this part of its cycles."""
 
+SETTLING, PAUSE = 2, 1
+"""Cycles that the array loses at the start of a column pass, and before each but its first output column."""
+
 RING_PARTS = 4
 """Turns are cut so that none needs more than this part of the tile or of the weight buffer."""
 
@@ -60,7 +63,7 @@ class Latency:
         read = engine.read_cycles
         summed = 2 + levels + 2 * registered + engine.scale_cycles + engine.outlier_slots
         return cls(
-            tile=3 + read + registered, sum=summed,
+            tile=3 + read + registered + engine.pairs, sum=summed,
             head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,
             drain=12 if engine.exact_rounding else 9,
             start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
@@ -171,11 +174,14 @@ class _Model:
         self._shadow_free = 0.0
         if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
             self._gather.open(before + latency.ahead)
-        follow = self._band if one.compute.hop else self._pixel_group
-        for pixel_group in range(one.compute.pixel_groups + 1):
-            follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
+        if one.fill.column:
+            self._columns(index, one)
+        else:
+            follow = self._band if one.compute.hop else self._pixel_group
+            for pixel_group in range(one.compute.pixel_groups + 1):
+                follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         self._coming.tell(inf)
-        weights = one.compute.lines if one.compute.hop else one.compute.groups
+        weights = one.compute.lines if one.compute.hop and not one.fill.column else one.compute.groups
         self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.open(self._done + latency.written)
@@ -238,6 +244,36 @@ class _Model:
         self._gather.released.add(self._tile, begin, self._now)
         self._gather.advance(self._now)
 
+    def _columns(self, index: int, one: Pass) -> None:
+        """All output columns of a column pass; weights are loaded in the first pixel group, released in the last."""
+        compute = one.compute
+        rows, planes, groups = compute.last_row + 1, compute.planes + 1, compute.groups + 1
+        words, size = compute.words + 1, compute.windows + 1
+        bands, shift = size // (planes * groups), compute.hop // size
+        steps = words * rows * planes
+        gathered, columns = 0, (compute.pixel_groups + 1) // bands
+        self._now += SETTLING
+        for column in range(columns):
+            begin = self._now
+            for band in range(bands):
+                for group in range(groups):
+                    needs = {"requantizer": self._shadow_free}
+                    while gathered <= (column * shift + words - 1) * bands + band:
+                        needs["activations"] = self._gather.next_ready(index) + self.latency.tile + 1 + steps
+                        gathered += 1
+                    if (column, band) == (0, 0) and not self._resident:
+                        self._gather.advance(inf)  # as in a band: the pump only gets what is left
+                        row = self._first_row + (group + 1) * words * rows
+                        needs["weights"] = self._load(row) + self.latency.pump + planes
+                    self._finish(index, steps, needs)
+                    self._drain(one)
+            last = column == columns - 1
+            self._tile += words * size if last else compute.hop
+            self._gather.released.add(self._tile, begin if last else self._now, self._now)
+            self._now += 0 if last else PAUSE
+            self._gather.advance(self._now)
+        self._rows_released.add(self._first_row + groups * words * rows, begin, self._now)
+
     def _finish(self, index: int, steps: int, needs: dict[str, float]) -> float:
         """When a turn of so many steps from now on ends, none before any of its needs; time goes on to there."""
         end = self._now + steps
@@ -257,7 +293,8 @@ class _Model:
             place = shown + self._engine.m - 1 + self.latency.drain
             if one.drain.add:
                 self._coming.add(shown + self.latency.skip, self._engine.r)
-            self._coming.add(place, self._engine.r)
+            if not self._engine.write_port:
+                self._coming.add(place, self._engine.r)
             self._written = place + self._engine.r
         # The next reads of skip codes may come before the writes of this group.
         self._coming.tell(self._now + self.latency.sum if one.drain.add else inf)

@@ -129,6 +129,8 @@ class GatherModel:
 
     def _split(self, one: Pass, pieces: int) -> list[_Unit]:
         """Units of a pass: of every pixel group the pixels before the last at once, then the last piece by piece."""
+        if one.fill.column:
+            return self._split_columns(one.fill)
         cycles, reads = window_work(self._engine, one.fill)
         words = 1 if one.compute.hop else one.compute.words + 1  # a window position of a line pass is a word
         size = words * (one.compute.planes + 1)
@@ -145,4 +147,16 @@ class GatherModel:
                     work = share * float(cycles[last, window]), share * float(reads[last, window])
                     units.append(_Unit(*work, self._position + high, True))
                 self._position += size
+        return units
+
+    def _split_columns(self, fill: Fill) -> list[_Unit]:
+        """Units of a column pass: of every input column P output rows at once, the first with those above them."""
+        p, planes, turn = self._engine.p, fill.planes + 1, fill.wx + 1
+        rows = fill.px + 1 - fill.head
+        units = []
+        for _ in range(fill.py + 1):
+            for first in range(0, rows, p):
+                reads = (min(p, rows - first) + (0 if first else fill.head)) * turn
+                self._position += planes * (fill.pair + 1)
+                units.append(_Unit(float(reads * planes), float(reads), self._position, True))
         return units

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.columns import ColumnOperation
 from subbyte.compiler.operation import Operation
 from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS, Compute
 
@@ -208,12 +209,14 @@ class WindowOperation(LineOperation):
 
 
 def line_form(parts: list[Operation]) -> list[Operation] | None:
-    """The parts as line passes, None unless all of them can be.
+    """The parts as line passes, with P > 1 as column passes, None unless all of them can be.
 
     Those that add a skip cannot, it is prefetched in the order of groups of pixels; those with outliers neither.
     """
     if parts[0].skip or any(np.any(part.outliers) for part in parts):
         return None
-    kind = WindowOperation if parts[0].pixels == 1 else LineOperation
+    kind: type[LineOperation | ColumnOperation] = WindowOperation if parts[0].pixels == 1 else LineOperation
+    if parts[0].engine.columns:
+        kind = ColumnOperation
     forms = [kind(**{field.name: getattr(part, field.name) for field in fields(part)}) for part in parts]
     return [*forms] if all(form.possible for form in forms) else None

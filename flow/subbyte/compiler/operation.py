@@ -182,6 +182,19 @@ class Operation:
             ("py", height, self.pool_stride[0] * down),
         )
 
+    def fill_marks(self) -> dict[str, int]:
+        """Fields of the fill section that tell its kind."""
+        return {}
+
+    def first_row(self) -> int:
+        """Row of the source, counted from the first of the uppermost window, at which the fill section begins."""
+        return 0
+
+    def drain_loops(self, pixel: int, row: int) -> dict[str, int]:
+        """Pixels of the drain section and the steps between them; `pixel`, `row`: nibbles of the target's."""
+        width = self.target.shape[1]
+        return {"pixels": self.pixels - 1, "px": width - 1, "step_px": pixel, "step_py": row - (width - 1) * pixel}
+
     def codes(self) -> NDArray[np.int64]:
         """Four-bit weight codes, int64 (rows, out, kernel height, kernel width, codes of a pixel)."""
         return digit_codes(self.digits, self.engine, self.coding.packed)

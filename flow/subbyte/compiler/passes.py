@@ -58,19 +58,25 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
         steps[f"step_{name}"] = distance - back
         back += (turns - 1) * distance
     address = (
-        source.origin - operation.padding[0] * row - operation.padding[1] * pixel
+        source.origin + (operation.first_row() - operation.padding[0]) * row - operation.padding[1] * pixel
         + operation.first_input * source.nibbles
     )
+    marks = operation.fill_marks()
+    if marks:  # its steps may be longer than their field
+        low = (steps["step_py"] + (1 << 15)) % (1 << 16) - (1 << 15)
+        marks["far"] = (steps["step_py"] - low) // (1 << 16) % 16
+        steps["step_py"] = low
     return Fill(
-        address=address,
+        address=address % (operation.engine.memory_words * WORD_NIBBLES),
         segment=operation.segment - 1,
         byte=int(source.nibbles == 2),
         planes=operation.planes - 1,
         slot=slots.decode,
         wait=int(wait),
-        single=int(_single(operation, address, source.nibbles, steps)),
+        single=int(bool(marks) or _single(operation, address, source.nibbles, steps)),
         **counts,
         **steps,
+        **marks,
     )
 
 
@@ -97,12 +103,9 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
         lut_slot=slots.lut | operation.requantizer.mode,
         zero_point=operation.requantizer.zero_point % 256,
         param=slots.param + channel,
-        pixels=operation.pixels - 1,
         groups=groups - 1,
-        px=target.width - 1,
-        step_px=pixel,
-        step_py=target.row_nibbles - (target.width - 1) * pixel,
         packed=int(target.packed),
+        **operation.drain_loops(pixel, target.row_nibbles),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.columns import Columns
 from subbyte.golden.exact_steps import exact_steps
 from subbyte.golden.lines import Lines
 from subbyte.golden.log_lanes import log_sums
@@ -49,8 +50,15 @@ def run_pass(
     shape = _Shape.of(engine, compute)
     weights, outliers = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]
-    places = _places(engine, drain) % main.shape[1]
     channels = _channel_params(engine, params, drain["param"], (drain["groups"] + 1) * engine.m)
+    if compute["hop"] and engine.columns:
+        columns = Columns.of(engine, fill, compute, drain)
+        gathered = _operands(engine, fill, replace(shape, words=1), main, addresses, tables)
+        acc = _grouped_sums(engine, shape, columns.operands(gathered), weights, outliers)[:, columns.there]
+        places = _places(engine, drain, columns.offsets(drain)[columns.there]) % main.shape[1]
+        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
+        return shape.weight_words(engine)
+    places = _places(engine, drain, _offsets(drain)) % main.shape[1]
     if compute["hop"]:
         lines = Lines.of(compute)
         operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
@@ -83,7 +91,7 @@ class _Shape:
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
         counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows")}
         counts["rows"] += 2 * compute["upper_rows"]
-        groups = compute["lines" if compute["hop"] else "groups"] + 1
+        groups = compute["lines" if compute["hop"] and not engine.columns else "groups"] + 1
         return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"])
 
     def weight_words(self, engine: EngineConfig) -> int:
@@ -104,6 +112,7 @@ def _addresses(fill: Fields) -> NDArray[np.int64]:
 
     A loop's step is taken once for every continuation of that loop in all turns of the loops around it.
     """
+    fill = fill | {"step_py": fill["step_py"] + (fill["far"] << 16)}
     loops = ("ky", "wx", "wy", "px", "py")
     counts = [fill[name] + 1 for name in reversed(loops)]
     index = np.indices(counts)
@@ -221,6 +230,20 @@ def _accumulate(
     return _wrap(engine, total)
 
 
+def _grouped_sums(
+    engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64],
+    outliers: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """The same where every column group has operands of its own (groups, planes, ...): int64 (batch, pixels, channels).
+    """
+    sums = []
+    for group, own in enumerate(operands):
+        columns = slice(group * engine.m, (group + 1) * engine.m)
+        others = None if outliers is None else outliers[..., columns]
+        sums.append(_accumulate(engine, replace(shape, groups=1), own, weights[..., columns], others)[:, :, 0])
+    return np.concatenate(sums, axis=2)
+
+
 def _channel_params(
     engine: EngineConfig, params: NDArray[np.uint64], first: int, count: int
 ) -> dict[str, NDArray[np.int64]]:
@@ -269,11 +292,16 @@ def _skip_codes(
     return codes
 
 
-def _places(engine: EngineConfig, drain: Fields) -> NDArray[np.int64]:
-    """Nibble address of every code written, or of four binary ones, int64 (pixels, channels or groups)."""
+def _offsets(drain: Fields) -> NDArray[np.int64]:
+    """Nibbles from the first pixel to each, int64 (pixels,)."""
     pixel = np.arange(drain["pixels"] + 1)
     line, column = np.divmod(pixel, drain["px"] + 1)
-    offset = (line * drain["px"] + column) * drain["step_px"] + line * drain["step_py"]
+    offset: NDArray[np.int64] = (line * drain["px"] + column) * drain["step_px"] + line * drain["step_py"]
+    return offset
+
+
+def _places(engine: EngineConfig, drain: Fields, offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Nibble address of every code written, or of four binary ones, int64 (pixels, channels or groups)."""
     channel = np.arange((drain["groups"] + 1) * engine.m) * (1 + drain["byte"])
     if drain["packed"]:
         channel = np.arange(drain["groups"] + 1)

@@ -83,7 +83,8 @@ class EngineConfig:
     lut_bits : int
         Bits of the value that addresses a requantizer table, 6..10.
     depthwise : bool
-        Option: line passes (docs/engine.md), the mapping of depthwise convolutions. For P = 1.
+        Option: line passes (docs/engine.md), the mapping of depthwise convolutions. With P > 1 these are column
+        passes, and main memory has a port for writes where its blocks have two.
     highway : bool
         Option: the requantizer can add the codes of another tensor (`Requantize.skip`). Their reads need P = R or
         at least `skip_cycles` columns.
@@ -161,8 +162,11 @@ class EngineConfig:
         for option in ("depthwise", "highway", "two_phase", "exact_rounding", "wide_tables"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
-        if self.depthwise and self.p > 1:
-            raise EngineError(f"Engine depthwise needs p = 1, not {self.p}: pixels of a group cannot share words")
+        if self.columns and self.m > min(self.k, self.fill_nibbles):
+            raise EngineError(
+                f"Engine depthwise with p > 1 needs m of at most k = {self.k} and fill_nibbles = {self.fill_nibbles}, "
+                f"not {self.m}"
+            )
         if self.highway and self.r < self.p and self.m < self.skip_cycles:
             raise EngineError(
                 f"Engine highway needs r = p = {self.p} or m of at least {self.skip_cycles}, not r = {self.r} and "
@@ -196,6 +200,21 @@ class EngineConfig:
     def lanes(self) -> int:
         """Multiply-accumulates per cycle, K * M * P."""
         return self.k * self.m * self.p
+
+    @property
+    def columns(self) -> bool:
+        """Whether the engine has column passes."""
+        return self.depthwise and self.p > 1
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a column pass may have two column groups, whose codes the gather unit moves at once."""
+        return self.columns and 2 * self.m <= self.fill_nibbles
+
+    @property
+    def write_port(self) -> bool:
+        """Whether main memory has an address for writes, so that they keep no unit from reading. SPRAM has one port."""
+        return self.columns and self.family is not Family.ICE40
 
     @property
     def weight_set(self) -> WeightSet:

@@ -28,16 +28,18 @@ class Signed(int):
 HEADER_FIELDS = {"weight_word": 20, "pinned": 1}
 FILL_FIELDS: tuple[dict[str, int], ...] = (
     {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1,
-     "single": 1},
+     "single": 1, "column": 1, "pair": 1, "head": 3},
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
-    {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16)},
+    {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16), "far": 4},
 )
+COLUMN_FIELDS = ("column", "pair", "head", "far")
+"""Those of a fill section that only engines with column passes have."""
 COMPUTE_FIELDS = (
     {"words": 9, "rows": 1, "planes": 3, "radix": 1, "windows": 6, "groups": 10, "pixel_groups": 16,
      "hop": 6, "apart": 1, "lines": 1, "short": 1, "upper_rows": 2, "unused": 6},
 )
 LINE_FIELDS = ("hop", "apart", "lines", "short")
-"""Those of a compute section that only engines with `depthwise` have."""
+"""Those of a compute section that only engines with `depthwise` have; with P > 1 `hop` alone."""
 XNOR_FIELDS = ("unused", "packed")
 """Fields of compute and drain sections that only engines with xnor lanes have."""
 ROW_FIELDS = ("upper_rows",)
@@ -84,6 +86,11 @@ class Fill:
     `byte`: codes are two nibbles. `slot`: decode table of plane 0, plane p uses slot + p. `wait`: start
     only when all earlier passes have written their results. `single`, of engines with `depthwise`: every segment
     lies within one chunk of F nibbles and one K-word, so that it takes one cycle per plane.
+
+    Column passes, of engines with `depthwise` and P > 1: `column`. A pixel is then an output row of an input column,
+    its window positions are the rows that it adds to those above. The first `head` pixels of a column, not minus one,
+    complete no word. `pair`: a segment holds the codes of two column groups. `far`: 2**16 that `step_py`, which goes
+    back over a column, is more than it says (modulo the memory).
     """
 
     address: int
@@ -104,6 +111,10 @@ class Fill:
     step_py: int
     valid: int = 1
     single: int = 0
+    column: int = 0
+    pair: int = 0
+    head: int = 0
+    far: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,10 @@ class Compute:
     a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
     share none), the weight rows of each of the band's rows follow those of the one above. `short`: the last band lacks
     its second row, whose steps are made and give nothing.
+
+    Column passes, of engines with `depthwise` and P > 1: `hop` is not 0. A pixel group is P output rows of an output
+    column, those of a column follow each other. The words of a result lie `windows` + 1 tile words apart, which is what
+    an input column takes; the first of an output column `hop` behind that of the one before.
 
     xnor lanes: row r weighs 2**r; there are `upper_rows` times two rows more. `radix` 0 when a nibble is four binary
     codes. Then `unused`, not minus one, are the last lanes of the last word, which count nothing if their weight
@@ -153,7 +168,9 @@ class Drain:
     `STICKY_BIT`. `pixels`, `groups`, `px` minus one. A group's M codes go to address + pixel offset
     + group * M * (nibbles of a code), a multiple of M nibbles or M bytes; the pixel offset grows by
     `step_px`, at the end of a row of `px` pixels by `step_py`. `packed` (xnor lanes): they are binary codes and go to
-    one nibble, at address + pixel offset + group.
+    one nibble, at address + pixel offset + group. In a column pass a row of pixels is an output column, whole groups of
+    P; `step_py` leads from its first pixel to that of the next. What its last group has beyond those of the last group
+    of all is not written.
 
     With `highway`: `add`, the codes of a skip tensor are added, bytes that lie `skip` words (modulo the memory)
     behind the codes written. `below`: 256 is taken off the zero point, which has the skip's in it. `relu`: products

@@ -117,6 +117,8 @@ class Engine(wiring.Component):
             writer.valid.eq(requantizer.codes_valid),
             writer.codes.eq(requantizer.codes),
         ]
+        if c.columns:  # the compute section is loaded before the writer's, and replaced when all is written
+            m.d.sync += writer.column.eq(sequencer.compute.hop.any())
         if c.outlier_slots:
             m.d.comb += array.slots.eq(pump.slots)
         if c.exact_rounding:
@@ -188,12 +190,16 @@ class Engine(wiring.Component):
 
         Writer, skip reader (if there is one) and sequencer book their cycle one ahead, so that the gather unit, whose
         grant moves most of its registers, knows early; it comes before the pump. Between runs no unit asks and the
-        memory is the host's.
+        memory is the host's. A port for writes has an address of its own.
         """
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main
         free, booked = Signal(), Signal()
         taken = writer.upcoming if skips is None else writer.upcoming | skips.upcoming
+        users = [writer, *([skips] if skips else [])]
+        if self._config.write_port:
+            taken = skips.upcoming if skips else C(0, 1)
+            users.remove(writer)
         readers = [command.read_data, sequencer.data, gather.data, pump.data, *([skips.data] if skips else [])]
         unclaimed = ~taken & ~sequencer.request
         if self._config.family is Family.ICE40:  # the host's cycles are not free, see `connect_address`
@@ -201,7 +207,7 @@ class Engine(wiring.Component):
         m.d.sync += [free.eq(unclaimed), booked.eq(~taken & sequencer.request)]
         owners = [
             (~self.busy, host.address >> 2),
-            *((unit.enable, unit.address) for unit in (writer, *([skips] if skips else []))),
+            *((unit.enable, unit.address) for unit in users),
             (booked, sequencer.address),
         ]
         m.d.comb += [
@@ -218,6 +224,8 @@ class Engine(wiring.Component):
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
         ]
         connect_address(m, self._config.family, domain, cells.address, free, gather, pump, owners)
+        if self._config.write_port:
+            m.d[domain] += cells.write_address.eq(Mux(self.busy, writer.address, host.address >> 2))
 
     def _count(self, m, command, steps):
         """The cycles that the command unit counts: all, or those in which the array waited for one cause.

@@ -4,12 +4,13 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from subbyte.hw.column_position import tile_position
+from subbyte.hw.column_tile import ColumnTile
 from subbyte.hw.decode import Decoder
 from subbyte.hw.piece import Piece
 from subbyte.hw.ports import ReadPort, UnitWrite, WordArrival, fill_layout
 from subbyte.hw.segments import SegmentWalker
 from subbyte.hw.tile import activation_tile
-from subbyte.hw.tile_position import TilePosition
 from subbyte.spec.engine import WORD_NIBBLES, Family
 
 __all__ = ["Gather"]
@@ -76,14 +77,15 @@ class Gather(wiring.Component):
             piece.long.eq(walker.long),
             close.eq(piece.word_ends | (ends & walker.window_ends)),
         ]
-        m.submodules.reserve = reserve = TilePosition(c)
+        m.submodules.reserve = reserve = tile_position(c)
+        more = fill.planes | fill.pair if c.columns else fill.planes  # tile words of a K-word, or of a pair, minus one
         blocked = Signal()
         used = Signal.like(reserve.word)
         advance = Signal()
         last_plane = plane == fill.planes
         first_plane = plane == 0
         m.d.comb += [
-            used.eq(reserve.word - self.released + (fill.planes << 1) + 1),
+            used.eq(reserve.word - self.released + (more << 1) + 1),
             self.memory.request.eq(walker.valid & ~blocked & first_plane),
             self.memory.address.eq(walker.address >> 4),
             advance.eq(walker.valid & ~blocked & (self.memory.grant | ~first_plane)),
@@ -117,6 +119,7 @@ class Gather(wiring.Component):
             "word_ends": close,
             "pixel_ends": ends & walker.pixel_ends & last_plane,
             "last_pixel": walker.last_pixel,
+            **({"row_last": walker.row_last, "row_there": walker.pixel_ends} if c.columns else {}),
         }
         fetch, under_way = issue, []
         for cycle in range(c.read_cycles):
@@ -142,17 +145,22 @@ class Gather(wiring.Component):
 
         # Decode: the operands reach every lane with lane % F. Those before `lane` are kept; those behind the
         # codes are written over next, or undefined.
-        m.submodules.position = position = TilePosition(c)
-        commit = look["close"] & (look["last_pixel"] | (position.bank == c.p - 1))
+        m.submodules.position = position = tile_position(c)
+        complete = look["word_ends"]
+        if c.columns:  # a word is written with the last row of its pixel, not with each
+            commit = look["close"] & position.commits
+            complete &= ~fill.column | (look["row_there"] & position.completes)
+        else:
+            commit = look["close"] & (look["last_pixel"] | (position.bank == c.p - 1))
         store = self._delayed(m, "store", {
             "valid": look["valid"],
             "bank": position.bank,
             "word": position.word + look["plane"],
             "plane": look["plane"],
             "mask": C((1 << c.k) - 1, c.k) << look["lane"],
-            "close": look["word_ends"],
+            "close": complete,
         })
-        m.submodules.tile = tile = activation_tile(c)
+        m.submodules.tile = tile = ColumnTile(c) if c.columns else activation_tile(c)
         m.d.comb += [
             tile.enable.eq(store["valid"]),
             tile.bank.eq(store["bank"]),
@@ -167,11 +175,14 @@ class Gather(wiring.Component):
         for user, stage in ((reserve, {**issue, "close": close & last_plane}), (position, look)):
             m.d.comb += [
                 user.reset.eq(self.reset),
-                user.planes.eq(fill.planes),
+                user.planes.eq(more),
                 user.close.eq(stage["valid"] & stage["close"]),
                 user.pixel_ends.eq(stage["pixel_ends"]),
                 user.last_pixel.eq(stage["last_pixel"]),
+                *self._column(user, stage),
             ]
+        if c.columns:
+            m.d.comb += [tile.column.eq(fill.column), tile.pair.eq(fill.pair)]
         # Words to announce: those whose last bank is on its way, one cycle before they are written.
         filled = position.word
         if c.p > 1:
@@ -190,6 +201,13 @@ class Gather(wiring.Component):
             ~(self.start | walker.active | Cat(under_way, rotate["valid"], look["valid"], store["valid"]).any())
         )
         return m
+
+    def _column(self, position, stage):
+        """What a position needs besides for column passes."""
+        if not self._config.columns:
+            return []
+        column, head = self.fill.column, self.fill.head
+        return [position.column.eq(column), position.head.eq(head), position.row_last.eq(stage["row_last"])]
 
     @staticmethod
     def _delayed(m, name, stage):

@@ -2,6 +2,7 @@
 
 from amaranth import *
 
+from subbyte.hw.column_steps import ColumnStepController
 from subbyte.hw.steps import StepController
 
 __all__ = ["LineStepController", "step_controller"]
@@ -70,4 +71,6 @@ class LineStepController(StepController):
 
 def step_controller(config):
     """The controller that suits the options."""
+    if config.columns:
+        return ColumnStepController(config)
     return LineStepController(config) if config.depthwise else StepController(config)

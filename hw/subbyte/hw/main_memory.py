@@ -1,12 +1,13 @@
-"""Main memory: 64-bit words, one access per cycle, writes by nibble."""
+"""Main memory: 64-bit words, one access per cycle, with a port for writes two; writes by nibble."""
 
 from amaranth import *
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.ports import NO_COLLISION
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES, Family
 
-__all__ = ["MainMemory", "SpramMemory", "main_memory"]
+__all__ = ["MainMemory", "SpramMemory", "TwoPortMemory", "main_memory"]
 
 
 class MainMemory(wiring.Component):
@@ -25,7 +26,7 @@ class MainMemory(wiring.Component):
     read_data : Out(64), one cycle after a read; undefined after a write
     """
 
-    def __init__(self, words):
+    def __init__(self, words, more=None):
         self._words = words
         super().__init__({
             "address": In(range(words)),
@@ -33,6 +34,7 @@ class MainMemory(wiring.Component):
             "mask": In(WORD_NIBBLES),
             "write_data": In(WORD_BITS),
             "read_data": Out(WORD_BITS),
+            **(more or {}),
         })
 
     def elaborate(self, platform):
@@ -46,6 +48,34 @@ class MainMemory(wiring.Component):
             writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
             reader.addr.eq(self.address),
             reader.en.eq(~self.write),
+            self.read_data.eq(reader.data),
+        ]
+        return m
+
+
+class TwoPortMemory(MainMemory):
+    """Block RAM, a read and a write in each cycle. What is read while it is written is undefined: nothing reads a
+    tensor before it is complete.
+
+    Members
+    -------
+    address : In(range(words)), of the read
+    write_address : In(range(words))
+    read_data : Out(64), one cycle after `address`
+    """
+
+    def __init__(self, words):
+        super().__init__(words, {"write_address": In(range(words))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.cells = cells = memory.Memory(shape=WORD_BITS, depth=self._words, init=[], attrs=NO_COLLISION)
+        writer, reader = cells.write_port(granularity=4), cells.read_port()
+        m.d.comb += [
+            writer.addr.eq(self.write_address),
+            writer.data.eq(self.write_data),
+            writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
+            reader.addr.eq(self.address),
             self.read_data.eq(reader.data),
         ]
         return m
@@ -77,4 +107,4 @@ def main_memory(config):
     """The memory that suits the family."""
     if config.family is Family.ICE40:
         return SpramMemory(config.memory_words)
-    return MainMemory(config.memory_words)
+    return (TwoPortMemory if config.write_port else MainMemory)(config.memory_words)

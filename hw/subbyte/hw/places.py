@@ -9,7 +9,7 @@ from subbyte.spec.program import DRAIN_FIELDS
 __all__ = ["chunk_places"]
 
 
-def chunk_places(m, config, drain, first, start, write, packs=False):
+def chunk_places(m, config, drain, first, start, write, packs=False, column=None):
     """Adds the address generator of a drain section to the module `m`.
 
     A ring of the addresses of P pixels turns with every write: the pixels of a group come in the same order
@@ -23,6 +23,7 @@ def chunk_places(m, config, drain, first, start, write, packs=False):
     start : pulse; the first place is there P - 1 cycles after it
     write : the place of this cycle is used, on to the next
     packs : codes may be packed, M to a nibble; places are then in units of one nibble
+    column : flag, static: it is a column pass, whose `step_py` begins at the first pixel of a turn of px. None: never
 
     Returns
     -------
@@ -45,8 +46,16 @@ def chunk_places(m, config, drain, first, start, write, packs=False):
 
     with m.If(turn):
         m.d.sync += [old.eq(new) for old, new in zip(ring, ring[1:] + ring[:1], strict=True)]
+    origin = ring[-1]
+    if column is not None:
+        top = Signal.like(ring[-1], name="top", reset_less=True)
+        origin = Mux(column & columns.last, top, ring[-1])
+        with m.If(enter & columns.last):
+            m.d.sync += top.eq(top + drain.step_py[unit:])
+        with m.If(first.here):
+            m.d.sync += top.eq(word_view(DRAIN_FIELDS[0], first.word).address[unit:])
     with m.If(enter):
-        m.d.sync += ring[-1].eq(ring[-1] + Mux(columns.last, drain.step_py, drain.step_px)[unit:])
+        m.d.sync += ring[-1].eq(origin + Mux(columns.last, drain.step_py, drain.step_px)[unit:])
     with m.If(first.here):
         m.d.sync += ring[-1].eq(word_view(DRAIN_FIELDS[0], first.word).address[unit:])
     with m.If(start):

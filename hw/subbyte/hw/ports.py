@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.spec.engine import WORD_BITS, Lane
 from subbyte.spec.program import (
+    COLUMN_FIELDS,
     COMPUTE_FIELDS,
     DRAIN_FIELDS,
     FILL_FIELDS,
@@ -60,6 +61,7 @@ def _narrow(config, columns):
         "lut_slot": STICKY_BIT + 1 if config.exact_rounding else (config.lut_slots - 1).bit_length(),
         "unused": (config.k - 1).bit_length(),
         "skip": (config.memory_words - 1).bit_length(),
+        "far": max(0, address - FILL_FIELDS[2]["step_py"]),
     }
 
 
@@ -67,7 +69,8 @@ def _section(config, words, passing=(), columns=False):
     """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives, or are
     of options that the engine lacks."""
     lacking = (
-        *(() if config.depthwise else LINE_FIELDS),
+        *(LINE_FIELDS[config.columns :] if config.columns or not config.depthwise else ()),
+        *(() if config.columns else COLUMN_FIELDS),
         *(() if config.highway else HIGHWAY_FIELDS),
         *(() if config.lane is Lane.XNOR else XNOR_FIELDS),
         *(() if config.digit_rows else ROW_FIELDS),
@@ -99,7 +102,7 @@ def fill_layout(config):
 
 def compute_layout(config):
     """Fields of a compute section. Groups are column groups, in line passes output columns."""
-    return _section(config, COMPUTE_FIELDS, columns=config.depthwise)
+    return _section(config, COMPUTE_FIELDS, columns=config.depthwise and not config.columns)
 
 
 def drain_layout(config):

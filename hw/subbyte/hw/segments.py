@@ -32,6 +32,7 @@ class SegmentWalker(wiring.Component):
     chunk_ends, borrows, ends : In(1), with advance: what `Piece` tells of it
     window_ends, pixel_ends, last_pixel : Out(1), the current segment is the last of its window
         position, of its pixel; belongs to the last pixel
+    row_last : Out(1), it belongs to the last turn of px; only of engines with column passes
     """
 
     def __init__(self, config):
@@ -55,6 +56,7 @@ class SegmentWalker(wiring.Component):
             "window_ends": Out(1),
             "pixel_ends": Out(1),
             "last_pixel": Out(1),
+            **({"row_last": Out(1)} if config.columns else {}),
         })
 
     def elaborate(self, platform):
@@ -66,8 +68,9 @@ class SegmentWalker(wiring.Component):
         loaded = Signal()
         moves = Signal() if self._config.depthwise else loaded
         last = {}
-        step = Signal(fill.step_py.as_signed().shape())
-        m.d.comb += step.eq(fill.step_py)
+        outermost = self._outermost_step(fill)
+        step = Signal(outermost.as_signed().shape())
+        m.d.comb += step.eq(outermost)
         within = C(1)
         for name in loops:
             m.submodules[name] = turn = TurnCounter(len(fill[name]))
@@ -76,7 +79,8 @@ class SegmentWalker(wiring.Component):
             within = within & turn.last
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
-                m.d.comb += step.eq(fill[f"step_{name}"])
+                inner = fill[f"step_{name}"]
+                m.d.comb += step.eq(inner.as_signed() if self._config.columns else inner)
 
         ends = early(Signal())
         load = Signal()
@@ -91,7 +95,10 @@ class SegmentWalker(wiring.Component):
         following = Signal.like(self.address, reset_less=True)
         current = {
             name: Signal.like(getattr(self, name), name=f"{name}_now", reset_less=True)
-            for name in ("address", "left", "long", "room", "window_ends", "pixel_ends", "last_pixel")
+            for name in (
+                "address", "left", "long", "room", "window_ends", "pixel_ends", "last_pixel",
+                *(("row_last",) if self._config.columns else ()),
+            )
         }
         m.d.comb += [getattr(self, name).eq(register) for name, register in current.items()]
         address, few, long, room = (current[name] for name in ("address", "left", "long", "room"))
@@ -123,6 +130,7 @@ class SegmentWalker(wiring.Component):
                 current["window_ends"].eq(window_ends),
                 current["pixel_ends"].eq(pixel_ends),
                 current["last_pixel"].eq(last_pixel),
+                *([current["row_last"].eq(last["px"])] if self._config.columns else []),
             ]
         with m.If(moves):
             m.d.sync += [following.eq(following + step), more.eq(~(pixel_ends & last_pixel))]
@@ -131,3 +139,10 @@ class SegmentWalker(wiring.Component):
         with m.If(self.start):
             m.d.sync += more.eq(1)
         return m
+
+    def _outermost_step(self, fill):
+        """That of py, in column passes beyond its field."""
+        step = fill.step_py
+        if not (self._config.columns and len(fill.far)):
+            return step
+        return Cat(step, (fill.far + step[-1].replicate(len(fill.far)))[: len(fill.far)])

@@ -160,6 +160,11 @@ class StepController(wiring.Component):
         added = self.spacing - self.drain_cycles
         return Mux(self.skip, 2, 2 + added) if added else 2
 
+    def _limit(self, name):
+        """Turns of a loop minus one."""
+        limit = self.compute[name]
+        return Cat(limit, self.compute.upper_rows) if name == "rows" and self._config.digit_rows else limit
+
     def _loops(self, m, go):
         """The loops, innermost first: name -> turn counter, name -> its last turn,
         name -> this step is the last of a turn of the loop around."""
@@ -167,9 +172,7 @@ class StepController(wiring.Component):
         inner, outer = C(1), C(1)  # all that are last, in two parts: the chain is shorter
         within = C(1)
         for name in self.LOOPS:
-            limit = self.compute[name]
-            if name == "rows" and self._config.digit_rows:
-                limit = Cat(limit, self.compute.upper_rows)
+            limit = self._limit(name)
             m.submodules[name] = turns[name] = turn = TurnCounter(len(limit))
             last[name] = turn.last
             m.d.comb += [turn.limit.eq(limit), turn.start.eq(self.start), turn.advance.eq(go & within)]

@@ -28,7 +28,7 @@ class MaskedTile(wiring.Component):
     WRITE_DELAY = 0
     """Cycles from the last write to a word to the one in which the memory takes it."""
 
-    def __init__(self, config):
+    def __init__(self, config, more=None):
         self._config = config
         bits = config.k * config.operand_bits
         super().__init__({
@@ -41,6 +41,7 @@ class MaskedTile(wiring.Component):
             "close": In(1),
             "read_word": In(range(config.tile_words)),
             "operands": Out(config.p * bits),
+            **(more or {}),
         })
 
     def _banks(self, m, granularity):

@@ -21,7 +21,7 @@ class TilePosition(wiring.Component):
     bank : Out(range(P))
     """
 
-    def __init__(self, config):
+    def __init__(self, config, more=None):
         self._config = config
         super().__init__({
             "reset": In(1),
@@ -32,6 +32,7 @@ class TilePosition(wiring.Component):
             "word": Out(range(2 * config.tile_words)),
             "following": Out(range(2 * config.tile_words)),
             "bank": Out(range(config.p)),
+            **(more or {}),
         })
 
     def elaborate(self, platform):

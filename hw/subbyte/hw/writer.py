@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from subbyte.hw.counter import up_counter
 from subbyte.hw.places import chunk_places
 from subbyte.hw.ports import WordArrival, drain_layout, word_view
+from subbyte.hw.turn_counter import TurnCounter
 from subbyte.spec.engine import WORD_BITS, WORD_NIBBLES, Lane
 from subbyte.spec.program import DRAIN_FIELDS
 
@@ -22,6 +23,7 @@ class Writer(wiring.Component):
     start : In(1), pulse: `drain` holds the new section; only while `idle`, P + 2 cycles before the first code
     idle : Out(1), all results of the section are written
     drain : In(drain_layout)
+    column : In(1), static from `start` on: it is a column pass; only of engines that have them
     valid, codes : In, from the requantizer
     upcoming : Out(1), there will be a write in the next cycle
     enable : Out(1), a chunk's cycle
@@ -38,6 +40,7 @@ class Writer(wiring.Component):
             "start": In(1),
             "idle": Out(1),
             "drain": In(drain_layout(config)),
+            **({"column": In(1)} if config.columns else {}),
             "valid": In(1),
             "codes": In(8 * config.r),
             "upcoming": Out(1),
@@ -129,7 +132,7 @@ class Writer(wiring.Component):
         first = word_view(DRAIN_FIELDS[0], self.first.word)
         active = Signal()
         place, pixel, group_last, pixel_last = chunk_places(
-            m, c, self.drain, self.first, self.start, write, self._packs
+            m, c, self.drain, self.first, self.start, write, self._packs, self.column if c.columns else None
         )
         m.d.comb += self.idle.eq(~active)
 
@@ -148,4 +151,11 @@ class Writer(wiring.Component):
             m.d.sync += active.eq(1)
         with m.Elif(groups.step & groups.last):
             m.d.sync += active.eq(0)
-        return place, ~groups.last | (pixel <= others)
+        incomplete = groups.last
+        if c.columns:
+            m.submodules.bands = bands = TurnCounter(len(self.drain.px) - whole)
+            m.d.comb += [
+                bands.limit.eq(self.drain.px[whole:]), bands.start.eq(self.start), bands.advance.eq(groups.step),
+            ]
+            incomplete = Mux(self.column, bands.last, groups.last)
+        return place, ~incomplete | (pixel <= others)
