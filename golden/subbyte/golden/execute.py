@@ -19,7 +19,7 @@ from subbyte.golden.outlier_path import slot_weights
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
-from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, PARAM_FIELDS, unpack_fields
+from subbyte.spec.program import COMPUTE_FIELDS, DRAIN_FIELDS, FILL_FIELDS, unpack_fields
 from subbyte.spec.step_weight import step_weight
 
 LOW_DIGITS = np.array([0, 1, 2, -1])

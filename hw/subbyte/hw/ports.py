@@ -11,7 +11,6 @@ from subbyte.spec.program import (
     FILL_FIELDS,
     HIGHWAY_FIELDS,
     LINE_FIELDS,
-    PARAM_FIELDS,
     ROW_FIELDS,
     XNOR_FIELDS,
 )
