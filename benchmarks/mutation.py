@@ -89,7 +89,6 @@ class Outcome:
 CELLS = "test_hw_cells.py::test_"
 ENGINE = ("test_hw_engine.py",)
 TESTS: dict[str, tuple[str, ...]] = {
-    "access_address": ("test_hw_access_address.py",),
     "axi_lite": ("test_hw_buses.py",),
     "axi_stream": ("test_hw_buses.py",),
     "bus": ("test_sim_buses.py",),
@@ -160,12 +159,6 @@ def _in(file: str, *entries: tuple[str, str, str, str], tests: str = "", equival
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    *_in(
-        "access_address",
-        ("gather unit sees another's address", "address", "Mux(gather.grant, gather.address, other)", "other"),
-        ("free address in every cycle", "mask", "pump.address) & free.replicate(len(total))", "pump.address)"),
-        ("address of one in two", "address", "pair.eq(one | other)", "pair.eq(one)"),
-    ),
     *_in(
         "accumulator",
         ("level 1 too low", "level", "term << 4", "term << 3"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.boards.board import BoardError
+from subbyte.boards.board import DEFAULT_PLACEMENT, BoardError
 from subbyte.boards.build import build
 from subbyte.boards.registry import BOARDS, find_board
 from subbyte.hw.export import engine_verilog
@@ -24,6 +24,12 @@ def test_engine_of_another_family_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_default_engine_is_of_the_boards_family(board: object) -> None:
     assert PRESETS[board.engine].family is board.family
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_placements_are_of_presets(board: object) -> None:
+    assert set(board.placements) == {name for name, engine in PRESETS.items() if engine.family is board.family}
+    assert board.placement("mine") is DEFAULT_PLACEMENT
 
 
 @pytest.mark.synth

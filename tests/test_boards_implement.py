@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.boards.board import BoardError
+from subbyte.boards.board import BoardError, Placement
 from subbyte.boards.implement import implement
 from subbyte.boards.registry import BOARDS, find_board
 from subbyte.boards.top import BoardTop
@@ -61,6 +61,14 @@ def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("subbyte.boards.implement.run_logged", lambda *_: pytest.fail("ran again"))
     again = implement(board, LOOPBACK, tmp_path / "again")
     assert again.bitstream.read_bytes() == done.bitstream.read_bytes()
+
+
+@pytest.mark.synth
+def test_goal(tmp_path: Path) -> None:
+    """nextpnr is asked for more than the board's clock; the report is of the board's all the same."""
+    done = implement(find_board("icebreaker"), LOOPBACK, tmp_path / "out", Placement((1,), goal_hz=40_000_000))
+    assert "constraining clock net 'clk' to 40.00 MHz" in (tmp_path / "out" / "nextpnr.log").read_text()
+    assert done.fmax_mhz > 30
 
 
 @pytest.mark.synth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,17 @@ def test_engines_shows_lanes_and_ledger(capsys: pytest.CaptureFixture[str]) -> N
     engines = {engine["name"]: engine for engine in json.loads(capsys.readouterr().out)["engines"]}
     assert engines["up5k"]["lanes"] == 64
     assert {"resource": "SPRAM", "used": 4, "available": 4} in engines["up5k"]["ledger"]
+    assert engines["up5k"]["options"] == {"depthwise": True, "highway": True, "outlier_slots": 1}
+    assert engines["up5k"]["measured"]["board"] == "icebreaker" and engines["hx8k"]["measured"] is None
+    assert "xnor lanes" in engines["up5k-binary"]["refused"]["highway"]
+
+
+def test_engines_tells_what_fits_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^ up5k +yes +yes +1 ", told, re.MULTILINE)
+    assert re.search(r"^ up5k-plain +can +can +no ", told, re.MULTILINE)
+    assert "up5k-plain without outlier_slots: Engine up5k-plain needs 31 EBR, ice40 has 30" in told
 
 
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:

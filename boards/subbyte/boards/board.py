@@ -9,12 +9,26 @@ from amaranth.build import Platform
 
 from subbyte.spec.engine import Family
 
-DEFAULT_SEEDS = (1, 2, 3, 4)
-"""Seeds for engines of which a board knows none."""
-
 
 class BoardError(ValueError):
     """A board that does not exist or does not fit the engine; one line for the user."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How an engine is placed and routed.
+
+    seeds : tried in turn until the clock is met
+    goal_hz : clock that the router goes on for once everything is routed, on iCE40; None for none. It may go on for
+        ever (see `SEED_SECONDS`), so only for what is known to reach it
+    """
+
+    seeds: tuple[int, ...] = (1, 2, 3, 4)
+    goal_hz: int | None = None
+
+
+DEFAULT_PLACEMENT = Placement()
+"""Of engines of which a board knows nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Board:
         Bits per second of the UART link.
     bitstream : str
         Suffix of the bitstream file, with its dot.
-    seeds : preset -> seeds for place and route, tried in turn until the clock is met; those that did best first
+    placements : preset -> what did best for it
     """
 
     name: str
@@ -51,8 +65,8 @@ class Board:
     clock_hz: int
     baud: int
     bitstream: str
-    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
 
-    def seeds_of(self, engine: str) -> tuple[int, ...]:
-        """Seeds for an engine by its name, of a preset or not."""
-        return self.seeds.get(engine, DEFAULT_SEEDS)
+    def placement(self, engine: str) -> Placement:
+        """That of an engine by its name, of a preset or not."""
+        return self.placements.get(engine, DEFAULT_PLACEMENT)

@@ -23,7 +23,7 @@ def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object
             f"engine {engine.name} is for {engine.family.value}"
         )
     verilog = engine_verilog(engine)
-    done = implement(board, verilog, out_dir, board.seeds_of(engine.name))
+    done = implement(board, verilog, out_dir, board.placement(engine.name))
     return {
         "board": board.name,
         "engine": engine.name,

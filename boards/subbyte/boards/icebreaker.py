@@ -2,7 +2,7 @@
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
-from subbyte.boards.board import Board
+from subbyte.boards.board import Board, Placement
 from subbyte.spec.engine import Family
 
 ICEBREAKER = Board(
@@ -13,8 +13,13 @@ ICEBREAKER = Board(
     package="sg48",
     platform=ICEBreakerPlatform,
     engine="up5k",
-    clock_hz=30_000_000,  # with a margin: the first seed reaches 37.7 MHz, others 32 to 35
+    clock_hz=30_000_000,  # with a margin: see `subbyte engines`; other seeds reach 30 to 36
     baud=1_000_000,
     bitstream=".bin",
-    seeds={"up5k": (6, 5, 1, 2), "up5k-plain": (6, 5, 1, 2), "up5k-shift": (1, 2, 3, 4), "up5k-binary": (3, 2, 1, 4)},
+    placements={
+        "up5k": Placement((6, 1, 2, 3), goal_hz=36_250_000),
+        "up5k-plain": Placement((6, 5, 1, 2)),
+        "up5k-shift": Placement((6, 1, 2, 3), goal_hz=36_250_000),
+        "up5k-binary": Placement((3, 2, 1, 4)),
+    },
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amaranth.build.run import BuildPlan
 
-from subbyte.boards.board import DEFAULT_SEEDS, Board
+from subbyte.boards.board import DEFAULT_PLACEMENT, Board, Placement
 from subbyte.boards.top import BoardTop
 from subbyte.spec.engine import Family
 from subbyte.tools.cache import cache_root, digest, restore, store
@@ -33,6 +33,9 @@ _PLACE_AND_ROUTE = {
     Family.ECP5: "--router router1 --placer static",
 }
 
+CLOCK_NET = "clk"
+"""The engine's clock, behind the PLL."""
+
 SEED_SECONDS = 1800
 """Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full."""
 
@@ -54,24 +57,24 @@ class Implementation:
 
 
 def implement(
-    board: Board, verilog: str, out_dir: Path, seeds: tuple[int, ...] = DEFAULT_SEEDS
+    board: Board, verilog: str, out_dir: Path, placement: Placement = DEFAULT_PLACEMENT
 ) -> Implementation:
     """Build the bitstream of a board around an engine's Verilog.
 
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
     then holds engine.v, <board>.bin or .bit, report.json (nextpnr), stat.json (Yosys) and the logs.
-    The seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
+    The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out.
     """
     out_dir = out_dir.absolute()
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
         new = Path(folder) / "new"
-        plan = _plan(board, verilog, seeds[0])
+        plan = _plan(board, verilog, placement, placement.seeds[0])
         versions = [version(tool) for tool in _TOOLS[board.family]]
-        key = digest("implement", plan.digest(), repr(seeds), repr(board.clock_hz), *versions)
+        key = digest("implement", plan.digest(), repr(placement.seeds), repr(board.clock_hz), *versions)
         if not restore(key, new):
-            _collect(board, _fastest(board, verilog, Path(folder), seeds), new)
+            _collect(board, _fastest(board, verilog, Path(folder), placement), new)
             store(key, new, [path.name for path in new.iterdir()])
         if out_dir.exists():
             out_dir.rename(Path(folder) / "old")
@@ -83,21 +86,27 @@ def implement(
     )
 
 
-def _plan(board: Board, verilog: str, seed: int) -> BuildPlan:
-    """Amaranth's own build files of the design, with the seed and the reports added."""
+def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildPlan:
+    """Amaranth's own build files of the design, with the seed, the reports and the clock's goal added."""
+    route, goal = _PLACE_AND_ROUTE[board.family], {}
+    if placement.goal_hz is not None:
+        # What is asked for the net takes the place of what follows from the oscillator.
+        route += " --tmg-ripup"
+        goal = {"add_constraints": f"set_frequency {CLOCK_NET} {placement.goal_hz / 1e6:g}"}
     return board.platform().prepare(
         BoardTop(board, verilog), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
-        nextpnr_opts=f"--seed {seed} {_PLACE_AND_ROUTE[board.family]} --report report.json --timing-allow-fail",
+        nextpnr_opts=f"--seed {seed} {route} --report report.json --timing-allow-fail",
+        **goal,
     )
 
 
-def _fastest(board: Board, verilog: str, folder: Path, seeds: tuple[int, ...]) -> Path:
+def _fastest(board: Board, verilog: str, folder: Path, placement: Placement) -> Path:
     """Run the seeds until one meets the clock; the build folder of the fastest."""
     runs: list[tuple[float, Path]] = []
-    for seed in seeds:
-        build_dir = _plan(board, verilog, seed).extract(folder / f"seed{seed}")
+    for seed in placement.seeds:
+        build_dir = _plan(board, verilog, placement, seed).extract(folder / f"seed{seed}")
         env = environment(*_TOOLS[board.family])
         try:
             run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS)

@@ -2,7 +2,7 @@
 
 from amaranth_boards.ulx3s import ULX3S_25F_Platform
 
-from subbyte.boards.board import Board
+from subbyte.boards.board import Board, Placement
 from subbyte.spec.engine import Family
 
 ULX3S_25F = Board(
@@ -16,5 +16,5 @@ ULX3S_25F = Board(
     clock_hz=100_000_000,
     baud=1_000_000,
     bitstream=".bit",
-    seeds={"ecp5-25": (3, 2, 1, 4)},
+    placements={"ecp5-25": Placement((3, 2, 1, 4))},
 )

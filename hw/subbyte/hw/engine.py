@@ -4,11 +4,11 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from subbyte.hw.access_address import connect_address
 from subbyte.hw.array import PeArray
 from subbyte.hw.command import CommandUnit
 from subbyte.hw.counter import up_counter
 from subbyte.hw.delay import delayed
+from subbyte.hw.early import early
 from subbyte.hw.gather import Gather
 from subbyte.hw.line_steps import step_controller
 from subbyte.hw.main_memory import main_memory
@@ -195,37 +195,38 @@ class Engine(wiring.Component):
         m.submodules.memory = cells = main_memory(self._config)
         host = command.main
         free, booked = Signal(), Signal()
+        other = early(Signal.like(cells.address))  # of all but the gather unit, whose grant is last
         taken = writer.upcoming if skips is None else writer.upcoming | skips.upcoming
         users = [writer, *([skips] if skips else [])]
         if self._config.write_port:
             taken = skips.upcoming if skips else C(0, 1)
             users.remove(writer)
         readers = [command.read_data, sequencer.data, gather.data, pump.data, *([skips.data] if skips else [])]
-        unclaimed = ~taken & ~sequencer.request
-        if self._config.family is Family.ICE40:  # the host's cycles are not free, see `connect_address`
-            unclaimed &= self.busy
-        m.d.sync += [free.eq(unclaimed), booked.eq(~taken & sequencer.request)]
-        owners = [
-            (~self.busy, host.address >> 2),
-            *((unit.enable, unit.address) for unit in users),
-            (booked, sequencer.address),
-        ]
+        m.d.sync += [free.eq(~taken & ~sequencer.request), booked.eq(~taken & sequencer.request)]
         m.d.comb += [
             sequencer.grant.eq(sequencer.request & booked),
             gather.grant.eq(gather.request & free),
             pump.grant.eq(pump.request & free & ~gather.request),
         ]
         # ECP5, see `read_cycles`: a register before the block RAMs and one behind.
-        domain = "sync" if self._config.family is Family.ECP5 else "comb"
-        m.d[domain] += [
+        m.d["sync" if self._config.family is Family.ECP5 else "comb"] += [
             *(reader.eq(cells.read_data) for reader in readers),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
             cells.mask.eq(Mux(self.busy, writer.mask, C(0xF, len(writer.mask)) << (host.address[:2] << 2))),
+            cells.address.eq(Mux(gather.grant, gather.address, other)),
         ]
-        connect_address(m, self._config.family, domain, cells.address, free, gather, pump, owners)
         if self._config.write_port:
             m.d[domain] += cells.write_address.eq(Mux(self.busy, writer.address, host.address >> 2))
+        with m.If(~self.busy):
+            m.d.comb += other.eq(host.address >> 2)
+        for unit in users:
+            with m.Elif(unit.enable):
+                m.d.comb += other.eq(unit.address)
+        with m.Elif(booked):
+            m.d.comb += other.eq(sequencer.address)
+        with m.Else():
+            m.d.comb += other.eq(pump.address)
 
     def _count(self, m, command, steps):
         """The cycles that the command unit counts: all, or those in which the array waited for one cause.
