@@ -482,13 +482,13 @@ def threshold(borders: list[int], sign: int = 1) -> Threshold:
 
 def test_refuses_uneven_thresholds() -> None:
     network = acc_network(threshold([0, 5, 6]))
-    uneven = np.array([[0, 5, 6], [0, 1, 6]])
+    uneven = np.array([[-30, -29, -20], [20, 29, 30]])
     network = replaced(network, 0, bias=np.zeros(2, dtype=np.int64))
     network = replaced(network, 1, thresholds=uneven)
     network.tensors["t.codes"] = Tensor("t.codes", (4, 4, 2), linear(2))
     refused(
         network, UP5K,
-        r"^Layer t: thresholds of channel 0 must be steps of one size above 1, or of all channels alike .* 0, 5, 6 are",
+        r"^Layer t: thresholds of channel 0 must be steps of one size above 1, or of all channels alike .* -30, -29, -20 are",
     )
 
 
