@@ -488,7 +488,7 @@ def test_refuses_uneven_thresholds() -> None:
     network.tensors["t.codes"] = Tensor("t.codes", (4, 4, 2), linear(2))
     refused(
         network, UP5K,
-        r"^Layer t: thresholds of channel 0 must be steps of one size above 1, or of all channels alike .* -30, -29, -20 are",
+        r"^Layer t: thresholds of channel 0 must be steps of one size above 1, or of all channels .* -30, -29, -20 are",
     )
 
 
