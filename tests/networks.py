@@ -23,6 +23,7 @@ from subbyte.spec.formats import (
     log2_table,
 )
 from subbyte.spec.network import (
+    MULTIPLIER_BITS,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -230,25 +231,38 @@ class NetworkBuilder:
     ) -> NetworkBuilder:
         """A requantizer whose codes spread over the format."""
         ratio = (1 + form.bounds()[1] - form.bounds()[0]) / 3 / spread * self._rng.uniform(0.5, 1.5, len(spread))
-        multiplier, shift = multiplier_shift(ratio)
         if form.two_phase:  # the largest threshold has 14 bits
             guard_bits = self._engine.lut_bits - 14
+        bits, lowest, highest = MULTIPLIER_BITS, 16, 47
+        if self._engine.exact_rounding:  # any rounding, half of the time with steps that make many ties
+            rounding = Rounding(self._rng.choice([member.value for member in Rounding]))
+            ratio = np.exp2(np.floor(np.log2(ratio))) if self._rng.random() < 0.5 else ratio
+            if self._rng.random() < 0.5:
+                bits, lowest, highest = 31, 31, 61
+        multiplier, shift = multiplier_shift(ratio, bits)
         guard = 1 if form.kind is Kind.LIN else guard_bits
-        shift = np.clip(shift, guard + 16, guard + 47)
+        shift = np.clip(shift, guard + lowest, guard + highest)
         self.last = self._tensor(f"{name}.codes", acc.shape, form)
         self._layers.append(Requantize(
             f"{name}_requantize", acc.name, self.last.name, multiplier, shift, rounding, table_rounding, guard_bits,
-            skip,
+            skip, bits,
         ))
         return self
 
     def _threshold(self, acc: Tensor, form: TensorFormat, spread: NDArray[np.float64]) -> NetworkBuilder:
-        """Even steps of any size and place in each channel; either sign where the codes are binary."""
+        """Even steps of any size and place in each channel; either sign where the codes are binary.
+
+        For engines with options of the requantizer also small steps, and uneven ones in the same proportions.
+        """
         name = acc.name.rsplit(".", 1)[0]
         levels = (1 << form.bits) - 1
-        step = np.maximum(1.1, 3 * spread / levels * self._rng.uniform(0.1, 1, len(spread)))
+        least = 0.01 if self._engine.exact_rounding else 1.1
+        step = np.maximum(least, 3 * spread / levels * self._rng.uniform(0.1, 1, len(spread)))
         first = self._rng.uniform(-1, 1, len(spread)) * spread - step * levels / 2
-        borders = np.ceil(first[:, None] + step[:, None] * np.arange(levels)).astype(np.int64)
+        places = np.arange(levels)
+        if (self._engine.exact_rounding or self._engine.wide_tables) and self._rng.random() < 0.5:
+            places = np.cumsum(self._rng.integers(1, 4, levels))
+        borders = np.ceil(first[:, None] + step[:, None] * places).astype(np.int64)
         signs = self._rng.choice([1, -1] if form.kind is Kind.BIN else [1], len(spread))
         self.last = self._tensor(f"{name}.codes", acc.shape, form)
         self._layers.append(Threshold(f"{name}_threshold", acc.name, self.last.name, borders, signs))
@@ -325,6 +339,8 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
                 lut_bits=int(rng.integers(6, 11)),
                 outlier_slots=outlier_slots,
                 two_phase=kind in (Lane.SHIFT, Lane.LOG) and bool(rng.integers(2)),
+                exact_rounding=bool(rng.integers(4) == 0),
+                wide_tables=bool(rng.integers(4) == 0),
             )
         except EngineError:
             continue
@@ -368,7 +384,7 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
         padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1))
         table_rounding = TableRounding(rng.choice([member.value for member in TableRounding]))
         linear_rounding = LINEAR_ROUNDINGS[pick(*range(len(LINEAR_ROUNDINGS)))] if codes.bits <= 4 else Rounding.HALF_UP
-        threshold = codes.bits <= 4 and not codes.signed and rng.random() < 0.3
+        threshold = codes.bits <= engine.lut_code_bits and not codes.signed and rng.random() < 0.3
         stride = pick(1, 2), pick(1, 2)
         builder.conv(
             pick(1, 3, 4, 6, 9), kernel, codes, stride, padding, 4, relu, table_rounding, pick(1, 2),
@@ -420,7 +436,7 @@ def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -
     if kind == 0:
         return linear(8) if relu else linear(8, zero_point=int(rng.choice([0, 17, 128])))
     if kind == 1:
-        bits = int(rng.integers(1, 5))
+        bits = int(rng.integers(1, 1 + engine.lut_code_bits))
         return linear(bits, zero_point=0 if relu else int(rng.integers(1 << bits)))
     if kind == 2:
         return binary(BinaryPad(int(rng.integers(3))))

@@ -483,11 +483,13 @@ def threshold(borders: list[int], sign: int = 1) -> Threshold:
 
 def test_refuses_uneven_thresholds() -> None:
     network = acc_network(threshold([0, 5, 6]))
+    uneven = np.array([[-30, -29, -20], [20, 29, 30]])
     network = replaced(network, 0, bias=np.zeros(2, dtype=np.int64))
+    network = replaced(network, 1, thresholds=uneven)
     network.tensors["t.codes"] = Tensor("t.codes", (4, 4, 2), linear(2))
     refused(
         network, UP5K,
-        r"^Layer t: thresholds of channel 1 must be steps of one size above 1 for the engine's requantizer, 0, 5, 6 ",
+        r"^Layer t: thresholds of channel 0 must be steps of one size above 1, or of all channels .* -30, -29, -20 are",
     )
 
 

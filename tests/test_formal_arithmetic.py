@@ -17,6 +17,8 @@ from formal import UNIT, Proof
 from hw_bench import small_config
 
 from subbyte.hw.digit_column import DigitColumn
+from subbyte.hw.exact_multiplier import ExactMultiplier
+from subbyte.hw.exact_shifter import ExactShifter
 from subbyte.hw.log_column import LogColumn
 from subbyte.hw.multiplier import Multiplier
 from subbyte.hw.requantizer import RequantizerLane
@@ -24,7 +26,11 @@ from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.shifter import Shifter
 from subbyte.spec.engine import Family
 from subbyte.spec.log_lane import POWERS, sign_excess
+from subbyte.spec.requant_fields import EXACT_PARAMS, ROUNDING_CODES, STICKY_BIT
+from subbyte.spec.rounding import Rounding
 from subbyte.spec.weights import WeightSet, complement_excess, decode
+
+KINDS = (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR)
 
 
 def looked_up(proof: Proof, table: list[int], index: Any) -> Value:
@@ -150,6 +156,74 @@ def test_multiplier_is_monotone(factor: int, tmp_path: Path) -> None:
     pair = [proof.unit(Multiplier(), name, factor=factor) for name in (UNIT, "other")]
     ordered(proof, *pair, "x", "product", Multiplier.LATENCY)
     proof.check(tmp_path, Multiplier.LATENCY + 1, for_ever=True)
+
+
+def exact_shifter(proof: Proof, name: str = UNIT, **given: Any) -> tuple[Any, Any]:
+    """(a shifter of engines with `exact_rounding`, its input as one number: products and what is below them)."""
+    dut = proof.unit(ExactShifter(Family.ECP5, 8), name, **given)
+    number = Signal(signed(len(dut.product) + 1), name=f"{name}_number")
+    proof.m.d.comb += number.eq(Cat(dut.sticky, dut.product).as_signed())
+    proof.assume(dut.shift <= EXACT_PARAMS.largest_shift)
+    return dut, number
+
+
+@pytest.mark.parametrize("mode", [*(ROUNDING_CODES[kind] for kind in KINDS), "address", "sticky address"])
+def test_exact_shifter(mode: int | str, tmp_path: Path) -> None:
+    """For ever, all products, shifts and zero points: the words for each rounding, and addresses."""
+    proof = Proof()
+    zero_point = proof.constant(8, "zero_point")
+    sticky = mode == "sticky address"
+    lut = int(isinstance(mode, str))
+    given = sticky << STICKY_BIT if isinstance(mode, str) else mode
+    dut, number = exact_shifter(proof, lut=lut, mode=given, zero_point=zero_point)
+    t, inexact = Signal.like(dut.product), Signal()
+    proof.m.d.comb += [
+        t.eq(dut.product >> dut.shift),
+        inexact.eq(dut.sticky | (dut.product & ((1 << dut.shift) - 1)).any()),
+    ]
+    up = {
+        ROUNDING_CODES[Rounding.HALF_UP]: t[0],
+        ROUNDING_CODES[Rounding.HALF_EVEN]: t[0] & (inexact | t[1]),
+        ROUNDING_CODES[Rounding.HALF_AWAY]: t[0] & (inexact | (number >= 0)),
+        ROUNDING_CODES[Rounding.FLOOR]: 0,
+    }
+    value = (t | (inexact & sticky)) + 2 * zero_point if lut else (t >> 1) + up[given] + zero_point
+    defined = Signal(8)
+    proof.m.d.comb += defined.eq(Mux(value < 0, 0, Mux(value > 255, 255, value)))
+    settled = proof.past(1, dut.LATENCY)
+    proof.always(~settled | (dut.result == proof.past(defined, dut.LATENCY)))
+    proof.check(tmp_path, dut.LATENCY + 1, for_ever=True)
+
+
+@pytest.mark.parametrize("mode", [ROUNDING_CODES[kind] for kind in KINDS])
+def test_exact_shifter_is_monotone(mode: int, tmp_path: Path) -> None:
+    """For ever, all pairs of products: whatever the rounding, codes are in their order."""
+    proof = Proof()
+    shift, zero_point = proof.free(6, "shift"), proof.constant(8, "zero_point")
+    pair = [
+        exact_shifter(proof, name, lut=0, mode=mode, shift=shift, zero_point=zero_point) for name in (UNIT, "other")
+    ]
+    (small, low), (large, high) = pair
+    proof.assume(low <= high)
+    proof.always(~proof.past(1, small.LATENCY) | (small.result <= large.result))
+    proof.check(tmp_path, small.LATENCY + 1, for_ever=True)
+
+
+@pytest.mark.parametrize("double", [0, 1])
+@pytest.mark.parametrize("factor", [1 << 30, 3 << 29, (1 << 30) + 1])
+def test_exact_multiplier(factor: int, double: int, tmp_path: Path) -> None:
+    """For ever, all x, for factors of few digits, as those of `test_multiplier`."""
+    proof = Proof()
+    dut = proof.unit(ExactMultiplier(), factor=factor, double=double)
+    product, defined = Signal(signed(59)), Signal(signed(59))
+    latency, fixed = dut.LATENCY, EXACT_PARAMS.fixed_shift
+    proof.m.d.comb += [
+        product.eq(dut.x * factor),
+        defined.eq(((product + (1 << 30)) >> 31) << 31 if double else product),
+    ]
+    expected = Cat(defined[:fixed].any(), defined[fixed:])
+    proof.always(~proof.past(1, latency) | (Cat(dut.sticky, dut.product) == proof.past(expected, latency)))
+    proof.check(tmp_path, latency + 1, for_ever=True)
 
 
 def test_requantizer_lane(tmp_path: Path) -> None:

@@ -199,6 +199,28 @@ def test_lane(rounding: Rounding, zero_point: int, rng: np.random.Generator) -> 
     assert codes == requantize(layer, target, acc).tolist()
 
 
+def test_lane_of_addresses(rng: np.random.Generator) -> None:
+    """With a table the slot's number has no influence on the address."""
+    dut = ExactLane(small_config(family=Family.ECP5, exact_rounding=True, lut_bits=10))
+    jobs = [Job(int(x), LEAST | 0x12345678, 31 + int(rng.integers(10))) for x in rng.integers(-2000, 2000, 300)]
+    seen: list[list[int]] = []
+
+    def drive(ctx: Any, job: Job) -> None:
+        ctx.set(dut.acc, job.acc)
+        ctx.set(dut.param.as_value(), job.param)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.lut, 1)
+        ctx.set(dut.zero_point, 200)
+        for slot in range(8):
+            ctx.set(dut.mode, slot)
+            seen.append(await pipelined(ctx, lambda job: drive(ctx, job), dut.address, jobs, LANE_LATENCY - 1))
+
+    simulate(dut, bench)
+    addresses = [((job.acc * job.multiplier) >> (job.shift - 1)) + 400 for job in jobs]
+    assert seen == [[min(max(address, 0), 1023) for address in addresses]] * 8
+
+
 def test_roundings_differ(rng: np.random.Generator) -> None:
     """On the jobs of `test_lane` no two roundings are the same."""
     jobs = lane_jobs(rng)

@@ -82,6 +82,15 @@ def test_init_wrong_value(key: str) -> None:
         ({"k": 8, "fill_nibbles": 16}, EngineError, r"^Engine fill_nibbles must be at most k = 8, not 16$"),
         ({"depthwise": 1}, TypeError, r"^Engine depthwise must be true or false, not 1$"),
         ({"depthwise": True, "p": 4}, EngineError, r"^Engine depthwise needs p = 1, not 4: pixels of a group cannot s"),
+        *(
+            ({option: 1}, TypeError, rf"^Engine {option} must be true or false, not 1$")
+            for option in ("exact_rounding", "wide_tables")
+        ),
+        (
+            {"exact_rounding": True, "lut_slots": 16},
+            EngineError,
+            r"^Engine lut_slots must be at most 8 with exact_rounding, not 16$",
+        ),
         ({"lut_bits": 5}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 5$"),
         ({"lut_bits": 11}, EngineError, r"^Engine lut_bits must be in 6\.\.10, not 11$"),
         ({"outlier_slots": 3}, EngineError, r"^Engine outlier_slots must be 0, 1, 2 or 4, not 3$"),
@@ -174,6 +183,23 @@ def test_outlier_slots() -> None:
     assert {name: used for name, used, _ in ecp5.ledger()} == {"DP16KD": 56, "MULT18X18D": 16}
 
 
+def test_options_of_the_requantizer() -> None:
+    """Four multipliers a lane, parameters of 64 bits, tables of 8; engines without keep theirs."""
+    plain = PRESETS["up5k"]
+    assert (plain.params.bits, plain.params.multiplier_bits, plain.lut_code_bits) == (48, 16, 4)
+    exact = dataclasses.replace(plain, operand_bits=5, exact_rounding=True)
+    assert (exact.params.bits, exact.params.multiplier_bits) == (64, 31)
+    assert {name: used for name, used, _ in exact.ledger()} == {"EBR": 30, "SPRAM": 4, "DSP": 8}
+    with pytest.raises(EngineError, match=r"^Engine up5k needs 31 EBR, ice40 has 30$"):
+        dataclasses.replace(plain, exact_rounding=True)
+    with pytest.raises(EngineError, match=r"^Engine up5k needs 31 EBR, ice40 has 30$"):
+        dataclasses.replace(plain, wide_tables=True)
+    assert dataclasses.replace(plain, wide_tables=True, lut_slots=2).lut_code_bits == 8
+    ecp5 = dataclasses.replace(PRESETS["ecp5-25"], exact_rounding=True, wide_tables=True)
+    assert {name: used for name, used, _ in ecp5.ledger()} == {"DP16KD": 56, "MULT18X18D": 16}
+    assert len({exact.digest(), plain.digest(), ecp5.digest(), PRESETS["ecp5-25"].digest()}) == 4
+
+
 @pytest.mark.parametrize("bits", [4, 5, 6, 8])
 def test_digit_operands(bits: int) -> None:
     config = engine(operand_bits=bits)
@@ -232,7 +258,7 @@ def test_digest() -> None:
     [
         (
             {"name": "a", "family": "ice40", "lane": "digit", "kk": 1, "bb": 2},
-            r"^Engine configuration has no field bb, kk; fields: acc_bits, depthwise, family, ",
+            r"^Engine configuration has no field bb, kk; fields: acc_bits, depthwise, exact_rounding, family, ",
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
         (

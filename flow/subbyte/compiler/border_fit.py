@@ -17,8 +17,8 @@ FARTHEST = 510
 PROPORTIONS = 24
 """Uneven tables that are tried."""
 
-TRIED = 1 << 19
-"""Multipliers times borders that are tried for a channel."""
+TRIED = 1 << 15
+"""Multipliers that are tried for a channel, fewer where borders are many."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,14 @@ def _possible(channel: Borders, places: NDArray[np.int64], form: ParamFormat) ->
 
 def _slopes(channel: Borders, places: NDArray[np.int64], least: float) -> tuple[float, float]:
     """Least and greatest distance of neighbouring places that a line through all (above, upto] may have."""
-    above, upto, most = channel.above, channel.upto, np.inf
-    for apart in range(1, len(places)):
-        distance = places[apart:] - places[:-apart]
-        between = distance > 0
-        if between.any():
-            distance = distance[between]
-            least = max(least, float(((above[apart:] - upto[:-apart])[between] / distance).max()))
-            most = min(most, float(((upto[apart:] - above[:-apart])[between] / distance).min()))
-    return least, most
+    distance = places - places[:, None]
+    between = distance > 0
+    if not between.any():
+        return least, np.inf
+    distance = distance[between]
+    nearest = (channel.above - channel.upto[:, None])[between] / distance
+    farthest = (channel.upto - channel.above[:, None])[between] / distance
+    return max(least, float(nearest.max())), float(farthest.min())
 
 
 def fitted(channel: Borders, places: NDArray[np.int64], form: ParamFormat) -> tuple[int, int, int] | None:
@@ -111,7 +110,7 @@ def fitted(channel: Borders, places: NDArray[np.int64], form: ParamFormat) -> tu
         return None
     unit = 1 << (form.fixed_shift + shift)
     lowest, highest = int(unit / min(most, 2 * unit)), int(unit / least) + 1
-    multipliers = _spread(max(form.half, lowest), min(2 * form.half - 1, highest), TRIED // len(places))
+    multipliers = _spread(max(form.half, lowest), min(2 * form.half - 1, highest), TRIED * 16 // max(16, len(places)))
     step = unit / multipliers[:, None]
     # Where the line must cross the first place: below the smallest of these, at or above the largest of those.
     relative = places - places[0]
@@ -131,7 +130,7 @@ def _spread(low: int, high: int, most: int) -> NDArray[np.int64]:
     """The integers low..high, or as many of them as asked for, evenly spread."""
     if high - low < most:
         return np.arange(low, high + 1)
-    return np.unique(np.linspace(low, high, most).astype(np.int64))
+    return np.linspace(low, high, most).astype(np.int64)
 
 
 def _exact(channel: Borders, places: NDArray[np.int64], fit: tuple[int, int, int], form: ParamFormat) -> bool:

@@ -39,5 +39,5 @@ def exact_steps(
 
 def _inexact(product: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
     """1 where `product` >> `shift` drops bits that are not 0."""
-    dropped: NDArray[np.int64] = product & ((np.int64(1) << shift) - 1)
-    return (dropped != 0).astype(np.int64)
+    dropped: NDArray[np.bool_] = (product & ((np.int64(1) << shift) - 1)) != 0
+    return dropped.astype(np.int64)
