@@ -156,7 +156,8 @@ def measure(
         "bar": BARS.get((family, lane, operand_bits)),
     }
     shape = ArrayShape(family, lane, operand_bits, k, m, two_phase=two_phase)
-    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(f"{lane.value} {operand_bits} {k}{' phases' * two_phase}"):
+    title = f"{lane.value} {operand_bits} {k}{' phases' * two_phase}"
+    with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(title):
         try:
             full, bare = (placed(shape, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
         except ToolError as error:

@@ -196,7 +196,8 @@ MUTATIONS: tuple[Mutation, ...] = (
          "operands.word_select(0, c.k * c.operand_bits)"),
         ("accumulators transposed", "swapped lanes", "word_select(p * c.m + column, c.acc_bits)",
          "word_select(p + c.p * column, c.acc_bits)"),
-        ("step a cycle late", "stale", "stages[-2 - c.scale_cycles], stages[-2]", "stages[-1 - c.scale_cycles], stages[-1]"),
+        ("step a cycle late", "stale", "stages[-2 - c.scale_cycles], stages[-2]",
+         "stages[-1 - c.scale_cycles], stages[-1]"),
         ("level not delayed", "stale", "scaled(unscaled, scaling.level)", "scaled(unscaled, self.step.level)"),
     ),
     *_in(
@@ -464,7 +465,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     *_in(
         "phase_accumulator",
-        ("DSP begins unscaled", "level", "phased, self.term << PHASE_BITS, self.term)", "phased, self.term, self.term)"),
+        ("DSP begins unscaled", "level", "phased, self.term << PHASE_BITS, self.term)",
+         "phased, self.term, self.term)"),
         tests="phase_accumulator cells",
     ),
     *_in(

@@ -61,10 +61,11 @@ def shift_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
 
 
 def phase_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
-    """Exact half octaves in and out, weights of two rows, then linear codes whose planes weigh 1."""
+    """Exact half octaves in and out, weights of two rows; then octaves, limited by the requantizer, and linear codes
+    whose planes weigh 1."""
     builder = NetworkBuilder(rng, engine, (3, 4, 2), EXACT)
-    builder.conv(6, (2, 2), EXACT, padding=(0, 1, 1, 0), bits=8, relu=True).conv(3, (2, 2), linear(3))
-    return builder.dense(5, linear(8)).network()
+    builder.conv(6, (2, 2), EXACT, padding=(0, 1, 1, 0), bits=8, relu=True).conv(2, (1, 1), LOG)
+    return builder.conv(3, (1, 1), linear(3)).dense(5, linear(8)).network()
 
 
 def log_network(rng: np.random.Generator, engine: EngineConfig) -> Network:

@@ -15,9 +15,10 @@ from subbyte.spec.network import Concat, Conv2d, Dense, Layer, Lookup, Network
 def packed(network: Network, tensor: str, engine: EngineConfig) -> bool:
     """Whether `tensor` is packed: on xnor lanes, when all that read it have odd weights and a binary border.
 
-    Odd weights, those of -1 and 1 among them, are sums of -1 and 1, of -2 and 2 and so on: a row each. A border of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights
-    are 0 and 1, and a tensor that nothing reads may as well have them. Nor are channels packed that have a place in
-    a concatenation, or that a lookup writes, which may make ones of the zeros behind the last channel.
+    Odd weights, those of -1 and 1 among them, are sums of -1 and 1, of -2 and 2 and so on: a row each. A border
+    of PAD_ZERO needs a third code, which only a nibble of its own has; so does a max pool, whose weights are 0 and 1,
+    and a tensor that nothing reads may as well have them. Nor are channels packed that have a place in a
+    concatenation, or that a lookup writes, which may make ones of the zeros behind the last channel.
     """
     form = network.tensors[tensor].format
     every = readers(network, tensor)

@@ -14,10 +14,14 @@ from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
 from subbyte.spec.rounding import TableRounding, table_thresholds
+from subbyte.spec.two_phase import PHASE_BITS, two_phase_table
 
 LARGEST_ENTRY = 63
 LARGEST_EXPONENT = 6
 """Limits of log tables: beyond them the lanes grow and the accuracy does not."""
+
+PHASE_LUT_BITS = 9
+"""Address bits of a requantizer table from which on its borders between exact half octaves are near enough."""
 
 MOST_GUARD_BITS = 4
 
@@ -41,9 +45,12 @@ def _largest_entry(engine: EngineConfig) -> int:
 
 
 def log_table(engine: EngineConfig) -> tuple[int, ...]:
-    """Octaves for shift and log lanes, whose operands are exponents, half octaves for the others. 16 entries."""
+    """Half octaves, exact ones where engines with two phases have requantizer tables for them; octaves for other shift
+    and log lanes, whose operands are exponents. 16 entries."""
     if not engine.exponents:
         return half_octave_table(4, _largest_entry(engine))
+    if engine.two_phase and engine.lut_bits >= PHASE_LUT_BITS:
+        return two_phase_table(16)
     exponents = (1 << (engine.operand_bits - 1)) - 1
     return log2_table(4, min(exponents, LARGEST_EXPONENT, engine.lut_bits - 2))
 
@@ -76,18 +83,20 @@ def capped_scale(form: TensorFormat, top: float) -> TensorFormat:
 
 
 def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
-    """Most guard bits, 1..4, with which a table's largest threshold fits `lut_bits` and `ratio` < 2**-guard.
+    """Most guard bits, 1..4, of exact half octaves -7..4, with which a table's largest threshold fits `lut_bits` and
+    `ratio` < 2**-guard.
 
     `ratio` is the largest multiplier of the layer; a table requantizer shifts by guard + 16 at least.
     1 for LIN, which has none.
     """
     if form.kind is Kind.LIN:
         return 1
-    for guard in range(MOST_GUARD_BITS, 1, -1):
+    least = -PHASE_BITS if form.two_phase else 1
+    for guard in range(MOST_GUARD_BITS, least, -1):
         top = table_thresholds(form.table, TableRounding.LIN_NEAREST, guard)[-1]
         if top < 1 << lut_bits and ratio < LARGEST_RATIO * 2.0 ** (1 - guard):
             return guard
-    return 1
+    return least
 
 
 def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:
