@@ -64,6 +64,23 @@ def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return centered
 
 
+def _gram(centered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean products of the inputs, with the pull of `TRUST` on its diagonal; (k, k)."""
+    gram = centered.T @ centered / len(centered)
+    pull = TRUST * float(np.diag(gram).mean()) or 1.0
+    regular: NDArray[np.float64] = gram + pull * np.eye(len(gram))
+    return regular
+
+
+def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What an error of 1 of each weight adds to the mean square of the output's error, float64 (k,).
+
+    The other weights make up for as much of it as they can, as `compensated_weights` has them do. `inputs` (rows, k).
+    """
+    costs: NDArray[np.float64] = 1 / np.diag(np.linalg.inv(_gram(_centered(inputs))))
+    return costs
+
+
 def compensated_weights(
     weight: NDArray[np.float64], scales: NDArray[np.float64], form: AnyWeightFormat,
     inputs: NDArray[np.float64], outputs: NDArray[np.float64], wide: NDArray[np.bool_] | None = None,
@@ -75,9 +92,7 @@ def compensated_weights(
     wide : (out, k), which weights of an `OutlierWeights` form may have an outlier
     """
     x = _centered(inputs)
-    gram = x.T @ x / len(x)
-    pull = TRUST * float(np.diag(gram).mean()) or 1.0
-    gram += pull * np.eye(len(gram))
+    gram = _gram(x)
     residual = _centered(outputs) - x @ weight.T
     moved = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
     order = np.argsort(-np.diag(gram), kind="stable")
