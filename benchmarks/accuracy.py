@@ -7,21 +7,26 @@ network or not. The CIFAR-10 samples are lossy: only differences from the float 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from measure import CONSOLE, SOURCES, Source, options, show
+from numpy.typing import NDArray
 
 from subbyte.compiler.accuracy import measure
 from subbyte.compiler.compile import chosen_samples
 from subbyte.compiler.data import load_calibration, load_samples
 from subbyte.compiler.evaluate import flat, run_in_batches
 from subbyte.compiler.feed import InputTransform, arrange, feed
-from subbyte.compiler.graph import run_float
-from subbyte.compiler.input_codes import choose_coding, encode
+from subbyte.compiler.graph import Graph, run_float
+from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
 from subbyte.compiler.lower import lower
 from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import RECIPES, Recipe
 from subbyte.golden.quantize import Method, to_real
 from subbyte.spec.engine import PRESETS
+from subbyte.spec.network import Network
 
 NETWORKS = ("kws_dscnn", "ic_resnet8")
 MEASURED = {
@@ -31,30 +36,67 @@ MEASURED = {
         Recipe("w4-a4fitted", activations="fitted"),
     )
 }
-COLUMNS = ("network", "recipe", "n", "top1", "loss", "note")
+COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "note")
 
 
-def rows_of(name: str, source: Source, recipes: list[str], limit: int | None) -> list[dict[str, object]]:
-    """The float network and each recipe; `loss` is what is lost of the float network's top-1."""
+@dataclass(frozen=True)
+class Measured:
+    """A float network with what it is calibrated and measured on.
+
+    calibration : the first arguments of `lower`
+    codes, fed : the samples to measure on, as codes of the input and as the network's real input
+    wanted : outputs of the float network on them, float64 (n, features); y : labels, int (n,)
+    """
+
+    calibration: tuple[Graph, InputCoding, NDArray[np.int64], NDArray[np.float64]]
+    codes: NDArray[np.int64]
+    wanted: NDArray[np.float64]
+    y: NDArray[Any]
+
+    def float_result(self) -> dict[str, object]:
+        """n and top1 of the float network."""
+        return {"n": len(self.y), "top1": self._top1(self.wanted)}
+
+    def result(self, network: Network) -> dict[str, object]:
+        """n, top1, loss of it, agreement (the float network's arg max), error (mean square / variance of outputs)."""
+        codes = run_in_batches(network, self.codes)
+        outputs = flat(to_real(codes, network.tensors[network.output].format), self.calibration[0].output_order)
+        top1 = self._top1(outputs)
+        return {
+            "n": len(self.y), "top1": top1, "loss": self._top1(self.wanted) - top1,
+            "agreement": float((outputs.argmax(axis=1) == self.wanted.argmax(axis=1)).mean()),
+            "error": float(np.square(outputs - self.wanted).mean() / self.wanted.var(axis=0).mean()),
+        }
+
+    def _top1(self, outputs: NDArray[np.float64]) -> float:
+        return measure("top1", outputs, outputs, self.y)
+
+
+def measured(source: Source, limit: int | None) -> Measured | str:
+    """The network and samples of `source`, at most `limit` to measure on; a reason when they are not there."""
     reason = source.missing()
     if reason is not None:
-        return [{"network": name, "note": reason}]
+        return reason
     transform, graph = InputTransform((source.offset,), (source.scale,)), import_onnx(source.model)
     calib = arrange(chosen_samples(load_calibration(source.samples), graph, transform, 0), graph, transform)
     data = load_samples(source.samples)
-    x, y = arrange(data, graph, transform)[:limit], None if data.y is None else data.y[:limit]
-    fed = feed(x, graph, transform)
-    exact = measure("top1", flat(run_float(graph, fed), graph.output_order), fed, y)
-    rows: list[dict[str, object]] = [{"network": name, "recipe": "float", "n": len(x), "top1": exact}]
+    x, y = arrange(data, graph, transform)[:limit], np.asarray(data.y)[:limit]
     coding = choose_coding(calib, graph, transform, Method.MIN_MAX)
-    calib_codes, calib_fed = encode(calib, graph, transform, coding), feed(calib, graph, transform)
+    calibration = (graph, coding, encode(calib, graph, transform, coding), feed(calib, graph, transform))
+    wanted = flat(run_float(graph, feed(x, graph, transform)), graph.output_order)
+    return Measured(calibration, encode(x, graph, transform, coding), wanted, y)
+
+
+def rows_of(name: str, recipes: list[str], limit: int | None) -> list[dict[str, object]]:
+    """The float network and each recipe; `loss` is what is lost of the float network's top-1."""
+    source = measured(SOURCES[name], limit)
+    if isinstance(source, str):
+        return [{"network": name, "note": source}]
+    rows: list[dict[str, object]] = [{"network": name, "recipe": "float"} | source.float_result()]
     for recipe in recipes:
-        network = lower(graph, coding, calib_codes, calib_fed, MEASURED[recipe], PRESETS["up5k"])
-        codes = run_in_batches(network, encode(x, graph, transform, coding))
-        outputs = to_real(codes, network.tensors[network.output].format)
-        value = measure("top1", flat(outputs, graph.output_order), fed, y)
-        CONSOLE.note(f"  {name} {recipe}: {value:.4f}")
-        rows.append({"network": name, "recipe": recipe, "n": len(x), "top1": value, "loss": exact - value})
+        network = lower(*source.calibration, MEASURED[recipe], PRESETS["up5k"])
+        rows.append({"network": name, "recipe": recipe} | source.result(network))
+        CONSOLE.note(f"  {rows[-1]}")
     return rows
 
 
@@ -64,9 +106,7 @@ def main() -> int:
     parser.add_argument("--recipe", choices=MEASURED, nargs="+", default=list(MEASURED))
     parser.add_argument("--limit", type=int, help="samples to measure on (all)")
     arguments = parser.parse_args()
-    rows = [
-        row for name in arguments.network for row in rows_of(name, SOURCES[name], arguments.recipe, arguments.limit)
-    ]
+    rows = [row for name in arguments.network for row in rows_of(name, arguments.recipe, arguments.limit)]
     show(rows, COLUMNS, arguments.json)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear
 from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, Lookup, MaxPool2d, Network, Requantize
 
 UP5K = PRESETS["up5k"]
+SLOTS = dataclasses.replace(UP5K, name="slots", operand_bits=5, outlier_slots=1)
 W4_A8 = Recipe("w4-a8", activations="lin8")
 EVERY_RECIPE = (*RECIPES.values(), W4_A8)
 CHANNELS, SIZE = 6, (8, 7)
@@ -182,7 +184,7 @@ class Lowered:
         coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
         codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
         self.graph = graph
-        self.network: Network = lower(graph, coding, codes, fed, recipe, UP5K)
+        self.network: Network = lower(graph, coding, codes, fed, recipe, SLOTS if recipe.outliers else UP5K)
         self.codes = reference.run(self.network, codes, taps=True)
         self.real = {name: to_real(values, self.form(name)) for name, values in self.codes.items()}
         self.taps = run_taps(graph, fed)

@@ -13,14 +13,21 @@ from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler.compensate import compensated_weights
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import load_compiled
-from subbyte.compiler.feed import InputTransform
-from subbyte.compiler.fill_outliers import filled, outliers, removed_error
+from subbyte.compiler.data import load_calibration
+from subbyte.compiler.feed import InputTransform, arrange, feed
+from subbyte.compiler.fill_outliers import fitted_scales, importance, outliers, places, removed_error
+from subbyte.compiler.input_codes import choose_coding, encode
+from subbyte.compiler.lower import lower
+from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.operation import stored_pitch
+from subbyte.compiler.outlier_room import Anywhere, Slots
 from subbyte.compiler.outliers import row_numbers
-from subbyte.compiler.recipe import Recipe, RecipeError
+from subbyte.compiler.recipe import RECIPES, RecipeError
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.compiler.select import select_operations
 from subbyte.golden.machine import Machine
+from subbyte.golden.outliers import outlier_scales
+from subbyte.golden.quantize import Method, quantize_weights
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import linear
@@ -120,40 +127,90 @@ def test_row_numbers_are_those_of_the_schedule(hidden: bool, m: int, rng: np.ran
         assert rows[place] == group * operation.words + word
 
 
-def conv_layer(rng: np.random.Generator, slots: int) -> tuple[Conv2d, np.ndarray, np.ndarray, EngineConfig]:
-    """A layer of long-tailed weights, these in steps, codes of its input, the engine."""
-    engine = dataclasses.replace(UP5K, operand_bits=4, outlier_slots=slots, lut_bits=10, lut_slots=1)
-    steps = 2.5 * rng.standard_t(2, (8, 3, 2, 5))
-    form = OutlierWeights(WeightFormat(WeightSet.DIGIT4, 4))
-    layer = Conv2d("c", "i", "o", np.zeros(steps.shape, dtype=np.int64), np.zeros(8, dtype=np.int64), form)
-    return layer, steps, rng.integers(0, 16, (6, 7, 6, 5)), engine
+FORM = OutlierWeights(WeightFormat(WeightSet.DIGIT4, 4))
+SHAPE = (8, 3, 2, 5)
+ROOMS = [Slots(dataclasses.replace(UP5K, operand_bits=4, outlier_slots=s, lut_bits=10, lut_slots=1)) for s in (1, 2)]
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_filled(slots: int, rng: np.random.Generator) -> None:
+def long_tailed(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of `SHAPE` about as large as the dense ones, and what their errors cost."""
+    return 2.5 * rng.standard_t(2, SHAPE), rng.uniform(0.5, 2, SHAPE)
+
+
+def conv_layer() -> Conv2d:
+    return Conv2d("c", "i", "o", np.zeros(SHAPE, dtype=np.int64), np.zeros(8, dtype=np.int64), FORM)
+
+
+def rounded(weight: np.ndarray, scales: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    return np.where(wide, quantize_weights(weight, scales, FORM), quantize_weights(weight, scales, FORM.dense))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.engine.outlier_slots)
+def test_places(room: Slots, rng: np.random.Generator) -> None:
     """No more than the slots of each row, none of them wasted, and they remove error."""
-    layer, steps, codes, engine = conv_layer(rng, slots)
-    done = filled(layer, steps, linear(4), codes, 5, engine)
-    rows = row_numbers(steps.shape, 5, engine)
-    used = np.bincount(rows[outliers(done) != 0], minlength=int(rows.max()) + 1)
-    assert used.max() <= slots and used.sum() > 0
-    without = dataclasses.replace(done, weight=done.weight - outliers(done))
-    assert removed_error(done, steps) > 0.2 and removed_error(without, steps) == 0
+    (weight, costs), scales = long_tailed(rng), np.ones(8)
+    wide = places(weight, scales, FORM, costs, room, 5)
+    rows = row_numbers(SHAPE, 5, room.engine)
+    used = np.bincount(rows[wide], minlength=int(rows.max()) + 1)
+    assert used.max() == room.engine.outlier_slots == room.slots(SHAPE) and used.sum() > 0
+    layer = dataclasses.replace(conv_layer(), weight=rounded(weight, scales, wide))
+    assert np.array_equal(outliers(layer) != 0, wide)
+    without = dataclasses.replace(layer, weight=layer.weight - outliers(layer))
+    assert removed_error(layer, weight) > 0.2 and removed_error(without, weight) == 0
 
 
-def test_filled_minds_the_operands(rng: np.random.Generator) -> None:
-    """A weight whose operand never changes is left to the bias."""
-    layer, steps, codes, engine = conv_layer(rng, 1)
+def test_places_anywhere(rng: np.random.Generator) -> None:
+    """The share of all weights, those that matter most."""
+    weight, costs = long_tailed(rng)
+    weight = np.clip(4 * weight, -100, 100)
+    wide = places(weight, np.ones(8), FORM, costs, Anywhere(0.1), 5)
+    assert wide.sum() == Anywhere(0.1).slots(SHAPE) == 24
+    removed = costs * np.square(weight - quantize_weights(weight, np.ones(8), FORM.dense))
+    assert np.isin(np.argsort(removed, axis=None)[-12:], np.flatnonzero(wide)).all()
+
+
+def test_places_mind_the_scale(rng: np.random.Generator) -> None:
+    """Of two channels in a row with the same error in steps, the one with larger steps gets the slot."""
+    weight = np.zeros(SHAPE)
+    weight[0, 0, 0, 0], weight[1, 0, 0, 0] = 20 * 0.5, 20 * 0.25
+    scales = np.array([0.5, 0.25, 1, 1, 1, 1, 1, 1])
+    for order in (np.arange(8), np.array([1, 0, 2, 3, 4, 5, 6, 7])):
+        wide = places(weight[order], scales[order], FORM, np.ones(SHAPE), ROOMS[0], 5)
+        assert np.argwhere(wide).tolist() == [[order[0], 0, 0, 0]]
+
+
+@pytest.mark.parametrize("compensation", [False, True])
+def test_importance(compensation: bool, rng: np.random.Generator) -> None:
+    """A weight whose operand never changes is left to the bias, one whose operand is also another's to that."""
+    codes = rng.integers(0, 16, (6, 7, 6, 5))
     codes[..., 2] = 15
-    done = filled(layer, steps, linear(4), codes, 5, engine)
-    assert not outliers(done)[..., 2].any()
+    codes[..., 4] = codes[..., 3]
+    costs = importance(conv_layer(), linear(4), codes, compensation)
+    constant, twin, alone = (costs[0, 1, 1, channel] for channel in (2, 3, 0))
+    assert costs.shape == SHAPE and (costs == costs[0]).all() and constant < 0.2 * alone
+    assert twin < 0.5 * alone if compensation else constant == 0 and twin > 0.5 * alone
 
 
-def test_filled_needs_a_format_with_outliers(rng: np.random.Generator) -> None:
-    layer, steps, codes, engine = conv_layer(rng, 1)
-    plain = dataclasses.replace(layer, weight_format=WeightFormat(WeightSet.DIGIT4, 4))
-    with pytest.raises(TypeError, match=r"^Layer c: weights must have outliers, not the format digit4x4$"):
-        filled(plain, steps, linear(4), codes, 5, engine)
+def test_importance_of_groups(rng: np.random.Generator) -> None:
+    """Depthwise weights see the operands of their own channel."""
+    layer = dataclasses.replace(conv_layer(), weight=np.zeros((3, 2, 2, 1), dtype=np.int64), groups=3)
+    codes = rng.integers(0, 16, (4, 6, 6, 3)) // np.array([1, 4, 2])
+    costs = importance(layer, linear(4), codes, False)
+    assert costs.shape == (3, 2, 2, 1) and (costs[0] > 2 * costs[2]).all() and (costs[2] > 2 * costs[1]).all()
+
+
+def test_fitted_scales(rng: np.random.Generator) -> None:
+    """Without the outliers the grid is finer, and less error is left."""
+    weight, costs = long_tailed(rng)
+    before = outlier_scales(weight, FORM, ROOMS[0].share, "mse")
+    after = fitted_scales(weight, before, FORM, costs, ROOMS[0], 5)
+
+    def error(scales: np.ndarray) -> float:
+        wide = places(weight, scales, FORM, costs, ROOMS[0], 5)
+        steps = scales[:, None, None, None]
+        return float((costs * np.square(steps * rounded(weight, scales, wide) - weight)).sum())
+
+    assert error(after) < error(before) and after.mean() < before.mean()
 
 
 def test_compensation_keeps_outliers_in_their_places(rng: np.random.Generator) -> None:
@@ -165,20 +222,53 @@ def test_compensation_keeps_outliers_in_their_places(rng: np.random.Generator) -
     assert not form.split(rounded)[1][~wide].any()
 
 
-def test_recipe(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("name", ["w4o-a4log", "w4o-a8"])
+def test_recipe(name: str, tmp_path: Path) -> None:
     """The bundled network with outliers: counted, and the machine still equals the reference."""
-    recipe = Recipe("o", outliers=True)
     arguments = (digits_data(), InputTransform(scale=(1 / 16,)), 0)
-    told = compile_model(digits_model(), SLOTS, recipe, *arguments, tmp_path / "out")
+    told = compile_model(digits_model(), SLOTS, RECIPES[name], *arguments, tmp_path / "out")
     first, hidden, last = told["layers"]
-    assert [one["outliers"] for one in (first, last)] == [0, 0]
+    assert [one["outliers"] for one in (first, last)] == [one["outliers_removed"] for one in (first, last)] == [0, 0]
     assert hidden["weight_format"] == "digit4x4+outliers"
-    assert hidden["outliers"] > 0 and 0 < hidden["outliers_removed"] < 1
+    assert 0 < hidden["outliers"] <= 4 * 5 and 0 < hidden["outliers_removed"] < 1  # 16 channels, 72 weights each
     compiled = load_compiled(tmp_path / "out")
     codes = compiled.codes(compiled.samples)[:20]
     assert np.array_equal(Machine(compiled.program).run(codes), run(compiled.network, codes))
-    with pytest.raises(RecipeError, match=r"^Recipe o has outliers, engine up5k-plain has no outlier slots$"):
-        compile_model(digits_model(), UP5K, recipe, *arguments, tmp_path / "other")
+    message = (
+        rf"^Recipe {name} has outliers, engine up5k-plain has no outlier slots; "
+        "take one with outlier_slots or a recipe without outliers$"
+    )
+    with pytest.raises(RecipeError, match=message):
+        compile_model(digits_model(), UP5K, RECIPES[name], *arguments, tmp_path / "other")
+
+
+def test_anywhere_is_no_engine(tmp_path: Path) -> None:
+    """Outliers without places can be computed by the reference, and are refused for an engine with slots."""
+    samples, transform = load_calibration(digits_data()), InputTransform(scale=(1 / 16,))
+    graph = import_onnx(digits_model())
+    arranged = arrange(samples, graph, transform)[:40]
+    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
+    codes = encode(arranged, graph, transform, coding)
+    network = lower(
+        graph, coding, codes, feed(arranged, graph, transform), RECIPES["w4o-a8"], UP5K, Anywhere(0.05)
+    )
+    used = [np.count_nonzero(outliers(layer)) for layer in network.layers if isinstance(layer, Conv2d)]
+    assert used[0] == 0 and 45 < used[1] <= int(0.05 * 72 * 16) == 57  # some are rounded to dense ones after all
+    with pytest.raises(ScheduleError, match=r"weight rows need more outlier slots than slots has, 1 a row"):
+        schedule(network, SLOTS)
+
+
+def test_removed_error() -> None:
+    """Real weights in steps of 1/2; the outlier stands for 20 steps, without it 6 would be left."""
+    real = np.zeros((8, 3, 2, 5))
+    real[0, 0, 0, :3] = 10.0, 1.25, -1.0
+    weight = np.zeros(SHAPE, dtype=np.int64)
+    weight[0, 0, 0, :3] = 20, 2, -2
+    layer = dataclasses.replace(conv_layer(), weight=weight)
+    scale = (10 * 20 + 1.25 * 2 + 2) / (400 + 4 + 4)
+    kept = (10 - 20 * scale) ** 2 + (1.25 - 2 * scale) ** 2 + (-1 + 2 * scale) ** 2
+    without = (10 - 6 * scale) ** 2 + (1.25 - 2 * scale) ** 2 + (-1 + 2 * scale) ** 2
+    assert removed_error(layer, real) == pytest.approx(1 - kept / without)
 
 
 def test_random_outliers_respect_the_rows(rng: np.random.Generator) -> None:

@@ -77,7 +77,8 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(RecipeError, match=r"must be one of w4-a4log, w4-a4, int8 or a \.toml file, not 'w3'"):
+    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8 or a \.toml file, not 'w3'"
+    with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):
         load_recipe("/absent.toml")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subbyte.golden.outliers import fixed_capacity, outlier_scales, unstructured, weight_rows
+from subbyte.golden.outliers import dense_scales, fixed_capacity, outlier_scales, unstructured, weight_rows
 from subbyte.golden.quantize import nearest_weights, weight_scales
 from subbyte.spec.weight_formats import BinaryWeights, LinearWeights, LogWeights, OutlierWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
@@ -110,3 +110,19 @@ def test_outlier_scales(rng: np.random.Generator) -> None:
     scales = outlier_scales(wide, form, 0.1, "min_max")
     assert (scales <= without[:, -1] / 6 + 1e-12).all()
     assert scales == pytest.approx(weight_scales(weight[:, 2:], form.dense, "min_max"))
+
+
+def test_dense_scales(rng: np.random.Generator) -> None:
+    """As MSE of the weights that are no outliers, costly ones first; a channel of outliers keeps its scale."""
+    form = FORMATS[0].dense
+    weight, wide = rng.normal(size=(3, 30)), rng.random((3, 30)) < 0.1
+    weight[wide] *= 20
+    wide[2] = True
+    scales = dense_scales(weight, np.full(3, 7.0), form, wide, np.ones(weight.shape))
+    for channel in range(2):
+        kept = weight[channel, ~wide[channel]][None]
+        assert scales[channel] == pytest.approx(weight_scales(kept, form, "mse")[0])
+    assert scales[2] == 7.0
+    costs = np.where(np.abs(weight) > 1, 1000.0, 1e-3)
+    small = dense_scales(weight, scales, form, wide, 1 / costs)
+    assert (dense_scales(weight, scales, form, wide, costs)[:2] > small[:2]).all()

@@ -37,11 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _text(summary: dict[str, Any], output: Path) -> Group:
-    table = plain_table("layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "bound by")
+    columns = ("layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "bound by")
+    with_outliers = any(layer["outliers"] for layer in summary["layers"])
+    table = plain_table(*columns, *(("outliers", "error removed") if with_outliers else ()))
     for layer in summary["layers"]:
+        bought = (f"{layer['outliers']:,}", f"{layer['outliers_removed']:.0%}") if with_outliers else ()
         table.add_row(
             layer["name"], layer["op"], f"{layer['macs']:,}", layer["weight_format"], layer["act_format"],
-            f"{layer['cycles_est']:,}", layer["bound_by"],
+            f"{layer['cycles_est']:,}", layer["bound_by"], *bought,
         )
     accuracy = summary["accuracy"]
     lines = [f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"]

@@ -17,19 +17,28 @@ from subbyte.spec.network import Conv2d, Dense
 from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 
 MAX_ROWS = 1 << 14
-"""Output positions that enter the least squares, evenly spaced."""
+"""Output positions that enter the least squares."""
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 TRUST = 0.1
 """Pull towards the given weights, in units of the inputs' mean variance: few samples must not bend them far."""
 
 
 def thinned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most `MAX_ROWS` of the rows, evenly spaced."""
-    return rows[:: _step(len(rows))]
+    """The rows, or `MAX_ROWS` of them."""
+    return rows[_kept(len(rows))]
 
 
-def _step(rows: int) -> int:
-    return -(-rows // MAX_ROWS)
+def _kept(rows: int) -> NDArray[np.int64]:
+    """Which of so many rows stay, increasing: one of each of `MAX_ROWS` equal runs, everywhere in them.
+
+    Evenly spaced rows would often be positions of one image column, and that one the border.
+    """
+    if rows <= MAX_ROWS:
+        return np.arange(rows)
+    runs = np.arange(MAX_ROWS)
+    return ((runs + runs * GOLDEN_RATIO % 1) * (rows / MAX_ROWS)).astype(np.int64)
 
 
 def input_rows(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -45,7 +54,7 @@ def input_rows(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.in
         padded = ops.pad(codes, layer.padding, source.pad_code)
         windows = np.moveaxis(ops.patches(padded, kernel, layer.stride), 3, 5)
     count = int(np.prod(windows.shape[:3]))
-    kept = windows[np.unravel_index(np.arange(0, count, _step(count)), windows.shape[:3])]
+    kept = windows[np.unravel_index(_kept(count), windows.shape[:3])]
     rows: NDArray[np.float64] = source.operands()[kept].reshape(len(kept), -1).astype(np.float64)
     return rows
 
@@ -53,6 +62,23 @@ def input_rows(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.in
 def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     centered: NDArray[np.float64] = rows - rows.mean(axis=0)
     return centered
+
+
+def _gram(centered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean products of the inputs, with the pull of `TRUST` on its diagonal; (k, k)."""
+    gram = centered.T @ centered / len(centered)
+    pull = TRUST * float(np.diag(gram).mean()) or 1.0
+    regular: NDArray[np.float64] = gram + pull * np.eye(len(gram))
+    return regular
+
+
+def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What an error of 1 of each weight adds to the mean square of the output's error, float64 (k,).
+
+    The other weights make up for as much of it as they can, as `compensated_weights` has them do. `inputs` (rows, k).
+    """
+    costs: NDArray[np.float64] = 1 / np.diag(np.linalg.inv(_gram(_centered(inputs))))
+    return costs
 
 
 def compensated_weights(
@@ -66,9 +92,7 @@ def compensated_weights(
     wide : (out, k), which weights of an `OutlierWeights` form may have an outlier
     """
     x = _centered(inputs)
-    gram = x.T @ x / len(x)
-    pull = TRUST * float(np.diag(gram).mean()) or 1.0
-    gram += pull * np.eye(len(gram))
+    gram = _gram(x)
     residual = _centered(outputs) - x @ weight.T
     moved = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
     order = np.argsort(-np.diag(gram), kind="stable")

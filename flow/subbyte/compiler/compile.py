@@ -16,8 +16,8 @@ from subbyte.compiler.evaluate import evaluate
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.fill_outliers import outliers, removed_error
 from subbyte.compiler.graph import Graph, Linear, macs
-from subbyte.compiler.input_codes import choose_coding, encode
-from subbyte.compiler.lower import lower
+from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
+from subbyte.compiler.lower import input_ratio, lower
 from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.schedule import schedule
@@ -68,7 +68,14 @@ def _cost(costs: tuple[Cost, ...], layer: str) -> Cost:
     return next(cost for cost in costs if f"+{layer}+" in f"+{cost.layer}+")
 
 
-def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
+def _weight(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
+    """The real weights that the integers stand for, with the factors of the input's channels."""
+    return node.weight * input_ratio(node, graph, coding) if node.input == graph.input else node.weight
+
+
+def _layers(
+    graph: Graph, coding: InputCoding, network: Network, costs: tuple[Cost, ...]
+) -> list[dict[str, Any]]:
     """One entry per linear layer; ReLU, requantizer and pools are part of it."""
     nodes = {node.name: node for node in graph.nodes if isinstance(node, Linear)}
     return [
@@ -81,7 +88,7 @@ def _layers(graph: Graph, network: Network, costs: tuple[Cost, ...]) -> list[dic
             "cycles_est": _cost(costs, layer.name).cycles,
             "bound_by": _cost(costs, layer.name).bound_by,
             "outliers": int(np.count_nonzero(outliers(layer))),
-            "outliers_removed": removed_error(layer, nodes[layer.name].weight),
+            "outliers_removed": removed_error(layer, _weight(nodes[layer.name], graph, coding)),
         }
         for layer in network.layers
         if isinstance(layer, Conv2d | Dense)
@@ -96,7 +103,7 @@ def compile_model(
     Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, bound_by,
     outliers, outliers_removed}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as
     top-1 on the calibration samples, null without class labels. `outliers` are weights with one, `outliers_removed`
-    is the part of the squared error of the weights that they remove.
+    is the part of the squared error of the weights that they remove, see `removed_error`.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -117,7 +124,7 @@ def compile_model(
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
-        "layers": _layers(graph, network, cost.layers),
+        "layers": _layers(graph, coding, network, cost.layers),
         "weight_bytes": program.weights.nbytes,
         "act_bytes": sum(8 * layout.words for layout in program.stored),
         "cycles_est": cost.cycles,

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.compensate import input_rows
-from subbyte.compiler.outliers import row_numbers
-from subbyte.golden.outliers import fixed_capacity
-from subbyte.spec.engine import EngineConfig
+from subbyte.compiler.channel_runs import channel_runs
+from subbyte.compiler.compensate import error_costs, input_rows
+from subbyte.compiler.outlier_room import Room
+from subbyte.golden.outliers import dense_scales, fixed_capacity
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense
 from subbyte.spec.weight_formats import OutlierWeights
 
+ROUNDS = 2
+"""Of `fitted_scales`; more change nothing that held-out calibration samples would show."""
 
-def filled(
-    layer: Conv2d | Dense, steps: NDArray[np.float64], source: TensorFormat, codes: NDArray[np.int64], pitch: int,
-    engine: EngineConfig,
-) -> Conv2d | Dense:
-    """The layer, of `OutlierWeights`, with outliers in the slots of the engine's weight rows.
 
-    They go where they remove the most of the error at the layer's output, a weight's part of which is its squared
-    error times the variance of the operand that it meets on the samples; a constant error is left to the bias.
+def importance(
+    layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.int64], compensation: bool
+) -> NDArray[np.float64]:
+    """What a squared error of each weight, a real number, costs at the layer's output on the samples.
 
-    Parameters
-    ----------
-    steps : weights in steps of the dense grid, in the shape of the layer's
-    source, codes : format and codes of its input on calibration samples
-    pitch : see `row_numbers`
+    That is the variance of the operand that it meets (a constant error is left to the bias), or with `compensation`
+    what the other weights cannot make up for.
+
+    source, codes : format and codes of the layer's input on calibration samples
     """
-    form = layer.weight_format
-    if not isinstance(form, OutlierWeights):
-        raise TypeError(f"Layer {layer.name}: weights must have outliers, not the format {form.name}")
-    importance = input_rows(layer, source, codes).var(axis=0).reshape(layer.weight.shape[1:])
-    rows = row_numbers(layer.weight.shape, pitch, engine)
-    return dataclasses.replace(layer, weight=fixed_capacity(steps, form, engine.outlier_slots, rows, importance))
+    costs = np.empty(layer.weight.shape)
+    for out, channels in channel_runs(layer, codes.shape[3]):
+        inputs = input_rows(layer, source, codes[..., channels])
+        cost = error_costs(inputs) if compensation else inputs.var(axis=0)
+        costs[out] = cost.reshape(layer.weight.shape[1:])
+    return costs
+
+
+def places(
+    weight: NDArray[np.float64], scales: NDArray[np.float64], form: OutlierWeights, costs: NDArray[np.float64],
+    room: Room, pitch: int,
+) -> NDArray[np.bool_]:
+    """Which weights get an outlier where there is `room`: those where it removes the most error, of at most all slots.
+
+    weight : real ones; costs : their `importance`, in the same shape; pitch : see `row_numbers`
+    """
+    step = scales.reshape(-1, *[1] * (weight.ndim - 1))
+    rows = room.rows(weight.shape, pitch)
+    chosen = fixed_capacity(weight / step, form, room.slots(weight.shape), rows, costs * np.square(step))
+    wide: NDArray[np.bool_] = form.split(chosen)[1] != 0
+    return wide
+
+
+def fitted_scales(
+    weight: NDArray[np.float64], scales: NDArray[np.float64], form: OutlierWeights, costs: NDArray[np.float64],
+    room: Room, pitch: int,
+) -> NDArray[np.float64]:
+    """Better scales than `scales`: in turn the outliers for the scales, and the scales for all other weights."""
+    for _ in range(ROUNDS):
+        wide = places(weight, scales, form, costs, room, pitch)
+        scales = dense_scales(weight, scales, form.dense, wide, costs)
+    return scales
 
 
 def outliers(layer: Conv2d | Dense) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.compensate import compensated_weights, input_rows, thinned
 from subbyte.compiler.feed import per_channel
-from subbyte.compiler.fill_outliers import filled, outliers
+from subbyte.compiler.fill_outliers import fitted_scales, importance, places
 from subbyte.compiler.formats import (
     LARGEST_RATIO,
     activation_format,
@@ -39,6 +39,7 @@ from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.lower_others import activation, average_pool, concat, max_pool
 from subbyte.compiler.lowering import HIGHWAY_BITS, Lowering
 from subbyte.compiler.operation import pixel_pitch
+from subbyte.compiler.outlier_room import Room, Slots
 from subbyte.compiler.plan import plan
 from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
@@ -85,6 +86,7 @@ class _Stage:
     form : format of the codes when it is settled
     add : the sum that the requantizer does
     last : whether the codes are the network's output
+    room : for outliers, None where the weights have none
     """
 
     node: Linear
@@ -96,6 +98,7 @@ class _Stage:
     form: TensorFormat | None = None
     add: AddNode | None = None
     last: bool = False
+    room: Room | None = None
 
     @property
     def top(self) -> float:
@@ -103,7 +106,7 @@ class _Stage:
         return self.relu.top if self.relu else math.inf
 
 
-def _input_ratio(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
+def input_ratio(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
     """Factor of the first layer's weights, broadcast against (out, height, width, channels).
 
     ModelError when it is not the same at every position under a convolution's window.
@@ -138,9 +141,9 @@ def _stage_format(
     return capped_scale(form, stage.top)
 
 
-def _linear_layer(
-    node: Linear, weight: NDArray[np.int64], bias: NDArray[np.int64], weight_format: AnyWeightFormat, source: str
-) -> Conv2d | Dense:
+def _linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
+    """The layer of a node, as yet without weights and bias."""
+    weight, bias = np.zeros(node.weight.shape, dtype=np.int64), np.zeros(len(node.bias), dtype=np.int64)
     target = f"{node.output}.acc"
     if isinstance(node, ConvNode):
         return Conv2d(node.name, source, target, weight, bias, weight_format, node.stride, node.padding, node.groups)
@@ -151,24 +154,32 @@ def _accumulate(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.i
     return ops.conv2d(layer, source, codes) if isinstance(layer, Conv2d) else ops.dense(layer, source, codes)
 
 
-def _weight_scales(
-    stage: _Stage, recipe: Recipe, engine: EngineConfig, unit: float, step: float
-) -> NDArray[np.float64]:
-    """Scale per channel, not so small that bias or multiplier leave their ranges.
+def _scales(
+    stage: _Stage, layer: Conv2d | Dense, state: _Calibration, recipe: Recipe, step: float, pitch: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """(scale per channel, not so small that bias or multiplier leave their ranges; which weights get an outlier).
 
-    unit : scale of the input's operands; step : scale of the output's operands
+    step : scale of the output's operands; pitch : see `row_numbers`
     """
-    floor = np.maximum(np.abs(stage.node.bias) / LARGEST_BIAS, step * SMALLEST_RATIO) / unit
-    form = stage.weight_format
-    if isinstance(form, OutlierWeights):
-        share = engine.outlier_slots / (engine.m * engine.k)
-        return np.maximum(outlier_scales(stage.weight, form, share, recipe.weight_method), floor)
-    return np.maximum(weight_scales(stage.weight, form, recipe.weight_method), floor)
+    source, form = state.tensor.format, stage.weight_format
+    floor = np.maximum(np.abs(stage.node.bias) / LARGEST_BIAS, step * SMALLEST_RATIO) / source.scale
+    if not (stage.room and isinstance(form, OutlierWeights)):
+        return np.maximum(weight_scales(stage.weight, form, recipe.weight_method), floor), None
+    scales = outlier_scales(stage.weight, form, stage.room.share, recipe.weight_method)
+    costs = importance(layer, source, state.codes, recipe.compensation)
+    filling = (form, costs, stage.room, pitch)
+    if Method(recipe.weight_method) is Method.MSE:
+        scales = fitted_scales(stage.weight, scales, *filling)
+    scales = np.maximum(scales, floor)
+    return scales, places(stage.weight, scales, *filling)
 
 
-def _weight_format(recipe: Recipe, bits: int, engine: EngineConfig) -> AnyWeightFormat:
-    form = WeightFormat(engine.weight_set, bits)
-    return OutlierWeights(form) if recipe.outliers and bits == OUTLIER_WEIGHT_BITS else form
+def _rounded(stage: _Stage, scales: NDArray[np.float64], wide: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """The weights, each rounded for itself."""
+    weight, form = quantize_weights(stage.weight, scales, stage.weight_format), stage.weight_format
+    if wide is None or not isinstance(form, OutlierWeights):
+        return weight
+    return np.where(wide, weight, quantize_weights(stage.weight, scales, form.dense))
 
 
 def _compensate(
@@ -196,23 +207,18 @@ def _lower_stage(
     result = stage.add.output if stage.add else node.output
     result = stage.relu.output if stage.relu else result
     form = _stage_format(state.taps[stage.delivered], stage, recipe, engine)
-    scales = _weight_scales(stage, recipe, engine, source.scale, form.scale)
+    layer = _linear_layer(node, stage.weight_format, state.tensor.name)
+    unit = 1 if state.tensor.name == work.graph.input else engine.m
+    pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
+    scales, wide = _scales(stage, layer, state, recipe, form.scale, pitch)
     acc_scale = source.scale * scales
     # The requantizer only makes numbers smaller: an output finer than the accumulator's steps is made coarser.
     form = dataclasses.replace(form, scale=max(form.scale, float(acc_scale.max()) / LARGEST_RATIO))
-    weight = quantize_weights(stage.weight, scales, stage.weight_format)
-    layer = _linear_layer(
-        node, weight, round_half_up(node.bias / acc_scale), stage.weight_format, state.tensor.name
-    )
-    wide = None
-    if isinstance(stage.weight_format, OutlierWeights):
-        unit = 1 if state.tensor.name == work.graph.input else engine.m
-        pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
-        steps = stage.weight / scales[:, None, None, None]
-        layer = filled(layer, steps, source, state.codes, pitch, engine)
-        wide = outliers(layer) != 0
+    layer = dataclasses.replace(layer, bias=round_half_up(node.bias / acc_scale))
     if recipe.compensation:
         layer = _compensate(layer, stage, state, scales, wide)
+    else:
+        layer = dataclasses.replace(layer, weight=_rounded(stage, scales, wide))
     acc = _accumulate(layer, source, state.codes)
     if recipe.bias_correction:
         error = round_half_up((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2)))
@@ -241,25 +247,27 @@ def _weight_bits(node: Linear, index: int, count: int, recipe: Recipe, graph: Gr
     return recipe.weight_bits(node.name, 0 if node.input == graph.input else index, count)
 
 
-def _linear(work: Lowering, stage: Stage, index: int, count: int) -> None:
+def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) -> None:
     """A linear node with the sum and the ReLU behind it."""
     node, graph, recipe, engine = stage.head, work.graph, work.recipe, work.engine
     assert isinstance(node, ConvNode | DenseNode)
     delivered = behind_pools(graph, stage.result)
     source = work.operand(node)
     bits = _weight_bits(node, index, count, recipe, graph)
-    grouped = isinstance(node, ConvNode) and node.groups > 1  # in parts, whose rows are others
+    form, grouped = WeightFormat(engine.weight_set, bits), isinstance(node, ConvNode) and node.groups > 1
+    has_room = recipe.outliers and bits == OUTLIER_WEIGHT_BITS and (room.grouped or not grouped)
     reads_input = node.input == graph.input
     described = _Stage(
         node=node,
         relu=stage.relu,
-        weight=node.weight * _input_ratio(node, graph, work.coding) if reads_input else node.weight,
-        weight_format=WeightFormat(engine.weight_set, bits) if grouped else _weight_format(recipe, bits, engine),
+        weight=node.weight * input_ratio(node, graph, work.coding) if reads_input else node.weight,
+        weight_format=OutlierWeights(form) if has_room else form,
         delivered=delivered,
         reader=measuring_reader(graph, delivered),
         form=work.plan.get(stage.result) or _before_hard_swish(work, stage.result),
         add=stage.add,
         last=delivered == graph.output,
+        room=room if has_room else None,
     )
     state = _Calibration(work.codes[source], work.tensors[source], work.taps)
     layers, tensors = _lower_stage(described, state, recipe, engine, work)
@@ -291,7 +299,7 @@ def _before_hard_swish(work: Lowering, tensor: str) -> TensorFormat | None:
 
 def lower(
     graph: Graph, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64], recipe: Recipe,
-    engine: EngineConfig,
+    engine: EngineConfig, room: Room | None = None,
 ) -> Network:
     """Quantize `graph`, a canonical one, for `engine` as `recipe` says.
 
@@ -300,12 +308,17 @@ def lower(
     coding : the input tensor
     codes, fed : calibration samples, as codes of `coding` and as the graph's real input,
         (n, height, width, channels)
+    room : for the outliers of a recipe that has them, the slots of `engine` unless told
 
     RecipeError when an override names no layer or when there are no slots for outliers; ModelError when a layer
     cannot be expressed.
     """
-    if recipe.outliers and not engine.outlier_slots:
-        raise RecipeError(f"Recipe {recipe.name} has outliers, engine {engine.name} has no outlier slots")
+    room = room or Slots(engine)
+    if recipe.outliers and not room.share:
+        raise RecipeError(
+            f"Recipe {recipe.name} has outliers, engine {engine.name} has no outlier slots; "
+            "take one with outlier_slots or a recipe without outliers"
+        )
     names = [node.name for node in graph.nodes if isinstance(node, Linear)]
     unknown = sorted(set(recipe.layers) - set(names))
     if unknown:
@@ -315,7 +328,7 @@ def lower(
     for stage in stages(graph):
         match stage.head:
             case ConvNode() | DenseNode():
-                _linear(work, stage, names.index(stage.head.name), len(names))
+                _linear(work, stage, names.index(stage.head.name), len(names), room)
             case MaxPoolNode():
                 max_pool(work, stage.head)
             case AveragePoolNode():

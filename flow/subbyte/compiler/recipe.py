@@ -105,6 +105,8 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe("w4-a4log"),
         Recipe("w4-a4", activations="lin4"),
+        Recipe("w4o-a4log", outliers=True),
+        Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
     )
 }
