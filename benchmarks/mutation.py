@@ -231,9 +231,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     *_in(
         "column_steps",
-        ("output columns an input column apart", "address", "word_released + compute.hop)",
-         "word_released + compute.windows + 1)"),
-        ("words of a result adjoin", "address", "Mux(column_pass, compute.windows, compute.planes) + 1",
+        ("output columns an input column apart", "address", "next_column.eq(word_released + compute.hop)",
+         "next_column.eq(word_released + compute.windows + 1)"),
+        ("words of a result adjoin", "address", "Mux(kind, compute.windows, compute.planes) + 1",
          "compute.planes + 1"),
         ("last word not awaited", "stale", "reach.eq(self.word_available - lag - 1)",
          "reach.eq(self.word_available - 1)"),
