@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from column_networks import column_engine, separable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from column_networks import column_engine, separable
 from machine_level import checked
 from networks import NetworkBuilder, random_engine, random_grouped
 from test_compiler_lines import depthwise, in_lines

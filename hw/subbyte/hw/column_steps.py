@@ -16,8 +16,8 @@ class ColumnStepController(StepController):
 
     Pixel groups and column groups of an output column follow each other, the first word of each behind that of the one
     before, from the first words of the input columns on; these are released with the output column. A result's words
-    are all there when its last one is: the lag of that behind the first is known a cycle after the section, and what
-    is available is held against the first word a cycle later. So a column pass starts two cycles later than others,
+    are all there when its last one is: the lag of that behind the first is known two cycles after the section, and what
+    is available is held against the first word a cycle later. So a column pass starts three cycles later than others,
     and pauses for a cycle before each output column.
     """
 
@@ -75,7 +75,7 @@ class ColumnStepController(StepController):
         with m.If(self.reset):
             m.d.sync += first.eq(0)
 
-        waiting, pausing = self._lagging(m, first, ends["windows"], column_ends)
+        waiting, pausing = self._lagging(m, first, apart, ends["windows"], column_ends)
         staying, going = early(Signal()), early(Signal())
         m.d.comb += [
             staying.eq(Mux(column_pass, waiting, word == self.word_available)),
@@ -86,23 +86,22 @@ class ColumnStepController(StepController):
         # The section comes with `start`, in the cycle in which `column_pass` is still that of the one before.
         m.d.sync += no_word.eq(Mux(go, going, staying) | (self.start & kind))
 
-    def _lagging(self, m, first, group_ends, column_ends):
+    def _lagging(self, m, first, apart, group_ends, column_ends):
         """Whether a word of the group that begins at `first` is missing, and whether one is after this cycle's step."""
         compute = self.compute
-        apart = compute.windows + 1
         lag = Signal.like(first, reset_less=True)
         m.d.sync += lag.eq(sum((apart & compute.words[i].replicate(len(apart))) << i for i in range(KERNEL_BITS)))
         # Last `first` whose words are all there, that of the group before it; and whether they are known.
         reach, before = (Signal.like(first, name=name, reset_less=True) for name in ("reach", "before"))
-        settling = Signal()
+        settling = Signal(2)
         m.d.sync += [
-            settling.eq(self.start),
+            settling.eq(Cat(self.start, settling)),
             reach.eq(self.word_available - lag - 1),
             before.eq(self.word_available - lag - compute.planes - 2),
         ]
         waiting, next_waiting = Signal(), Signal()
         m.d.comb += [
-            waiting.eq(settling | (reach - first)[len(first) - 1]),
+            waiting.eq(settling.any() | (reach - first)[len(first) - 1]),
             next_waiting.eq((before - first)[len(first) - 1]),
         ]
         return waiting, column_ends | Mux(group_ends, next_waiting, waiting)
