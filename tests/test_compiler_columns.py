@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from column_networks import column_engine, separable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_level import checked
@@ -148,3 +149,20 @@ def test_engines_of_the_option() -> None:
     assert (one.columns, one.pairs, one.write_port) == (False, False, False)
     small = dataclasses.replace(PRESETS["up5k"], p=2, m=2, depthwise=True, tile_words=64, ring_rows=64)
     assert (small.family, small.columns, small.pairs, small.write_port) == (Family.ICE40, True, True, False)
+
+
+def test_random_depthwise_layers() -> None:
+    """All kinds of column passes are among them."""
+    kinds = set()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        engine = column_engine(rng, [Lane.DIGIT, Lane.SHIFT][seed % 2], [2, 4, 8][seed % 3])
+        for one in checked(separable(rng, engine), engine, rng).passes:
+            if one.fill.column:
+                kinds.add(("pair", one.fill.pair))
+                kinds.add(("planes", one.fill.planes > 0))
+                kinds.add(("rows", one.compute.rows))
+                kinds.add(("bands", one.drain.px >= engine.p))
+                kinds.add(("turn", one.fill.wx > 0))
+                kinds.add(("head", one.fill.head > 0))
+    assert len(kinds) == 12

@@ -20,7 +20,7 @@ from subbyte.hw.writer import Writer
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.program import DRAIN_FIELDS, Compute, Drain, pack_fields
 
-SETTLING, PAUSE, NOTICE = 2, 1, 2
+SETTLING, PAUSE, NOTICE = 3, 1, 2
 """Cycles: before the first step of a column pass, before an output column, from a word's arrival to its use."""
 
 

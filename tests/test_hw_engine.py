@@ -91,6 +91,15 @@ def line_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.conv(5, (2, 2), linear(8), (1, 2), bits=8, groups=5).network()
 
 
+def column_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Column groups in pairs, the second of them short, with an incomplete group of rows; then one at a time, codes of
+    bytes and a stride; ordinary layers before and between."""
+    builder = NetworkBuilder(rng, engine, (6, 5, 4), linear(4)).conv(11, (1, 1), linear(4))
+    builder.conv(11, (3, 3), linear(8), padding=(1, 1, 1, 1), bits=8, groups=11)
+    builder.conv(11, (3, 2), linear(4), (2, 1), padding=(1, 0, 0, 0), groups=11)
+    return builder.conv(4, (1, 1), linear(8)).network()
+
+
 def skip_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     """Two residual blocks whose adding layers have fewer steps than codes to read and write."""
     return residual_network(rng, engine, engine.m - 1, (3, 4))
@@ -111,11 +120,13 @@ XNOR = {
     **SIZES, "param_entries": 64,
 }
 PHASES = {"operand_bits": 4, "two_phase": True, "ring_rows": 128, **SIZES, "lut_bits": 9}
+COLUMNS = {"ring_rows": 128, "memory_words": 512, **SIZES, "param_entries": 64}
 SKIPS = {"memory_words": 2048, "ring_rows": 256, "param_entries": 128, "tile_words": 64, "table_slots": 16}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
     "xnor": (small_config(**XNOR), xnor_network, 0.0),
     "lines": (small_config(k=8, m=2, operand_bits=4, ring_rows=64, depthwise=True, **SIZES), line_network, 0.0),
+    "columns": (small_config(p=4, r=2, depthwise=True, **COLUMNS), column_network, 0.0),
     "shift": (small_config(lane=Lane.SHIFT, operand_bits=4, k=16, m=4, ring_rows=16, **SIZES), shift_network, 0.5),
     "phases": (small_config(lane=Lane.SHIFT, k=4, m=2, **PHASES), phase_network, 0.0),
     "log": (small_config(lane=Lane.LOG, operand_bits=4, k=8, m=2, p=2, ring_rows=128, **SIZES), log_network, 0.0),
@@ -169,7 +180,8 @@ class Job:
     def steps(self) -> int:
         """Array steps of an inference."""
         names = ("words", "rows", "planes", "windows", "groups", "lines", "pixel_groups")
-        return sum(math.prod(getattr(p.compute, name) + 1 for name in names) for p in self.program.passes)
+        looped = [(p.compute, [n for n in names if n != "windows" or not p.fill.column]) for p in self.program.passes]
+        return sum(math.prod(getattr(compute, name) + 1 for name in own) for compute, own in looped)
 
 
 def converse(engine: EngineConfig, sent: bytes, idle: float, rng: np.random.Generator) -> tuple[bytes, list[int]]:

@@ -339,8 +339,8 @@ def test_column_passes(
         lane=lane, operand_bits=4, k=k, m=m, p=p, fill_nibbles=f, tile_words=128, memory_words=words, param_entries=64,
         depthwise=True,
     )
-    draw = [column_plan, random_plan]
-    check(config, [draw[rng.integers(3) // 2](rng, config) for _ in range(14)], rng, share, reads)
+    draw = [column_plan, column_plan, random_plan, single_plan]
+    check(config, [draw[rng.integers(4)](rng, config) for _ in range(14)], rng, share, reads)
 
 
 def test_a_row_of_two_column_groups_takes_a_cycle(rng: np.random.Generator) -> None:

@@ -19,7 +19,7 @@ from subbyte.spec.program import Compute, Pass, Program
 NOTABLE_STALL = 0.1
 """A pass is bound by what it waits for when it does so for more than this part of its cycles."""
 
-SETTLING, PAUSE = 2, 1
+SETTLING, PAUSE = 3, 1
 """Cycles that the array loses at the start of a column pass, and before each but its first output column."""
 
 RING_PARTS = 4

@@ -40,17 +40,23 @@ class MainMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.cells = cells = memory.Memory(shape=WORD_BITS, depth=self._words, init=[])
-        writer = cells.write_port(granularity=4)
+        self._write(m, cells, self.address)
         reader = cells.read_port()
         m.d.comb += [
-            writer.addr.eq(self.address),
-            writer.data.eq(self.write_data),
-            writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
             reader.addr.eq(self.address),
             reader.en.eq(~self.write),
             self.read_data.eq(reader.data),
         ]
         return m
+
+    def _write(self, m, cells, address):
+        """The write port."""
+        writer = cells.write_port(granularity=4)
+        m.d.comb += [
+            writer.addr.eq(address),
+            writer.data.eq(self.write_data),
+            writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
+        ]
 
 
 class TwoPortMemory(MainMemory):
@@ -70,14 +76,9 @@ class TwoPortMemory(MainMemory):
     def elaborate(self, platform):
         m = Module()
         m.submodules.cells = cells = memory.Memory(shape=WORD_BITS, depth=self._words, init=[], attrs=NO_COLLISION)
-        writer, reader = cells.write_port(granularity=4), cells.read_port()
-        m.d.comb += [
-            writer.addr.eq(self.write_address),
-            writer.data.eq(self.write_data),
-            writer.en.eq(self.mask & self.write.replicate(WORD_NIBBLES)),
-            reader.addr.eq(self.address),
-            self.read_data.eq(reader.data),
-        ]
+        self._write(m, cells, self.write_address)
+        reader = cells.read_port()
+        m.d.comb += [reader.addr.eq(self.address), self.read_data.eq(reader.data)]
         return m
 
 
