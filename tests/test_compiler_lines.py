@@ -36,7 +36,7 @@ def in_lines(program: Program) -> bool:
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.integers(0, 1 << 32), st.sampled_from([Lane.DIGIT, Lane.SHIFT]))
+@given(st.integers(0, 1 << 32), st.sampled_from([Lane.DIGIT, Lane.SHIFT, Lane.LOG]))
 def test_random_networks_on_random_engines(seed: int, lane: Lane) -> None:
     rng = np.random.default_rng(seed)
     engine = dataclasses.replace(random_engine(rng, lane), p=1, r=1, depthwise=True)

@@ -8,7 +8,7 @@ from typing import Any
 import machine_level
 import numpy as np
 import pytest
-from networks import NetworkBuilder
+from networks import NetworkBuilder, residual_network
 
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.machine import Machine
@@ -137,6 +137,16 @@ def test_weights_take_a_row_for_each_power(
 ) -> None:
     builder = build(rng, engine, OCTAVES).conv(7, (3, 2), linear(4), weight_format=form).dense(3, linear(8), 8)
     assert shapes(checked(builder, engine, rng))[0] == (1, most, 0)
+
+
+def test_line_passes_and_skips(rng: np.random.Generator) -> None:
+    """Depthwise layers whose weights take five rows, and sums, on log lanes that have these options."""
+    lines = dataclasses.replace(LOG, depthwise=True)
+    builder = build(rng, lines, OCTAVES).conv(6, (3, 3), linear(4), padding=(1, 1, 1, 1), bits=8, groups=6)
+    program = checked(builder, lines, rng)
+    assert all(one.compute.hop for one in program.passes) and shapes(program)[0] == (1, 5, 0)
+    skips = dataclasses.replace(LOG, highway=True, memory_words=4096)
+    machine_level.checked(residual_network(rng, skips), skips, rng)
 
 
 def test_every_pair_of_codes(rng: np.random.Generator) -> None:

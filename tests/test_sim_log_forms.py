@@ -31,7 +31,7 @@ OCTAVES = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 7))
 BYTES = TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 255))
 ENGINES = {
     "phases": (dataclasses.replace(PRESETS["up5k-shift"], two_phase=True, lut_bits=9), EXACT),
-    "log": (EngineConfig("log", Family.ICE40, Lane.LOG, operand_bits=4), OCTAVES),
+    "log": (EngineConfig("log", Family.ICE40, Lane.LOG, operand_bits=4, depthwise=True), OCTAVES),
     "log-phases": (
         EngineConfig(
             "log-phases", Family.ECP5, Lane.LOG, operand_bits=4, k=8, p=2, r=2, memory_words=4096, lut_bits=9,
@@ -45,10 +45,13 @@ ENGINES = {
 
 
 def layers(rng: np.random.Generator, engine: EngineConfig, form: TensorFormat) -> Network:
-    """Codes of `form` with a border, a pool and 8-bit weights, written and read again; log weights where lanes are."""
+    """Codes of `form` with a border, a pool and 8-bit weights, written and read again; log weights where lanes are, and
+    a depthwise layer of as many rows as weights can have where there are line passes."""
     weights = LogWeights(4) if engine.lane is Lane.LOG else None
     builder = NetworkBuilder(rng, engine, (8, 9, 6), form)
     builder.conv(12, (3, 3), form, padding=(1, 1, 1, 1), relu=True, weight_format=weights)
+    if engine.depthwise:
+        builder.conv(12, (3, 3), form, padding=(1, 1, 1, 1), relu=True, bits=8, groups=12)
     builder.conv(6, (2, 2), form, bits=8, relu=True).pool((2, 2), (2, 2))
     return builder.dense(10, linear(8, zero_point=128)).network()
 

@@ -91,7 +91,7 @@ class LineOperation(Operation):
         height, width, _ = self.target.shape
         return Compute(
             words=self.words - 1,
-            rows=self.rows - 1,
+            rows=(self.rows - 1) % 2,
             planes=self.planes - 1,
             radix=self.coding.radix,
             windows=0,
@@ -101,6 +101,7 @@ class LineOperation(Operation):
             apart=int(not self.overlaps),
             lines=self.lines - 1,
             short=height % self.lines,
+            upper_rows=(self.rows - 1) // 2,
         )
 
     def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:

@@ -12,9 +12,9 @@ def step_weight(engine: EngineConfig, radix: int, row: int, plane: int) -> int:
     """Factor of the sum of a step, 1 for that of row 0 and plane 0 unless planes are phases.
 
     `radix`, as in `subbyte.spec.program.Compute`: planes weigh 16**plane, those of an engine with `two_phase` in turn
-    128 and 181; else 1.
+    128 and 181; else, and on other log lanes, 1.
     """
     rows = 1 << row * engine.row_bits
-    if not radix:
-        return rows
-    return rows * (PHASE_WEIGHTS[plane % 2] if engine.two_phase else 1 << PLANE_BITS * plane)
+    if radix and engine.two_phase:
+        return rows * PHASE_WEIGHTS[plane % 2]
+    return rows << PLANE_BITS * plane * radix if engine.row_bits else rows
