@@ -47,6 +47,22 @@ def test_compile_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {"float_value", "value", "n"} <= set(told["accuracy"])
 
 
+def test_compile_tells_what_outliers_remove(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two more columns, and more keys, for an engine with slots."""
+    engine = {"name": "slots", "family": "ice40", "lane": "digit", "operand_bits": 5, "outlier_slots": 1}
+    (tmp_path / "slots.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in engine.items()))
+    arguments = ["compile", str(digits_model()), "--calib", str(digits_data()), *SCALE]
+    arguments += ["--engine", str(tmp_path / "slots.toml"), "--recipe", "w4o-a8"]
+    assert main([*arguments, "-o", str(tmp_path / "text")]) == 0
+    shown = capsys.readouterr().out
+    status, told = ran([*arguments, "-o", str(tmp_path / "json")], capsys)
+    hidden = told["layers"][1]
+    assert status == 0 and hidden["outliers"] > 0 and told["recipe"] == "w4o-a8"
+    line = next(line for line in shown.splitlines() if line.startswith(" conv2"))
+    assert "outliers   error removed" in shown
+    assert line.split()[-2:] == [f"{hidden['outliers']}", f"{hidden['outliers_removed']:.0%}"]
+
+
 def test_eval(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     status, told = ran(["eval", str(digits), "--data", str(digits_data())], capsys)
