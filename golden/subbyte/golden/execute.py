@@ -234,7 +234,9 @@ def _grouped_sums(
     engine: EngineConfig, shape: _Shape, operands: NDArray[np.int64], weights: NDArray[np.int64],
     outliers: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """The same where every column group has operands of its own (groups, planes, ...): int64 (batch, pixels, channels).
+    """The same of a column pass, whose column groups have operands of their own: int64 (batch, pixels, channels).
+
+    `operands` (groups, planes, batch, pixels, 1, words * K).
     """
     sums = []
     for group, own in enumerate(operands):
