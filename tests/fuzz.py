@@ -7,6 +7,7 @@ prints a line for each engine and stops at the first difference, with what repro
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -17,15 +18,16 @@ from subbyte.golden import reference
 from subbyte.golden.machine import Machine
 from subbyte.sim.compare import first_difference
 from subbyte.sim.levels import Throttle, simulate_all
-from subbyte.spec.engine import PRESETS, EngineConfig
+from subbyte.spec.engine import PRESETS, EngineConfig, Lane
 
 INPUTS = 2
 """Of each network: the second run finds the traces of the first."""
 
 
 def engines(count: int) -> list[EngineConfig]:
-    """The presets, then drawn ones; always the same for the same index."""
-    drawn = [random_engine(np.random.default_rng(1000 + index)) for index in range(count - len(PRESETS))]
+    """The presets, then drawn ones, the lane kinds in turn; always the same for the same index."""
+    kinds = itertools.cycle(Lane)
+    drawn = [random_engine(np.random.default_rng(1000 + index), next(kinds)) for index in range(count - len(PRESETS))]
     return [*PRESETS.values(), *drawn][:count]
 
 
