@@ -235,7 +235,8 @@ class NetworkBuilder:
             guard_bits = self._engine.lut_bits - 14
         bits, lowest, highest = MULTIPLIER_BITS, 16, 47
         if self._engine.exact_rounding:  # any rounding, half of the time with steps that make many ties
-            rounding = Rounding(self._rng.choice([member.value for member in Rounding]))
+            kinds = (*LINEAR_ROUNDINGS, *([Rounding.TFLITE_DOUBLE] if form.bits == 8 else []))  # no table rounds twice
+            rounding = kinds[int(self._rng.integers(len(kinds)))]
             ratio = np.exp2(np.floor(np.log2(ratio))) if self._rng.random() < 0.5 else ratio
             if self._rng.random() < 0.5:
                 bits, lowest, highest = 31, 31, 61

@@ -119,6 +119,11 @@ def _linear(
             f"rounding must be {Rounding.HALF_UP.value}, another of which no accumulator is a tie, or "
             f"{Rounding.FLOOR.value} to {engine.lut_code_bits} bits or less, not {layer.rounding.value} to {form.bits}"
         )
+    if layer.rounding is Rounding.TFLITE_DOUBLE:
+        raise ScheduleError(
+            f"{form.bits}-bit linear codes must be clamped at {top}, which no table does behind "
+            f"{layer.rounding.value}, the shifter at {LARGEST_BYTE}; they may reach {reached}"
+        )
     raise ScheduleError(
         f"{form.bits}-bit linear codes must be clamped at {top}, the engine clamps at {LARGEST_BYTE} (8 bits) or by "
         f"table (up to {engine.lut_code_bits} bits); they may reach {reached}"
