@@ -209,7 +209,8 @@ class Engine(wiring.Component):
             pump.grant.eq(pump.request & free & ~gather.request),
         ]
         # ECP5, see `read_cycles`: a register before the block RAMs and one behind.
-        m.d["sync" if self._config.family is Family.ECP5 else "comb"] += [
+        domain = "sync" if self._config.family is Family.ECP5 else "comb"
+        m.d[domain] += [
             *(reader.eq(cells.read_data) for reader in readers),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),
             cells.write.eq(Mux(self.busy, writer.enable & writer.exists, host.enable)),
