@@ -157,8 +157,9 @@ def test_writer_delays_the_pump() -> None:
 
 
 # The dense layer behind it has 4,096 inputs and streams through the tile: the gather unit then takes one access
-# per chunk beside the weight pump, and the model lets the pump run ahead of it. up5k is 18 % low, the others 12 %.
-LOW = {"up5k", "ecp5-25", "up5k-binary"}
+# per chunk beside the weight pump, and the model lets the pump run ahead of it. up5k and up5k-plain are 18 % low, the
+# others 12 %.
+LOW = {"up5k", "up5k-plain", "ecp5-25", "up5k-binary"}
 STREAMED = pytest.mark.xfail(strict=True, reason="model is too low where gather unit and weight pump both stream")
 
 

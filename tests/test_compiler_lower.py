@@ -36,7 +36,7 @@ from subbyte.spec.network import Network, Requantize
 from subbyte.spec.validate import validate
 from subbyte.spec.weights import WeightFormat, WeightSet
 
-UP5K, SHIFT = PRESETS["up5k"], PRESETS["up5k-shift"]
+UP5K, SHIFT = PRESETS["up5k-plain"], PRESETS["up5k-shift"]
 IDENTITY = InputTransform()
 
 

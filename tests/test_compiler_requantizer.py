@@ -18,7 +18,7 @@ from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
 from subbyte.spec.network import Lookup, Network, Requantize, Tensor, Threshold
 from subbyte.spec.rounding import Rounding, TableRounding
 
-UP5K = dataclasses.replace(PRESETS["up5k"], operand_bits=5, lut_slots=2)
+UP5K = dataclasses.replace(PRESETS["up5k-plain"], operand_bits=5, lut_slots=2)
 EXACT = dataclasses.replace(UP5K, exact_rounding=True)
 WIDE = dataclasses.replace(UP5K, wide_tables=True)
 BOTH = dataclasses.replace(PRESETS["ecp5-25"], exact_rounding=True, wide_tables=True, lut_bits=9)
@@ -168,7 +168,7 @@ def test_dense_thresholds(step: float, rng: np.random.Generator) -> None:
 UNEVEN = np.array([0, 1, 2, 4, 6, 9, 13, 18, 25, 35, 36, 44, 50, 57, 60])
 
 
-@pytest.mark.parametrize("engine", [PRESETS["up5k"], EXACT, BOTH], ids=["plain", "exact", "both"])
+@pytest.mark.parametrize("engine", [PRESETS["up5k-plain"], EXACT, BOTH], ids=["plain", "exact", "both"])
 def test_uneven_thresholds(engine: EngineConfig, rng: np.random.Generator) -> None:
     """One table of distances for all channels, whose scales and offsets differ."""
     layer = lines(UNEVEN, (-101.3, 17.0, -55.5), (3.77, 1.43, 2.9))

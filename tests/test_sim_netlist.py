@@ -33,7 +33,8 @@ def small(family: Family, lane: Lane) -> EngineConfig:
         table_slots=16,
         depthwise=options,
         highway=options,
-        outlier_slots=int(options),
+        outlier_slots=int(options and lane is not Lane.LOG),
+        two_phase=lane in (Lane.SHIFT, Lane.LOG),
     )
 
 

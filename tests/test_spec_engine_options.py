@@ -16,11 +16,15 @@ def test_options_are_the_fields_that_are_off() -> None:
 
 
 def test_the_default_of_up5k_has_all_and_no_room_left() -> None:
-    """All that issue 3 wants of one UP5K; with operands of 6 bits a block RAM is missing."""
+    """Depthwise, highway and an outlier slot; everything else, operands of 6 bits too, takes a block RAM too much."""
     up5k = PRESETS["up5k"]
     assert options(up5k) == {"depthwise": True, "highway": True, "outlier_slots": 1}
-    assert refusals(up5k) == {}
-    assert refusals(PRESETS["up5k-plain"]) == {"outlier_slots": "Engine up5k-plain needs 31 EBR, ice40 has 30"}
+    full = "Engine {} needs 31 EBR, ice40 has 30"
+    phases = {"two_phase": "Engine two_phase must be off with digit lanes"}
+    tables = ("exact_rounding", "wide_tables")
+    assert refusals(up5k) == phases | dict.fromkeys(tables, full.format("up5k"))
+    missing = dict.fromkeys(("outlier_slots", *tables), full.format("up5k-plain"))
+    assert refusals(PRESETS["up5k-plain"]) == phases | missing
     with pytest.raises(EngineError, match=r"^Engine up5k needs 31 EBR, ice40 has 30$"):
         dataclasses.replace(up5k, operand_bits=6)
 
