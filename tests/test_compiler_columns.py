@@ -157,7 +157,7 @@ def test_engines_of_the_option() -> None:
     assert (ECP5.columns, ECP5.pairs, ECP5.write_port) == (True, True, True)
     one = dataclasses.replace(ECP5, p=1, r=1)
     assert (one.columns, one.pairs, one.write_port) == (False, False, False)
-    small = dataclasses.replace(PRESETS["up5k"], p=2, m=2, depthwise=True, tile_words=64, ring_rows=64)
+    small = dataclasses.replace(PRESETS["up5k-plain"], p=2, m=2, depthwise=True, tile_words=64, ring_rows=64)
     assert (small.family, small.columns, small.pairs, small.write_port) == (Family.ICE40, True, True, False)
 
 

@@ -18,7 +18,7 @@ from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
 from subbyte.spec.network import Lookup, Network, Requantize, Tensor, Threshold
 from subbyte.spec.rounding import Rounding, TableRounding
 
-UP5K = dataclasses.replace(PRESETS["up5k"], operand_bits=5, lut_slots=2)
+UP5K = dataclasses.replace(PRESETS["up5k-plain"], operand_bits=5, lut_slots=2)
 EXACT = dataclasses.replace(UP5K, exact_rounding=True)
 WIDE = dataclasses.replace(UP5K, wide_tables=True)
 BOTH = dataclasses.replace(PRESETS["ecp5-25"], exact_rounding=True, wide_tables=True, lut_bits=9)

@@ -189,14 +189,14 @@ def test_outlier_slots() -> None:
 
 def test_options_of_the_requantizer() -> None:
     """Four multipliers a lane, parameters of 64 bits, tables of 8; engines without keep theirs."""
-    plain = PRESETS["up5k"]
+    plain = PRESETS["up5k-plain"]
     assert (plain.params.bits, plain.params.multiplier_bits, plain.lut_code_bits) == (48, 16, 4)
     exact = dataclasses.replace(plain, operand_bits=5, exact_rounding=True)
     assert (exact.params.bits, exact.params.multiplier_bits) == (64, 31)
     assert {name: used for name, used, _ in exact.ledger()} == {"EBR": 30, "SPRAM": 4, "DSP": 8}
-    with pytest.raises(EngineError, match=r"^Engine up5k needs 31 EBR, ice40 has 30$"):
+    with pytest.raises(EngineError, match=r"^Engine up5k-plain needs 31 EBR, ice40 has 30$"):
         dataclasses.replace(plain, exact_rounding=True)
-    with pytest.raises(EngineError, match=r"^Engine up5k needs 31 EBR, ice40 has 30$"):
+    with pytest.raises(EngineError, match=r"^Engine up5k-plain needs 31 EBR, ice40 has 30$"):
         dataclasses.replace(plain, wide_tables=True)
     assert dataclasses.replace(plain, wide_tables=True, lut_slots=2).lut_code_bits == 8
     ecp5 = dataclasses.replace(PRESETS["ecp5-25"], exact_rounding=True, wide_tables=True)
