@@ -244,7 +244,8 @@ class EngineConfig:
     @property
     def scale_cycles(self) -> int:
         """Cycles between the sum of a step and its accumulator, in which it gets what it weighs: ECP5 has a register
-        there, two phases take three there and on log lanes (`subbyte.hw.phase_scaler`); else the accumulator does it."""
+        there, two phases take three there and on log lanes (`subbyte.hw.phase_scaler`); elsewhere the accumulator
+        weighs."""
         ecp5 = self.family is Family.ECP5
         return 3 if self.two_phase and (ecp5 or self.lane is Lane.LOG) else int(ecp5)
 
