@@ -73,6 +73,16 @@ def test_planes_and_weight_rows(bits: int, code_bits: int, engine: EngineConfig,
     assert pairs == ([0] * 6 if passes[0].fill.planes else [1] * 3)
 
 
+@pytest.mark.parametrize("rows, bits", [(2, 4), (5, 8)])
+def test_weight_rows_of_log_lanes(rows: int, bits: int, rng: np.random.Generator) -> None:
+    """More than two rows, as other passes of these lanes have."""
+    engine = dataclasses.replace(SHIFT, name="log-columns", lane=Lane.LOG)
+    builder = NetworkBuilder(rng, engine, (8, 6, 4), linear(4)).conv(22, (1, 1), linear(4))
+    builder.conv(22, (3, 3), linear(4), padding=(1, 1, 1, 1), bits=bits, groups=22)
+    passes = [one for one in checked(builder.network(), engine, rng).passes if one.compute.hop]
+    assert passes and all(one.compute.last_row == rows - 1 for one in passes)
+
+
 def test_the_pass_of_the_bar(rng: np.random.Generator) -> None:
     """Seven groups of four rows, two column groups of them a column; every input row is gathered once."""
     program = checked(depthwise(rng, ECP5, (25, 5, 64), (3, 3)), ECP5, rng)

@@ -36,7 +36,7 @@ from subbyte.spec.network import Network, Requantize
 from subbyte.spec.validate import validate
 from subbyte.spec.weights import WeightFormat, WeightSet
 
-UP5K, SHIFT = PRESETS["up5k-plain"], PRESETS["up5k-shift"]
+UP5K, PLAIN, SHIFT = (PRESETS[name] for name in ("up5k", "up5k-plain", "up5k-shift"))
 IDENTITY = InputTransform()
 
 
@@ -169,7 +169,7 @@ def test_output_finer_than_accumulator_becomes_coarser() -> None:
 
 
 def test_log_tables_fit_the_lanes() -> None:
-    assert log_table(UP5K)[-1] == 63 and log_table(SHIFT)[-1] == 64
+    assert log_table(PLAIN)[-1] == 63 and log_table(UP5K)[-1] == 31 and log_table(SHIFT)[-1] == 64
     narrow = EngineConfig("e", Family.ICE40, Lane.DIGIT, operand_bits=4)
     assert log_table(narrow)[-1] == 15
     assert log_table(dataclasses.replace(narrow, operand_bits=6, lut_bits=6))[-1] == 15
@@ -177,7 +177,7 @@ def test_log_tables_fit_the_lanes() -> None:
 
 
 def test_guard_bits_fill_the_requantizer_table() -> None:
-    form = TensorFormat(Kind.LOG, 4, 1.0, 0, log_table(UP5K))
+    form = TensorFormat(Kind.LOG, 4, 1.0, 0, log_table(PLAIN))
     assert guard_bits(form, 8, 0.01) == 2 and guard_bits(form, 10, 0.01) == 4
     assert guard_bits(form, 8, 0.3) == 1
     assert guard_bits(linear(4), 8, 0.01) == 1

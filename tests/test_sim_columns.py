@@ -25,7 +25,7 @@ ENGINES = {
         highway=True,
     ),
     "hx8k": dataclasses.replace(PRESETS["hx8k"], k=8, m=2, r=2, depthwise=True),
-    "up5k": dataclasses.replace(PRESETS["up5k-plain"], m=2, p=2, depthwise=True),
+    "up5k-plain": dataclasses.replace(PRESETS["up5k-plain"], m=2, p=2, depthwise=True),
 }
 """A port for writes and none, pairs of column groups and none."""
 TOLERANCE = 0.05

@@ -123,13 +123,14 @@ class ColumnOperation(Operation):
         """Compute section of the only pass."""
         return Compute(
             words=self.words - 1,
-            rows=self.rows - 1,
+            rows=(self.rows - 1) % 2,
             planes=self.planes - 1,
             radix=self.coding.radix,
             windows=self.column_words - 1,
             groups=groups - 1,
             pixel_groups=self.pixel_groups - 1,
             hop=self.hop,
+            upper_rows=(self.rows - 1) // 2,
         )
 
     def fill_marks(self) -> dict[str, int]:

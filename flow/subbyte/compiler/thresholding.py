@@ -16,6 +16,8 @@ from subbyte.spec.network import Conv2d, Dense, Threshold
 
 ALWAYS = -(1 << 27)
 """Border that every accumulator reaches."""
+
+
 def turned(linear: Conv2d | Dense, layer: Threshold) -> tuple[Conv2d | Dense, Threshold]:
     """The same codes with every sign +1: where it is -1, weights and bias are negated.
 

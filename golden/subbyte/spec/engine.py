@@ -97,8 +97,8 @@ class EngineConfig:
     wide_tables : bool
         Option: entries of requantizer tables have 8 bits instead of 4.
 
-    Engines with xnor lanes have M = 4, the codes of a packed nibble, and none of the options; those with log lanes have
-    no outlier slots.
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only the latter two, those of
+    the requantizer; those with log lanes have no outlier slots.
     """
 
     name: str
@@ -244,7 +244,8 @@ class EngineConfig:
     @property
     def scale_cycles(self) -> int:
         """Cycles between the sum of a step and its accumulator, in which it gets what it weighs: ECP5 has a register
-        there, two phases take three where no multiplier of the accumulator does it (`subbyte.hw.phase_scaler`)."""
+        there, two phases take three there and on log lanes (`subbyte.hw.phase_scaler`); elsewhere the accumulator
+        weighs."""
         ecp5 = self.family is Family.ECP5
         return 3 if self.two_phase and (ecp5 or self.lane is Lane.LOG) else int(ecp5)
 

@@ -38,11 +38,15 @@ def formats(engine: EngineConfig) -> dict[str, str]:
             "one": f"binary x binary, four a lane; 4-bit codes up to {largest} x ternary",
             "several": "8-bit codes: two planes; weights: a row for each bit",
         }
-    if engine.lane is Lane.SHIFT:
+    if engine.exponents:
+        weights = {
+            Lane.SHIFT: ("weights -8..7", "weights to -136..119: two rows"),
+            Lane.LOG: ("powers of two to -64..64", "weights to -255..255: a row for each power of two in one"),
+        }
+        one, several = weights[engine.lane]
         return {
-            "one": f"base-2 codes up to {largest} x weights -8..7",
-            "several": "linear codes: a plane for each bit, tables: for each power of two in an entry; "
-            "weights to -136..119: two rows",
+            "one": f"base-2 codes up to {largest} x {one}",
+            "several": f"linear codes: a plane for each bit, tables: for each power of two in an entry; {several}",
         }
     return {
         "one": f"4-bit codes, linear, log, fitted, up to {largest} x weights -9..6",
