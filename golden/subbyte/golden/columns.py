@@ -50,13 +50,12 @@ class Columns:
 
         int64 (groups, planes, batch, columns * bands * P, 1, words * K), output columns in order.
         """
-        k, m, p = self.engine.k, self.engine.m, self.engine.p
+        k, p = self.engine.k, self.engine.p
         tile = self._tile(gathered)
         starts = (self.hop * np.arange(self.columns)[:, None] + np.arange(self.bands * self.groups)).reshape(-1, 1)
         chosen = tile[:, :, starts + self.stride * np.arange(self.words)]  # planes, batch, turns, words, P, K
         split = chosen.reshape(*chosen.shape[:2], -1, self.groups, self.words, p, k)
         order: NDArray[np.int64] = split.transpose(3, 0, 1, 2, 5, 4, 6)
-        assert m * self.groups <= k
         return order.reshape(self.groups, *chosen.shape[:2], -1, 1, self.words * k)
 
     def _tile(self, gathered: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.engine import EngineConfig
+from subbyte.spec.log_lane import product_bits
 
 
 def log_sums(engine: EngineConfig, powers: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -22,7 +23,7 @@ def log_sums(engine: EngineConfig, powers: NDArray[np.int64], codes: NDArray[np.
     """
     magnitude, negative = codes & 7, codes >> 3
     sizes = np.where(magnitude > 0, 1 << np.maximum(magnitude - 1, 0), 0) * (1 - 2 * negative)
-    widest = 6 + (1 << (engine.operand_bits - 1))  # exponents 0..6 of weights and the operands' add up to less
     products = powers.astype(np.float64) @ sizes.astype(np.float64)  # below 2**53, hence exact
-    sums: NDArray[np.int64] = products.astype(np.int64) + ((1 << widest) - 1) * negative.sum(axis=0)
+    ones = (1 << product_bits(engine.operand_bits)) - 1
+    sums: NDArray[np.int64] = products.astype(np.int64) + ones * negative.sum(axis=0)
     return sums

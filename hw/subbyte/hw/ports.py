@@ -67,8 +67,10 @@ def _narrow(config, columns):
 def _section(config, words, passing=(), columns=False):
     """Fields that stay in registers while a unit works; `passing` ones are taken from the word as it arrives, or are
     of options that the engine lacks."""
+    hop, *of_lines = LINE_FIELDS
     lacking = (
-        *(LINE_FIELDS[config.columns :] if config.columns or not config.depthwise else ()),
+        *(() if config.depthwise else (hop,)),
+        *(() if config.depthwise and not config.columns else of_lines),
         *(() if config.columns else COLUMN_FIELDS),
         *(() if config.highway else HIGHWAY_FIELDS),
         *(() if config.lane is Lane.XNOR else XNOR_FIELDS),
