@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.operation import Operation, round_up
+from subbyte.compiler.kernel_columns import KernelColumnOperation
+from subbyte.compiler.operation import round_up
 from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS, Compute
 
 MOST_HEAD = (1 << FILL_FIELDS[0]["head"]) - 1
@@ -20,7 +21,7 @@ MOST_WORDS = 8
 
 
 @dataclass(frozen=True)
-class ColumnOperation(Operation):
+class ColumnOperation(KernelColumnOperation):
     """One or two groups of M output channels, each from at most M input channels of its own.
 
     The gather unit goes down the input columns, one row of both groups' codes a cycle. Lane slot * M + channel of a
@@ -59,16 +60,6 @@ class ColumnOperation(Operation):
         outputs, inputs = np.arange(self.channels) // size, np.arange(self.inputs) // size
         used = (self.digits != 0).sum(axis=(0, 2, 3))  # (out, in)
         return not used[outputs[:, None] != inputs].any()
-
-    @property
-    def segment(self) -> int:
-        """Codes of one row."""
-        return self.inputs
-
-    @property
-    def words(self) -> int:
-        """K-words of a result, one for each kernel column."""
-        return self.kernel[1]
 
     @property
     def turn(self) -> int:
@@ -121,17 +112,7 @@ class ColumnOperation(Operation):
 
     def compute(self, groups: int) -> Compute:
         """Compute section of the only pass."""
-        return Compute(
-            words=self.words - 1,
-            rows=(self.rows - 1) % 2,
-            planes=self.planes - 1,
-            radix=self.coding.radix,
-            windows=self.column_words - 1,
-            groups=groups - 1,
-            pixel_groups=self.pixel_groups - 1,
-            hop=self.hop,
-            upper_rows=(self.rows - 1) // 2,
-        )
+        return replace(super().compute(groups), windows=self.column_words - 1, hop=self.hop)
 
     def fill_marks(self) -> dict[str, int]:
         """A column pass, of one or two column groups."""
@@ -160,10 +141,6 @@ class ColumnOperation(Operation):
             own = codes[:, :, group * m : (group + 1) * m, :, group * m : (group + 1) * m]
             lanes[group, :, :, : own.shape[2], slots - height :, : own.shape[4]] = own
         return lanes.reshape(self.groups, width, self.rows, m, engine.k)
-
-    def lane_outliers(self) -> NDArray[np.int64]:
-        """None, but slots for them."""
-        return np.zeros_like(self.lane_codes())
 
     def rough_cycles(self) -> int:
         """The longer of array and gather unit, and what the requantizer spends on rows that there are not."""

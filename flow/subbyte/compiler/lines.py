@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.columns import ColumnOperation
+from subbyte.compiler.kernel_columns import KernelColumnOperation
 from subbyte.compiler.operation import Operation
 from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS, Compute
 
@@ -18,7 +19,7 @@ MOST_WINDOWS = 1 << FILL_FIELDS[0]["wx"]
 
 
 @dataclass(frozen=True)
-class LineOperation(Operation):
+class LineOperation(KernelColumnOperation):
     """At most M output channels whose few input channels fit the lanes, kernel row by kernel row.
 
     Lane row * inputs + channel of a word holds a code of one input column; the words of a band of `lines` output rows
@@ -62,16 +63,6 @@ class LineOperation(Operation):
         return min(self.stride[1], self.kernel[1]) * self.planes
 
     @property
-    def segment(self) -> int:
-        """Codes of one row of a word."""
-        return self.inputs
-
-    @property
-    def words(self) -> int:
-        """K-words of a result, one for each kernel column."""
-        return self.kernel[1]
-
-    @property
     def columns(self) -> int:
         """Input columns of a band that are gathered, a word each."""
         return (self.target.shape[1] - 1) * min(self.stride[1], self.words) + self.words
@@ -89,19 +80,14 @@ class LineOperation(Operation):
     def compute(self, groups: int) -> Compute:
         """Compute section of the only pass; its groups are the output columns."""
         height, width, _ = self.target.shape
-        return Compute(
-            words=self.words - 1,
-            rows=(self.rows - 1) % 2,
-            planes=self.planes - 1,
-            radix=self.coding.radix,
+        return replace(
+            super().compute(groups),
             windows=0,
             groups=width - 1,
-            pixel_groups=self.pixel_groups - 1,
             hop=self.hop,
             apart=int(not self.overlaps),
             lines=self.lines - 1,
             short=height % self.lines,
-            upper_rows=(self.rows - 1) // 2,
         )
 
     def fill_loops(self, pixel: int, row: int) -> tuple[tuple[str, int, int], ...]:
@@ -125,10 +111,6 @@ class LineOperation(Operation):
             lanes[line, :, :, : self.channels, first : first + height] = codes
         flat = lanes.reshape(*lanes.shape[:4], -1)
         return np.pad(flat, ((0, 0),) * 4 + ((0, engine.k - flat.shape[4]),))
-
-    def lane_outliers(self) -> NDArray[np.int64]:
-        """None, but slots for them."""
-        return np.zeros_like(self.lane_codes())
 
     def rough_cycles(self) -> int:
         """The longer of array and gather unit."""
