@@ -44,7 +44,7 @@ def _draw(rng: np.random.Generator, engine: EngineConfig) -> Network:
     builder = NetworkBuilder(rng, engine, (pick(2, 5, 9), pick(3, 6, 8), 3), linear(4))
     builder.conv(channels, (1, 1), forms[pick(*range(len(forms)))])
     height, width, _ = builder.last.shape
-    kernel = pick(*range(1, min(height, engine.k // engine.m) + 1)), pick(*range(1, min(width, 4) + 1))
+    kernel = pick(*range(1, min(height, max(1, engine.k // engine.m)) + 1)), pick(*range(1, min(width, 4) + 1))
     padding = pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1)
     stride = pick(1, 1, 2, 3), pick(1, 1, 2)
     builder.conv(channels, kernel, linear(pick(4, 8)), stride, padding, pick(4, 8), groups=channels)
