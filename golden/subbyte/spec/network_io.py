@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat
@@ -27,6 +24,7 @@ from subbyte.spec.network import (
     Tensor,
     Threshold,
 )
+from subbyte.spec.npz_file import load_arrays, save_arrays
 from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.validate import validate
 from subbyte.spec.weight_formats import (
@@ -41,7 +39,6 @@ from subbyte.spec.weights import WeightFormat, WeightSet
 
 VERSION = 2
 
-_HEADER = "network"
 _ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign", "table")
 _TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
@@ -78,22 +75,12 @@ def save_network(network: Network, path: Path | str) -> None:
         ],
         "layers": layers,
     }
-    arrays[_HEADER] = np.array(json.dumps(header))
-    with open(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    save_arrays(path, "network", header, arrays)
 
 
 def load_network(path: Path | str) -> Network:
     """Inverse of `save_network`, exact. ValueError on another version, another file, or an invalid network."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            entries = {name: file[name] for name in file.files}
-        header = json.loads(str(entries[_HEADER]))
-        version = header["version"]
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"File {path} is not a network: {error}") from None
-    if version != VERSION:
-        raise ValueError(f"Network file {path} must have version {VERSION}, not {version!r}")
+    header, entries = load_arrays(path, "network", VERSION)
     try:
         network = Network(
             name=header["name"],

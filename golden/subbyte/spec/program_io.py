@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from subbyte.spec.engine import EngineConfig
+from subbyte.spec.npz_file import load_arrays, save_arrays
 from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
 
 VERSION = 2
 
-_HEADER = "program"
 _ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts": np.int64}
 
 
@@ -34,22 +32,12 @@ def save_program(program: Program, path: Path | str) -> None:
         "output": program.output,
     }
     arrays: dict[str, Any] = {name: getattr(program, name).astype(kind) for name, kind in _ARRAYS.items()}
-    arrays[_HEADER] = np.array(json.dumps(header))
-    with open(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    save_arrays(path, "program", header, arrays)
 
 
 def load_program(path: Path | str) -> Program:
     """Inverse of `save_program`, exact. ValueError on another version or another file."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            entries = {name: file[name] for name in file.files}
-        header = json.loads(str(entries[_HEADER]))
-        version = header["version"]
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"File {path} is not a program: {error}") from None
-    if version != VERSION:
-        raise ValueError(f"Program file {path} must have version {VERSION}, not {version!r}")
+    header, entries = load_arrays(path, "program", VERSION)
     try:
         return Program(
             engine=EngineConfig.from_dict(header["engine"]),
