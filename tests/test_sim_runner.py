@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cocotb_tools import config
 
 from subbyte.sim import requirements
 from subbyte.sim.requirements import Requirement
-from subbyte.sim.runner import Design, SimulationError, run_bench
+from subbyte.sim.runner import Design, SimulationError, build, run_bench
 from subbyte.sim.simulator import Simulator, chosen_simulator
 from subbyte.spec import frames
 from subbyte.spec.frames import Space
@@ -64,6 +65,20 @@ def test_python_of_the_path_is_not_needed(tmp_path: Path, monkeypatch: pytest.Mo
     work = tmp_path / "work"
     work.mkdir()
     assert exchange(work, [0, 0]) == ANSWER
+
+
+@pytest.mark.cocotb
+def test_simulator_of_an_environment_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator remembers where the libraries of cocotb were when it was linked; the cache outlives environments."""
+    monkeypatch.setenv("SUBBYTE_CACHE", str(tmp_path / "cache"))
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    build(stub(), chosen_simulator(), first)
+    here, (kept,) = bytes(config.libs_dir), (tmp_path / "cache").glob("*/subbyte_engine")
+    assert here in kept.read_bytes()
+    kept.write_bytes(kept.read_bytes().replace(here, b"/gone".ljust(len(here), b"-")))
+    assert exchange(second, [0, 0]) == ANSWER
 
 
 @pytest.mark.cocotb

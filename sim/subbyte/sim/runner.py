@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cocotb_tools import config
+
 from subbyte.sim.simulator import Simulator, chosen_simulator
 from subbyte.tools.cache import cache_root, digest, restore, store
 
@@ -22,6 +24,7 @@ ERROR_LINES = 2
 CHILD = Path(__file__).with_name("child.py")
 PYTEST_AND_MAKE = ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 """Variables that would change what cocotb's runner does."""
+LIBRARIES = "LD_LIBRARY_PATH"
 
 
 class SimulationError(RuntimeError):
@@ -117,4 +120,6 @@ def run_bench(
     simulator = chosen_simulator()
     build(design, simulator, work, tick)
     job = {"action": "test", "simulator": simulator.name, "module": module, "top": design.top}
-    _run_child(simulator, work, job, environment, tick)
+    # What is in the cache may have been linked in another environment, which may be gone.
+    libraries = os.pathsep.join(filter(None, [str(config.libs_dir), os.environ.get(LIBRARIES)]))
+    _run_child(simulator, work, job, {**environment, LIBRARIES: libraries}, tick)
