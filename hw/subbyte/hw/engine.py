@@ -18,7 +18,7 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.skip_reader import SkipReader
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import Family, Lane
+from subbyte.spec.engine import EngineError, Family, Lane
 from subbyte.spec.frames import Counter
 
 __all__ = ["Engine"]
@@ -29,7 +29,7 @@ class Engine(wiring.Component):
 
     Parameters
     ----------
-    config : EngineConfig
+    config : EngineConfig, without `activation_records`: EngineError, only the machine has them
 
     Members
     -------
@@ -39,6 +39,11 @@ class Engine(wiring.Component):
     """
 
     def __init__(self, config):
+        if config.activation_records:
+            raise EngineError(
+                f"Engine activation_records has no gateware (docs/arithmetic.md#activation-outliers); set "
+                f"activation_records of {config.name} to 0, not {config.activation_records}"
+            )
         self._config = config
         super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "busy": Out(1)})
 
