@@ -39,8 +39,9 @@ class RecordBuilder(NetworkBuilder):
         return spread * (3 if source.records else 1), acc
 
     def _requantize(self, name: str, acc: Tensor, form: TensorFormat, spread: Any, *more: Any) -> NetworkBuilder:
-        largest = (1 << form.bits) * self._rng.choice(self.reach) if form.records else 1
-        return super()._requantize(name, acc, form, spread * (form.largest_code / largest if form.records else 1), *more)
+        if form.records:
+            spread = spread * form.largest_code / ((1 << form.bits) * self._rng.choice(self.reach))
+        return super()._requantize(name, acc, form, spread, *more)
 
 
 def record_engine(rng: np.random.Generator) -> EngineConfig:

@@ -21,7 +21,16 @@ from subbyte.hw.writer import Writer
 from subbyte.spec.engine import EngineError, Family, Lane
 from subbyte.spec.frames import Counter
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "check_gateware"]
+
+
+def check_gateware(config):
+    """EngineError when `config` has what only the machine has."""
+    if config.activation_records:
+        raise EngineError(
+            f"Engine activation_records has no gateware (docs/arithmetic.md#activation-outliers); set "
+            f"activation_records of {config.name} to 0, not {config.activation_records}"
+        )
 
 
 class Engine(wiring.Component):
@@ -29,7 +38,7 @@ class Engine(wiring.Component):
 
     Parameters
     ----------
-    config : EngineConfig, without `activation_records`: EngineError, only the machine has them
+    config : EngineConfig, see `check_gateware`
 
     Members
     -------
@@ -39,11 +48,7 @@ class Engine(wiring.Component):
     """
 
     def __init__(self, config):
-        if config.activation_records:
-            raise EngineError(
-                f"Engine activation_records has no gateware (docs/arithmetic.md#activation-outliers); set "
-                f"activation_records of {config.name} to 0, not {config.activation_records}"
-            )
+        check_gateware(config)
         self._config = config
         super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "busy": Out(1)})
 
