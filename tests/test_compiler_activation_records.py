@@ -59,7 +59,7 @@ def test_rounding(rng: np.random.Generator) -> None:
         dataclasses.replace(layer, rounding=Rounding.FLOOR) if isinstance(layer, Requantize) else layer
         for layer in network.layers
     ]
-    with pytest.raises(ScheduleError, match=r"^Layer conv0_requantize: rounding must be half_up, .* records, not floor"):
+    with pytest.raises(ScheduleError, match=r"^Layer conv0_requantize: rounding must be half_up, .* not floor; "):
         schedule(dataclasses.replace(network, layers=tuple(layers)), RECORDS)
 
 

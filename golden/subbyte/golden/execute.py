@@ -68,19 +68,15 @@ def run_pass(
         acc = lines.results(_accumulate(engine, shape, operands, weights, outliers)[:, :, 0])
         _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
         return shape.weight_words(engine)
-    record_words = _addresses(records.steps(fill)) if records and records.reads else None
     for piece in _pieces(len(main), addresses, shape.planes):
         operands = _operands(engine, fill, shape, main, addresses[piece], tables)
         acc = _accumulate(engine, shape, operands, weights, outliers)
-        if records and record_words is not None:
-            whole = whole_weights(engine, weights, outliers)
-            acc = _wrap(engine, acc + records.sums(main, fill, record_words[piece], whole))
+        if records.reads:
+            words_read = _addresses(records.steps(fill))[piece]
+            acc = _wrap(engine, acc + records.sums(main, fill, words_read, whole_weights(engine, weights, outliers)))
         skip = _skip_codes(engine, drain, main, places[piece])
-        largest = records.largest if records else LARGEST_BYTE
-        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip, largest)
-        if records:
-            codes = records.written(main, _offsets(records.drain(drain))[piece], codes)
-        _write(main, drain, places[piece], codes)
+        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip, records.largest)
+        _write(main, drain, places[piece], records.written(main, _offsets(records.drain(drain))[piece], codes))
     return shape.weight_words(engine)
 
 

@@ -25,18 +25,19 @@ PLACES = 1 << 4 * np.arange(RECORD_NIBBLES)
 
 @dataclass(frozen=True)
 class RecordPath:
-    """What a pass does with records; `fields` are those of `subbyte.spec.records.Records`."""
+    """What a pass does with records; `fields` are those of `subbyte.spec.records.Records`.
+
+    Line and column passes have none.
+    """
 
     fields: dict[str, int]
 
     @staticmethod
-    def of(engine: EngineConfig, words: list[int]) -> RecordPath | None:
-        """The section in the next of a descriptor's `words`, which it takes; None when the engine has none."""
-        if not engine.activation_records:
-            return None
+    def of(engine: EngineConfig, words: list[int]) -> RecordPath:
+        """The section in the next of a descriptor's `words`, which it takes; of zeros when the engine has none."""
         fields: dict[str, int] = {}
         for layout in RECORD_FIELDS:
-            fields |= unpack_fields(layout, words.pop(0))
+            fields |= unpack_fields(layout, words.pop(0) if engine.activation_records else 0)
         return RecordPath(fields)
 
     @property

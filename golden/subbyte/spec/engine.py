@@ -101,8 +101,8 @@ class EngineConfig:
         Option of the machine, there is no gateware of it: most records that a pixel of a tensor can have, 0..255
         (`TensorFormat.records`). For digit and shift lanes.
 
-    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only the latter two, those of
-    the requantizer; those with log lanes have no outlier slots and no activation records.
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding` and
+    `wide_tables`, those of the requantizer; those with log lanes have no outlier slots and no activation records.
     """
 
     name: str
