@@ -16,6 +16,7 @@ from record_networks import RECORDS, RecordBuilder, wide
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.main import main
 from subbyte.compiler.cost import estimate
+from subbyte.compiler.known_answers import digest
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.device import Device
 from subbyte.golden.reference import run
@@ -148,6 +149,11 @@ def test_a_host_reads_whole_values(rng: np.random.Generator) -> None:
         expected = run(network, codes[None], taps=True)
         for name, values in driver.infer_taps(codes).items():
             assert np.array_equal(values, expected[name][0]), name
+
+
+def test_digests_tell_wide_values_apart() -> None:
+    """300 and 44 have one low byte."""
+    assert len({digest(np.full((1, 1, 1, 2), value)) for value in (300, 44, 300 + 65536 // 2)}) == 3
 
 
 def test_gateware_refuses() -> None:
