@@ -110,6 +110,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "counter cells": (f"{CELLS}counter_twins",),
     "decode": ("test_hw_gather.py",),
     "digit_column": ("test_hw_lanes.py",),
+    "engine options": ("test_compiler_activation_records.py::test_gateware_refuses",),
     "exact_multiplier": ("test_hw_exact.py::test_multiplier",),
     "exact_multiplier cells": ("test_hw_exact.py::test_multiplier_twins",),
     "exact_shifter": ("test_hw_exact.py::test_shifter", "test_hw_exact.py::test_shifter_of_addresses"),
@@ -308,6 +309,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("high digit weighs 2", "level", "(rows[1] << 2)", "(rows[1] << 1)"),
         ("digits swapped", "swapped lanes", "self.weights.bit_select(4 * lane + 2 * digit, 2)",
          "self.weights.bit_select(4 * lane + 2 * (1 - digit), 2)"),
+    ),
+    *_in(
+        "engine",
+        ("gateware without records", "mask", "if config.activation_records:", "if config.activation_records > 255:"),
+        tests="engine options",
     ),
     *_in(
         "engine",

@@ -263,7 +263,7 @@ def test_digest() -> None:
     [
         (
             {"name": "a", "family": "ice40", "lane": "digit", "kk": 1, "bb": 2},
-            r"^Engine configuration has no field bb, kk; fields: acc_bits, depthwise, exact_rounding, family, ",
+            r"^Engine configuration has no field bb, kk; fields: acc_bits, activation_records, depthwise, ",
         ),
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
         (

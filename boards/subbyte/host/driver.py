@@ -9,7 +9,8 @@ from subbyte.spec import frames
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.frames import Counter, Space
 from subbyte.spec.packing import pack_tensor, unpack_tensor
-from subbyte.spec.program import Program, TensorLayout
+from subbyte.spec.program import Program
+from subbyte.spec.records import unpack_records
 from subbyte.spec.transport import Transport
 
 
@@ -89,11 +90,15 @@ class Driver:
         return self._cycles
 
     def read_tensor(self, name: str) -> NDArray[np.int64]:
-        """Codes (height, width, channels) of a tensor of the program."""
+        """Codes (height, width, channels) of a tensor of the program, records in their places."""
         layouts = self.program.layouts
         if name not in layouts:
             raise DriverError(f"Tensor must be one of {', '.join(layouts)}, not {name!r}")
-        return unpack_tensor(layouts[name], self._read(layouts[name]))
+        layout, block = layouts[name], self.program.records.get(name)
+        codes = unpack_tensor(layout, self._read(layout.address // 4, 4 * layout.words))
+        if block is not None:
+            codes += unpack_records(block, self._read(4 * block.word, 4 * block.words), layout.channels)
+        return codes
 
     def infer(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Input codes -> output codes, both (height, width, channels)."""
@@ -107,9 +112,9 @@ class Driver:
         self.run()
         return {name: self.read_tensor(name) for name in self.program.layouts}
 
-    def _read(self, layout: TensorLayout) -> NDArray[np.uint16]:
+    def _read(self, first: int, count: int) -> NDArray[np.uint16]:
         data = b""
-        for address, units in frames.bursts(layout.address // 4, 4 * layout.words):
+        for address, units in frames.bursts(first, count):
             self._transport.send(frames.read(address, units))
             data += self._transport.receive(frames.UNIT_BYTES * units)
         return np.frombuffer(data, dtype="<u2").astype(np.uint16)

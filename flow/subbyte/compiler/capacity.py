@@ -8,6 +8,7 @@ import numpy as np
 
 from subbyte.compiler.operation import Operation
 from subbyte.compiler.outliers import slot_problems
+from subbyte.spec.bounds import record_bounds
 
 
 def capacity_problems(operation: Operation) -> Iterator[str]:
@@ -49,7 +50,8 @@ def _accumulator_problems(operation: Operation) -> Iterator[str]:
     zero_point = operation.coding.zero_point
     top = int(operation.coding.values.max())
     offset = operation.bias - zero_point * weight.sum(axis=1)
-    low, high = np.minimum(weight, 0).sum(axis=1) * top, np.maximum(weight, 0).sum(axis=1) * top
+    low, high = record_bounds(operation.weight(), operation.source.format)
+    low, high = low + np.minimum(weight, 0).sum(axis=1) * top, high + np.maximum(weight, 0).sum(axis=1) * top
     totals = [("accumulator", low + offset, high + offset)]
     if operation.windows > 1:
         excess = operation.excess()

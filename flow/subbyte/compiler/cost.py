@@ -12,6 +12,7 @@ from itertools import groupby
 from math import inf
 
 from subbyte.compiler.cost_gather import GatherModel
+from subbyte.compiler.cost_records import record_steps
 from subbyte.compiler.cost_timeline import Accesses, Port, Releases
 from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.program import Compute, Pass, Program
@@ -205,7 +206,8 @@ class _Model:
                         needs["weights"] = self._load(row + words[piece + 1] * rows) + self.latency.pump + planes
                     if window == 0 and piece == pieces - 1:
                         needs["requantizer"] = self._shadow_free
-                    end = self._finish(index, count * rows * planes, needs)
+                    beside = record_steps(self._engine, one) if piece == pieces - 1 else 0
+                    end = self._finish(index, count * rows * planes + beside, needs)
                     if group == compute.groups:
                         self._tile += count * planes
                         self._gather.released.add(self._tile, begin, end)

@@ -29,8 +29,9 @@ class KnownAnswers:
 
 
 def digest(codes: NDArray[np.integer]) -> str:
-    """sha256, hexadecimal, of codes (n, height, width, channels) as bytes in C order."""
-    return hashlib.sha256(np.ascontiguousarray(codes, dtype=np.uint8).tobytes()).hexdigest()
+    """sha256, hexadecimal, of codes (n, height, width, channels) as bytes in C order, two each where one is too few."""
+    kind = np.uint8 if codes.max(initial=0) <= np.iinfo(np.uint8).max else np.dtype("<u2")
+    return hashlib.sha256(np.ascontiguousarray(codes, dtype=kind).tobytes()).hexdigest()
 
 
 def save_known_answers(network: Network, codes: NDArray[np.int64], path: Path) -> None:

@@ -194,9 +194,12 @@ class WindowOperation(LineOperation):
 def line_form(parts: list[Operation]) -> list[Operation] | None:
     """The parts as line passes, with P > 1 as column passes, None unless all of them can be.
 
-    Those that add a skip cannot, it is prefetched in the order of groups of pixels; those with outliers neither.
+    Those that add a skip cannot, it is prefetched in the order of groups of pixels; those with outliers neither, nor
+    those whose input or output has records.
     """
     if parts[0].skip or any(np.any(part.outliers) for part in parts):
+        return None
+    if parts[0].source.format.records or parts[0].target.format.records:
         return None
     kind: type[LineOperation | ColumnOperation] = WindowOperation if parts[0].pixels == 1 else LineOperation
     if parts[0].engine.columns:

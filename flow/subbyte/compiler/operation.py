@@ -272,7 +272,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
-        codes = packed_coding() if packs else coding(source.format, engine)
+        codes = packed_coding() if packs else coding(source.format.dense, engine)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
     lowest, highest = layer_bounds(layer, source.format)

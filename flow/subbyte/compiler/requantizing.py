@@ -107,7 +107,12 @@ def _linear(
         reached = max(reached, form.zero_point) + skip.bounds()[1]
         offset -= skip.zero_point
     rounds = half_up or engine.exact_rounding
-    if rounds and (top == LARGEST_BYTE or reached <= top):
+    if form.records and not rounds:
+        raise ScheduleError(
+            f"rounding must be {Rounding.HALF_UP.value}, or another of which no accumulator is a tie, to codes with "
+            f"records, not {layer.rounding.value}"
+        )
+    if rounds and (top == LARGEST_BYTE or reached <= top or form.records):
         mode = 0 if half_up else ROUNDING_CODES[layer.rounding]
         return Requantizer(*_fields(layer, LINEAR_GUARD, engine), offset, relu=relu and skip is not None, mode=mode)
     if skip is None and form.bits <= engine.lut_code_bits:

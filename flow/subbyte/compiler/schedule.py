@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from subbyte.compiler.activation_records import record_layouts, with_records
 from subbyte.compiler.concat import parts
 from subbyte.compiler.layout import tensor_layouts
 from subbyte.compiler.operation import Operation
@@ -15,7 +16,8 @@ from subbyte.compiler.select import select_operations
 from subbyte.compiler.tables import TablePool, channel_params, weight_rows
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
-from subbyte.spec.program import PASS_WORDS, Pass, Program, TensorLayout
+from subbyte.spec.program import Pass, Program, TensorLayout, pass_words
+from subbyte.spec.records import RecordLayout
 from subbyte.spec.validate import validate
 
 __all__ = ["ScheduleError", "schedule"]
@@ -40,9 +42,11 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         ))
         entries += operation.groups * engine.m
     weights = np.concatenate([weight_rows(operation) for operation in operations])
-    descriptors = 1 + PASS_WORDS * sum(len(blocks(operation)) for operation in operations) + 1
+    descriptors = 1 + pass_words(engine) * sum(len(blocks(operation)) for operation in operations) + 1
     layouts = tensor_layouts(operations, network, engine, descriptors)
-    words = max(layout.address // 16 + layout.words for layout in layouts.values()) + weights.size
+    tensors = max(layout.address // 16 + layout.words for layout in layouts.values())
+    records = record_layouts(network, layouts, tensors)
+    words = tensors + sum(block.words for block in records.values()) + weights.size
     problems = list(_shortages(engine, (
         ("parameters", entries, "channels", engine.param_entries),
         ("decode tables", len(decode), "slots", engine.table_slots),
@@ -51,7 +55,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
     )))
     if problems:
         raise ScheduleError(*problems)
-    passes = _passes(network, operations, layouts, slots)
+    passes = _passes(network, operations, layouts, records, slots)
     return Program(
         engine=engine,
         passes=passes,
@@ -63,6 +67,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         layouts=layouts,
         input=network.input,
         output=network.output,
+        records=records,
     )
 
 
@@ -76,7 +81,8 @@ def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, in
 
 
 def _passes(
-    network: Network, operations: list[Operation], layouts: dict[str, TensorLayout], slots: list[Slots]
+    network: Network, operations: list[Operation], layouts: dict[str, TensorLayout], records: dict[str, RecordLayout],
+    slots: list[Slots],
 ) -> tuple[Pass, ...]:
     """All passes, waits where a pass reads what an earlier one may still be writing.
 
@@ -90,7 +96,7 @@ def _passes(
         wait = max(written.get(part, 0) for part in parts(network, operation.source.name)) > waited
         if wait:
             waited = len(passes)
-        own = lower(operation, layouts, places, wait)
+        own = with_records(lower(operation, layouts, places, wait), operation, records)
         try:
             own[-1].encode()
         except ValueError as error:

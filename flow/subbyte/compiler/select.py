@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from subbyte.compiler.activation_records import record_problems
 from subbyte.compiler.capacity import capacity_problems
 from subbyte.compiler.concat import concat_problems
 from subbyte.compiler.fusion import Chain, group_layers
@@ -17,7 +18,7 @@ from subbyte.spec.network import Lookup, MaxPool2d, Network
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
     """Operations in execution order. ScheduleError lists the problems of all layers."""
     operations: list[Operation] = []
-    problems = list(concat_problems(network, engine))
+    problems = [*concat_problems(network, engine), *record_problems(network, engine)]
     try:
         groups = group_layers(network)
     except ScheduleError as error:

@@ -1,8 +1,9 @@
-"""Activation outliers: few wide values beside dense codes (numerics.md B9), in the golden model only.
+"""Activation outliers: few wide values beside dense codes (numerics.md B9), tensors of a format with `records`.
 
 x = dense + outlier on one grid of integers, and exactly one of the two is not 0 where x is not: a value above the
 largest dense one is a record, and its dense code is 0. Products with weights w_d + w_o are those of the full weight
-with either, so sum (w_d + w_o)(x_d + x_o) has all four terms. No engine has them: docs/arithmetic.md tells why.
+with either, so sum (w_d + w_o)(x_d + x_o) has all four terms. The machine has them, engines with `activation_records`;
+gateware has not: docs/arithmetic.md tells why.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.spec.formats import check_int
-
-LARGEST_VALUE = (1 << 16) - 1
+from subbyte.spec.formats import LARGEST_VALUE, check_int
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from subbyte.golden.execute import run_pass
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.frames import Space
-from subbyte.spec.program import HEADER_FIELDS, PASS_WORDS, unpack_fields
+from subbyte.spec.program import HEADER_FIELDS, pass_words, unpack_fields
 
 UNIT_NIBBLES = 4
 UNDEFINED_NIBBLE = 10
@@ -83,13 +83,13 @@ class Device:
     def run_program(self) -> None:
         """Run the program at word 0: the passes in order, to the first that is not valid."""
         header = unpack_fields(HEADER_FIELDS, self._words(0, 1)[0])
-        weight_word, word = header["weight_word"], 1
+        weight_word, word, length = header["weight_word"], 1, pass_words(self.engine)
         while True:
-            words = self._words(word, PASS_WORDS)
+            words = self._words(word, length)
             used = run_pass(self.engine, words, self.main, weight_word, self.params, self.tables, self.luts)
             if used is None:
                 return
-            weight_word, word = weight_word + used, word + PASS_WORDS
+            weight_word, word = weight_word + used, word + length
 
     def _words(self, word: int, count: int) -> list[int]:
         """Words of main memory as integers; past the end of memory, zeros."""

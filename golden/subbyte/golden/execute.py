@@ -16,6 +16,7 @@ from subbyte.golden.exact_steps import exact_steps
 from subbyte.golden.lines import Lines
 from subbyte.golden.log_lanes import log_sums
 from subbyte.golden.outlier_path import slot_weights
+from subbyte.golden.record_path import RecordPath, whole_weights
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
@@ -24,6 +25,7 @@ from subbyte.spec.step_weight import step_weight
 
 LOW_DIGITS = np.array([0, 1, 2, -1])
 HIGH_DIGITS = np.array([0, 1, -2, -1])
+LARGEST_BYTE = 255
 PIECE_VALUES = 1 << 21
 """Operands that one piece of a pass may have (16 MB)."""
 
@@ -39,12 +41,13 @@ def run_pass(
     tables: NDArray[np.int64],
     luts: NDArray[np.int64],
 ) -> int | None:
-    """Execute the pass of the six descriptor `words` on `main` (batch, nibbles), in place.
+    """Execute the pass of the descriptor `words` on `main` (batch, nibbles), in place.
 
     `weight_word` is the word of its first weight row. Returns the words of its weights, None when the
     descriptor is not valid.
     """
     fill, compute, drain = (_section(layouts, words) for layouts in (FILL_FIELDS, COMPUTE_FIELDS, DRAIN_FIELDS))
+    records = RecordPath.of(engine, words)
     if not fill["valid"]:
         return None
     shape = _Shape.of(engine, compute)
@@ -68,9 +71,12 @@ def run_pass(
     for piece in _pieces(len(main), addresses, shape.planes):
         operands = _operands(engine, fill, shape, main, addresses[piece], tables)
         acc = _accumulate(engine, shape, operands, weights, outliers)
+        if records.reads:
+            words_read = _addresses(records.steps(fill))[piece]
+            acc = _wrap(engine, acc + records.sums(main, fill, words_read, whole_weights(engine, weights, outliers)))
         skip = _skip_codes(engine, drain, main, places[piece])
-        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip)
-        _write(main, drain, places[piece], codes)
+        codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip, records.largest)
+        _write(main, drain, places[piece], records.written(main, _offsets(records.drain(drain))[piece], codes))
     return shape.weight_words(engine)
 
 
@@ -267,16 +273,17 @@ def _requantize(
     channels: dict[str, NDArray[np.int64]],
     acc: NDArray[np.int64],
     skip: NDArray[np.int64] | int,
+    largest: int = LARGEST_BYTE,
 ) -> NDArray[np.int64]:
     """Codes of accumulators (batch, pixels, channels), the same shape; `skip` is added to them."""
     product = _wrap(engine, acc + channels["bias"]) * channels["multiplier"]
     shift = engine.params.fixed_shift + channels["shift"]
     t, up = exact_steps(product, shift, drain) if engine.exact_rounding else (product >> shift, 1)
-    t = np.clip(t, -1024, 1023)
+    t = np.clip(t, -4 * (largest + 1), 4 * largest + 3)
     if drain["relu"]:
         t = np.maximum(t, 0)
     offset = drain["zero_point"] - 256 * drain["below"] + skip
-    codes: NDArray[np.int64] = np.clip(((t + up) >> 1) + offset, 0, 255)
+    codes: NDArray[np.int64] = np.clip(((t + up) >> 1) + offset, 0, largest)
     if drain["lut"]:
         table = luts[drain["lut_slot"] % len(luts)]
         codes = table[np.clip(t + 2 * drain["zero_point"], 0, len(table) - 1)]

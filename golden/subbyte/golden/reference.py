@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -20,6 +21,7 @@ from subbyte.spec.network import (
     MaxPool2d,
     Network,
     Relu,
+    Requantize,
     Tensor,
     Threshold,
 )
@@ -41,16 +43,38 @@ def run(
 
     Returns
     -------
-    int64, shape (n, height, width, channels) of each tensor. TypeError when the codes are not integers,
-    ValueError on a wrong shape or a code outside the input format.
+    int64, shape (n, height, width, channels) of each tensor. Of a tensor with records whole values, dense code or
+    record. TypeError when the codes are not integers, ValueError on a wrong shape or a code outside the input format.
     """
+    values = _values(network, codes)
+    if not taps:
+        return values[network.output]
+    return {name: v for name, v in values.items() if network.tensors[name].format.kind is not Kind.ACC}
+
+
+def saturated(network: Network, codes: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """How many values of each tensor with records found no room and became its largest code, int64 (n,).
+
+    Arguments and errors as for `run`.
+    """
+    values = _values(network, codes)
+    counts: dict[str, NDArray[np.int64]] = {}
+    for layer in network.layers:
+        target = network.tensors[layer.output]
+        if isinstance(layer, Requantize) and target.format.records:
+            roomy = dataclasses.replace(target.format, records=target.shape[2])
+            whole = requantize(layer, roomy, values[layer.input])
+            counts[target.name] = (whole != values[target.name]).sum(axis=(1, 2, 3))
+    return counts
+
+
+def _values(network: Network, codes: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Codes and accumulators of every tensor."""
     source = network.tensors[network.input]
     values = {network.input: _checked(source, codes)}
     for layer in network.layers:
         values[layer.output] = _layer(network, layer, *(values[name] for name in layer.inputs))
-    if not taps:
-        return values[network.output]
-    return {name: v for name, v in values.items() if network.tensors[name].format.kind is not Kind.ACC}
+    return values
 
 
 def _checked(source: Tensor, codes: NDArray[Any]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from subbyte.golden.activation_outliers import split_activations
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import MULTIPLIER_BITS, Requantize, Threshold
 from subbyte.spec.rounding import Rounding, table_thresholds
@@ -63,7 +64,8 @@ def requantize(
 ) -> NDArray[np.int64]:
     """Codes of accumulators `acc` (..., channels), as the docstring of `Requantize` says, exact. int64.
 
-    `skip` holds operands of the skip tensor, in the shape of `acc`; LIN targets only.
+    `skip` holds operands of the skip tensor, in the shape of `acc`; LIN targets only. Those with records have values
+    where there is room for them, `acc` is (n, height, width, channels) then.
     ValueError when an accumulator has 2**(62 - multiplier_bits) or more.
     """
     limit = PRODUCT_BITS - layer.multiplier_bits
@@ -72,10 +74,11 @@ def requantize(
     product = acc * layer.multiplier
     if target.kind is Kind.LIN:
         rounded = round_shift(product, layer.shift, layer.rounding, layer.multiplier_bits)
-        return linear_codes(rounded + skip, target)
+        codes = linear_codes(rounded + skip, target)
+        return split_activations(codes, target.bits, target.records).values() if target.records else codes
     thresholds = table_thresholds(target.table, layer.table_rounding, layer.guard_bits)
     size = np.abs(product) if target.signed else product
-    codes: NDArray[np.int64] = np.searchsorted(thresholds, size >> (layer.shift - layer.guard_bits), side="right")
+    codes = np.searchsorted(thresholds, size >> (layer.shift - layer.guard_bits), side="right")
     return _with_sign(codes, product < 0, target) if target.signed else codes
 
 
@@ -85,8 +88,8 @@ def _with_sign(codes: NDArray[np.int64], negative: NDArray[np.bool_], target: Te
 
 
 def linear_codes(values: NDArray[np.int64], target: TensorFormat) -> NDArray[np.int64]:
-    """clamp(values + zero_point, 0, 2**bits - 1)."""
-    return np.clip(values + target.zero_point, 0, (1 << target.bits) - 1)
+    """clamp(values + zero_point, 0, 2**bits - 1), with records to 65535."""
+    return np.clip(values + target.zero_point, 0, target.largest_code)
 
 
 def threshold_codes(layer: Threshold, acc: NDArray[np.int64]) -> NDArray[np.int64]:

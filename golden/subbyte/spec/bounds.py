@@ -36,11 +36,35 @@ def layer_bounds(layer: Conv2d | Dense, form: TensorFormat) -> tuple[NDArray[np.
     -------
     (low, high), each int64, shape (out channels,).
     """
-    low, high = weighted_bounds(layer.weight, *form.bounds())
+    low, high = weighted_bounds(layer.weight, *form.dense.bounds())
     if adds_exponents(layer.weight_format, form):
         flat = layer.weight.reshape(len(layer.weight), -1).astype(np.int64)
         low, high = _summed(phase_product(flat[None], np.array(form.bounds()).reshape(2, 1, 1)))
+    if form.records:
+        more_low, more_high = record_bounds(layer.weight, form)
+        low, high = low + more_low, high + more_high
     return low + layer.bias, high + layer.bias
+
+
+def record_bounds(weight: NDArray[np.int64], form: TensorFormat) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What the records of a window add to the ends of the sums of weight * dense code (numerics.md B9).
+
+    A pixel has at most `form.records` of them. The sums are at their ends where these are at its weights of the
+    largest size and hold 65535 instead of the largest code, so the ends are reached and nothing lies beyond.
+
+    Parameters
+    ----------
+    weight : int array (out channels, height, width, in channels)
+
+    Returns
+    -------
+    (low, high), each int64, shape (out channels,): 0 and below, 0 and above.
+    """
+    room = min(form.records, weight.shape[3])
+    more = (form.largest_code - form.dense.largest_code) * np.sort(weight.astype(np.int64), axis=3)
+    ends = np.minimum(more[..., :room], 0), np.maximum(more[..., weight.shape[3] - room :], 0)
+    low, high = (end.reshape(len(weight), -1).sum(axis=1) for end in ends)
+    return low, high
 
 
 def accumulator_bounds(network: Network, layer: Conv2d | Dense) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

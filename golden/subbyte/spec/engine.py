@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from subbyte.spec.formats import MOST_RECORDS
 from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS, STICKY_BIT, ParamFormat
 from subbyte.spec.weights import WeightSet
 
@@ -46,8 +47,8 @@ class Lane(enum.Enum):
 
 _LACKING = {
     Lane.DIGIT: ("two_phase",),
-    Lane.XNOR: ("depthwise", "highway", "outlier_slots", "two_phase"),
-    Lane.LOG: ("outlier_slots",),
+    Lane.XNOR: ("depthwise", "highway", "outlier_slots", "two_phase", "activation_records"),
+    Lane.LOG: ("outlier_slots", "activation_records"),
 }
 """Options that engines of a lane kind cannot have."""
 
@@ -96,9 +97,12 @@ class EngineConfig:
         Option: multipliers of 31 bits and every `Rounding`. At most 8 requantizer tables.
     wide_tables : bool
         Option: entries of requantizer tables have 8 bits instead of 4.
+    activation_records : int
+        Option of the machine, there is no gateware of it: most records that a pixel of a tensor can have, 0..255
+        (`TensorFormat.records`). For digit and shift lanes.
 
-    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only the latter two, those of
-    the requantizer; those with log lanes have no outlier slots.
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding` and
+    `wide_tables`, those of the requantizer; those with log lanes have no outlier slots and no activation records.
     """
 
     name: str
@@ -124,6 +128,7 @@ class EngineConfig:
     two_phase: bool = False
     exact_rounding: bool = False
     wide_tables: bool = False
+    activation_records: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -179,6 +184,8 @@ class EngineConfig:
                 f"Engine outlier_slots x bits of a slot must be at most {WORD_BITS}, "
                 f"not {self.outlier_slots} x {self.slot_bits}"
             )
+        if not 0 <= self._check_integer("activation_records") <= MOST_RECORDS:
+            raise EngineError(f"Engine activation_records must be in 0..{MOST_RECORDS}, not {self.activation_records}")
         for option in _LACKING.get(self.lane, ()):
             if getattr(self, option):
                 raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")

@@ -6,11 +6,14 @@ import dataclasses
 
 from subbyte.spec.engine import EngineConfig, EngineError, Lane
 
+WITHOUT_GATEWARE = ("activation_records",)
+"""Options that only the machine has."""
+
 OPTIONS = tuple(
     field.name for field in dataclasses.fields(EngineConfig)
-    if isinstance(field.default, int) and not field.default
+    if isinstance(field.default, int) and not field.default and field.name not in WITHOUT_GATEWARE
 )
-"""Fields that are off, or 0, unless asked for."""
+"""Fields that are off, or 0, unless asked for, of the gateware."""
 
 
 def options(engine: EngineConfig) -> dict[str, bool | int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 
@@ -9,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.two_phase import two_phase_table
+
+LARGEST_VALUE = (1 << 16) - 1
+"""Of a record."""
+
+MOST_RECORDS = 255
+"""Of a pixel."""
 
 
 class Kind(enum.Enum):
@@ -62,6 +69,10 @@ class TensorFormat:
     signed : bool
         LOG of 2..4 bits only: the top bit of a code is the sign, the rest indexes `table`, which then has
         2**(bits - 1) entries. The sign alone is minus zero: legal on input, 0, and never written.
+    records : int
+        LIN with zero point 0 only, 0 .. 255: so many values of a pixel may be wide, 2**bits .. 65535, each a record
+        that replaces its code (numerics.md B9). The first in the order of channels get the room, what comes later is
+        2**bits - 1. A "code" of such a tensor is the whole value, 0 .. 65535.
     """
 
     kind: Kind
@@ -71,6 +82,7 @@ class TensorFormat:
     table: tuple[int, ...] = ()
     pad_code: int = 0
     signed: bool = False
+    records: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):
@@ -81,6 +93,11 @@ class TensorFormat:
             raise ValueError(f"Format scale must be a finite number above 0, not {self.scale!r}")
         if self.signed and (self.kind is not Kind.LOG or self.bits < 2):
             raise ValueError(f"Only a LOG format of 2 bits or more can be signed, not {self.kind.name} of {self.bits}")
+        check_int("Records of a format", self.records, 0, MOST_RECORDS)
+        if self.records and (self.kind is not Kind.LIN or self.zero_point):
+            raise ValueError(
+                f"Only a LIN format with zero point 0 can have records, not {self.kind.name} with {self.zero_point}"
+            )
         if self.kind is Kind.ACC:
             return
         top = (1 << self.bits) - 1
@@ -103,12 +120,22 @@ class TensorFormat:
         """Nibbles of one code in packed memory: 1 up to four bits, else 2."""
         return 1 if self.bits <= 4 else 2
 
+    @property
+    def largest_code(self) -> int:
+        """Of the codes that a tensor holds, records included."""
+        return LARGEST_VALUE if self.records else (1 << self.bits) - 1
+
+    @property
+    def dense(self) -> TensorFormat:
+        """The format of the codes beside the records; itself without records."""
+        return dataclasses.replace(self, records=0) if self.records else self
+
     def operands(self) -> NDArray[np.int64]:
-        """Integer operand of every code, shape (2**bits,), int64. ValueError for ACC."""
+        """Integer operand of every code, shape (2**bits,), with records (65536,), int64. ValueError for ACC."""
         if self.kind is Kind.ACC:
             raise ValueError("An ACC format has no codes")
         if self.kind is Kind.LIN:
-            return np.arange(1 << self.bits, dtype=np.int64) - self.zero_point
+            return np.arange(self.largest_code + 1, dtype=np.int64) - self.zero_point
         if self.kind is Kind.BIN:
             return np.array([-1, 1])
         magnitudes = np.asarray(self.table, dtype=np.int64)

@@ -70,7 +70,7 @@ def save_network(network: Network, path: Path | str) -> None:
         "input": network.input,
         "output": network.output,
         "tensors": [
-            {"name": t.name, "shape": t.shape, "format": vars(t.format) | {"kind": t.format.kind.value}}
+            {"name": t.name, "shape": t.shape, "format": _format(t.format)}
             for t in network.tensors.values()
         ],
         "layers": layers,
@@ -93,6 +93,12 @@ def load_network(path: Path | str) -> Network:
         raise ValueError(f"Network file {path} is damaged: {error!r}") from None
     validate(network)
     return network
+
+
+def _format(form: TensorFormat) -> dict[str, Any]:
+    """Fields of a format; the number of records only where there are some."""
+    fields = {name: value for name, value in vars(form).items() if name != "records" or value}
+    return fields | {"kind": form.kind.value}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """`Program`: what the engine executes. Descriptors, memory images, tensor layouts, and their encoding.
 
 Main memory is an array of 64-bit words; nibble n of a word is its bits 4n .. 4n+3. Word 0 is the
-header, each pass follows in six words (fill, fill, fill, compute, drain, drain), then a word of zeros.
+header, each pass follows in six words (fill, fill, fill, compute, drain, drain; engines with `activation_records`
+have four more, `subbyte.spec.records`), then a word of zeros.
 A pass computes some column groups (M output channels each) of one layer for all of its pixels.
 docs/engine.md tells what the units do with these fields.
 """
@@ -16,8 +17,14 @@ from numpy.typing import NDArray
 
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.frames import Space
+from subbyte.spec.records import RECORD_FIELDS, RecordLayout, Records
 
 PASS_WORDS = 6
+
+
+def pass_words(engine: EngineConfig) -> int:
+    """Words of a pass in the programs of `engine`."""
+    return PASS_WORDS + (len(RECORD_FIELDS) if engine.activation_records else 0)
 
 
 class Signed(int):
@@ -197,20 +204,27 @@ class Drain:
 
 @dataclass(frozen=True)
 class Pass:
-    """One descriptor. `layer`: names of the IR layers it serves, joined by +; `tensor`: what it writes."""
+    """One descriptor. `layer`: names of the IR layers it serves, joined by +; `tensor`: what it writes.
+
+    `records`: None but for engines with `activation_records`, all of whose passes have it.
+    """
 
     layer: str
     tensor: str
     fill: Fill
     compute: Compute
     drain: Drain
+    records: Records | None = None
 
     def encode(self) -> list[int]:
-        """The six words."""
+        """The `pass_words` of the engine."""
+        sections: list[tuple[Fill | Compute | Drain | Records, tuple[dict[str, int], ...]]] = [
+            (self.fill, FILL_FIELDS), (self.compute, COMPUTE_FIELDS), (self.drain, DRAIN_FIELDS)
+        ]
+        if self.records is not None:
+            sections.append((self.records, RECORD_FIELDS))
         return [
-            pack_fields(layout, dataclasses.asdict(unit))
-            for unit, layouts in ((self.fill, FILL_FIELDS), (self.compute, COMPUTE_FIELDS), (self.drain, DRAIN_FIELDS))
-            for layout in layouts
+            pack_fields(layout, dataclasses.asdict(unit)) for unit, layouts in sections for layout in layouts
         ]
 
 
@@ -282,6 +296,7 @@ class Program:
     luts : int64 (slots, 2**lut_bits): codes
     layouts : tensor name -> TensorLayout
     input, output : tensor names
+    records : tensor name -> RecordLayout of those that have records
     """
 
     engine: EngineConfig
@@ -294,6 +309,7 @@ class Program:
     layouts: dict[str, TensorLayout] = field(repr=False)
     input: str
     output: str
+    records: dict[str, RecordLayout] = field(default_factory=dict, repr=False)
 
     @property
     def weight_word(self) -> int:
@@ -328,7 +344,8 @@ class Program:
     def image(self) -> list[tuple[Space, int, NDArray[np.uint16]]]:
         """Everything to load before the first run: (space, unit address, units), main memory first.
 
-        Borders hold their pad codes; the insides of tensors are not part of the image but for zeros.
+        Borders hold their pad codes; the insides of tensors are not part of the image but for zeros. Blocks of records
+        are zeros: no record is valid, nothing is counted.
         """
         from subbyte.spec.packing import blank_tensor
 
@@ -339,6 +356,8 @@ class Program:
         for layout in self.stored:
             if any(layout.border):
                 parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
+        for records in self.records.values():
+            parts.append((Space.MAIN, 4 * records.word, np.zeros(4 * records.words, dtype=np.uint16)))
         parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))
         parts.append((Space.TABLES, 0, self.tables.reshape(-1).astype("<u2")))
         parts.append((Space.LUTS, 0, self.luts.reshape(-1).astype("<u2")))

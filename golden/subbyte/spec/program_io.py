@@ -11,6 +11,7 @@ import numpy as np
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.npz_file import load_arrays, save_arrays
 from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
+from subbyte.spec.records import RecordLayout, Records
 
 VERSION = 2
 
@@ -20,16 +21,20 @@ _ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts":
 def save_program(program: Program, path: Path | str) -> None:
     """Write `program` to `path`, byte for byte the same for the same program.
 
-    Entry `program` is the JSON text; the arrays are entries of their own.
+    Entry `program` is the JSON text; the arrays are entries of their own. What only engines with `activation_records`
+    have is left out of the other programs' text.
     """
+    passes = [dataclasses.asdict(one) for one in program.passes]
+    blocks = {name: dataclasses.asdict(layout) for name, layout in program.records.items()}
     header = {
         "version": VERSION,
         "engine": program.engine.to_dict(),
-        "passes": [dataclasses.asdict(one) for one in program.passes],
+        "passes": [{key: value for key, value in one.items() if value is not None} for one in passes],
         "pinned": program.pinned,
         "layouts": {name: dataclasses.asdict(layout) for name, layout in program.layouts.items()},
         "input": program.input,
         "output": program.output,
+        **({"records": blocks} if blocks else {}),
     }
     arrays: dict[str, Any] = {name: getattr(program, name).astype(kind) for name, kind in _ARRAYS.items()}
     save_arrays(path, "program", header, arrays)
@@ -46,6 +51,7 @@ def load_program(path: Path | str) -> Program:
             layouts={name: _layout(values) for name, values in header["layouts"].items()},
             input=header["input"],
             output=header["output"],
+            records={name: _block(values) for name, values in header.get("records", {}).items()},
             **{name: entries[name] for name in _ARRAYS},
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -54,8 +60,13 @@ def load_program(path: Path | str) -> Program:
 
 def _pass(values: dict[str, Any]) -> Pass:
     fill, compute, drain = Fill(**values["fill"]), Compute(**values["compute"]), Drain(**values["drain"])
-    return Pass(values["layer"], values["tensor"], fill, compute, drain)
+    records = Records(**values["records"]) if "records" in values else None
+    return Pass(values["layer"], values["tensor"], fill, compute, drain, records)
 
 
 def _layout(values: dict[str, Any]) -> TensorLayout:
     return TensorLayout(**{**values, "border": tuple(values["border"])})
+
+
+def _block(values: dict[str, Any]) -> RecordLayout:
+    return RecordLayout(**{**values, "border": tuple(values["border"])})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from subbyte.spec.formats import Kind
 from subbyte.spec.layer_checks import CHECKS
 from subbyte.spec.network import Layer, Network
+from subbyte.spec.record_checks import end_problems, record_problems
 
 
 def validate(network: Network) -> None:
@@ -30,6 +31,8 @@ def _problems(network: Network) -> Iterator[str]:
             yield f"Network {role} {name} is not a tensor"
         elif network.tensors[name].format.kind is Kind.ACC:
             yield f"Network {role} {name} must be a code tensor, not an accumulator"
+        else:
+            yield from end_problems(role, network.tensors[name])
     names = [layer.name for layer in network.layers]
     for repeated in sorted({name for name in names if names.count(name) > 1}):
         yield f"Layer name {repeated} is used {names.count(repeated)} times"
@@ -52,5 +55,6 @@ def _layer_problems(network: Network, layer: Layer, written: set[str]) -> Iterat
     if layer.output in written:
         yield f"output {layer.output} is written twice"
     if not missing:
-        sources = (network.tensors[name] for name in layer.inputs)
-        yield from CHECKS[type(layer)](layer, network.tensors[layer.output], *sources)
+        target, sources = network.tensors[layer.output], [network.tensors[name] for name in layer.inputs]
+        yield from CHECKS[type(layer)](layer, target, *sources)
+        yield from record_problems(layer, target, sources)

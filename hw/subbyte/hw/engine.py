@@ -18,10 +18,19 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.skip_reader import SkipReader
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import Family, Lane
+from subbyte.spec.engine import EngineError, Family, Lane
 from subbyte.spec.frames import Counter
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "check_gateware"]
+
+
+def check_gateware(config):
+    """EngineError when `config` has what only the machine has."""
+    if config.activation_records:
+        raise EngineError(
+            f"Engine activation_records has no gateware (docs/arithmetic.md#activation-outliers); set "
+            f"activation_records of {config.name} to 0, not {config.activation_records}"
+        )
 
 
 class Engine(wiring.Component):
@@ -29,7 +38,7 @@ class Engine(wiring.Component):
 
     Parameters
     ----------
-    config : EngineConfig
+    config : EngineConfig, see `check_gateware`
 
     Members
     -------
@@ -39,6 +48,7 @@ class Engine(wiring.Component):
     """
 
     def __init__(self, config):
+        check_gateware(config)
         self._config = config
         super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "busy": Out(1)})
 

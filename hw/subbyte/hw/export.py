@@ -12,6 +12,7 @@ from amaranth.back import rtlil
 from amaranth.lib.wiring import In
 
 from subbyte.hw.bus import Bus, engine_top
+from subbyte.hw.engine import check_gateware
 
 __all__ = ["TOP", "engine_verilog", "top_name", "verilog_digest", "verilog_ports"]
 
@@ -42,7 +43,8 @@ def verilog_ports(config, bus=Bus.NONE):
 def engine_verilog(config, bus=Bus.NONE):
     """Verilog of the engine behind a bus, top module `top_name(bus)`, the same text for the same configuration.
 
-    Memories have no initial content. RuntimeError when Yosys fails. Threads may call it.
+    Memories have no initial content. EngineError as `check_gateware`, RuntimeError when Yosys fails. Threads may call
+    it.
     """
     with _one_at_a_time:
         return _convert(config, bus)[0]
@@ -59,6 +61,7 @@ def _convert(config, bus):
 
     That one takes its Yosys from os.environ, which all threads share.
     """
+    check_gateware(config)  # before there is a component, which would warn that it is not used
     top = engine_top(config, bus)
     design = rtlil.convert(top, name=top_name(bus), emit_src=False)
     removed = " ".join(f"-remove {name}" for name in ATTRIBUTES)
