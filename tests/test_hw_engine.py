@@ -142,7 +142,7 @@ ENGINES = {
     "skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), skip_network, 0.0),
     "early skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), early_network, 0.0),
     "params": (small_config(m=2, param_stream=True, **STREAMS), wide_network, 0.0),
-    "four params": (small_config(m=4, p=4, r=4, exact_rounding=True, param_stream=True, **STREAMS), wide_network, 0.0),
+    "four params": (small_config(m=4, p=4, r=4, param_stream=True, **STREAMS), wide_network, 0.0),
     "two skips": (small_config(k=4, m=8, p=4, r=2, highway=True, **SKIPS), early_network, 0.0),
 }
 """Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring.

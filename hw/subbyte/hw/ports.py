@@ -17,8 +17,8 @@ from subbyte.spec.program import (
 from subbyte.spec.requant_fields import STICKY_BIT
 
 __all__ = [
-    "EntryWrite", "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout",
-    "param_layout", "word_view",
+    "EntryWrite", "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout",
+    "fill_layout", "param_layout", "word_view",
 ]
 
 

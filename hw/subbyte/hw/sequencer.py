@@ -168,10 +168,11 @@ class Sequencer(wiring.Component):
     def _loader(self, m, granted, arrived):
         """The parameter loader, connected; the states of the sequencer ask for the words."""
         m.submodules.loader = loader = ParamLoader(self._config)
+        last_fill = f"fill{len(FILL_FIELDS) - 1}"
         connect(m, loader.entry, flipped(self.entry))
         m.d.comb += [
             loader.reset.eq(self.reset),
-            loader.section.here.eq(arrived[f"fill{len(FILL_FIELDS) - 1}"]),
+            loader.section.here.eq(arrived[last_fill]),
             loader.section.word.eq(self.memory.data),
             loader.granted.eq(granted),
             loader.here.eq(arrived["params"]),
