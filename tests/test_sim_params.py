@@ -11,7 +11,7 @@ from subbyte.spec.engine import PRESETS
 
 pytestmark = pytest.mark.cocotb
 
-NETWORKS = 12
+NETWORKS = 8
 
 
 @pytest.mark.parametrize("name", ["up5k", "ecp5-25"])
