@@ -132,6 +132,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "outlier_multiplier": ("test_hw_outliers.py::test_multiplier",),
     "outlier_multiplier cells": ("test_hw_outliers.py::test_multiplier_twins",),
     "outlier_path": ("test_hw_outliers.py::test_array",),
+    "param_loader": ("test_hw_param_loader.py",),
     "phase_accumulator": ("test_hw_accumulator.py::test_phase_accumulator",),
     "phase_accumulator cells": (f"{CELLS}phase_accumulator_twins",),
     "phase_scaler": ("test_hw_accumulator.py::test_phase_scaler",),
@@ -470,6 +471,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("DSP factor not registered", "stale", "p_B_SIGNED=0, p_A_REG=1, p_B_REG=1,",
          "p_B_SIGNED=0, p_A_REG=1, p_B_REG=0,"),
         tests="multiplier cells",
+    ),
+    *_in(
+        "param_loader",
+        ("one entry too few", "count", "~word_view(FILL_FIELDS[-1], self.section.word).params",
+         "-word_view(FILL_FIELDS[-1], self.section.word).params"),
+        ("places kept over a run", "reset", "with m.If(self.reset):", "with m.If(C(0)):"),
+        ("a place for each word granted", "stale", "with m.Elif(self.here):", "with m.Elif(self.granted):"),
+    ),
+    *_in(
+        "sequencer",
+        ("computes before the last entry", "last flag", "with m.If(self.memory.grant & loader.last):",
+         "with m.If(self.memory.grant):"),
+        ("counts before the section is there", "stale", "with m.If(loader.section.here):", "with m.If(1):"),
+        tests="param_loader",
     ),
     *_in(
         "places",

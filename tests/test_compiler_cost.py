@@ -150,6 +150,25 @@ def test_joined_writes_delay_by_all_their_cycles() -> None:
     assert port.gather(20, 20, 5) == 40 + (8 - 1.5) + 8
 
 
+def test_parameters_come_before_the_pump() -> None:
+    """They wait for the writer only; the gather unit goes on from there."""
+    port = Port()
+    port.write(2, 3)
+    assert port.params(0, 10) == 13
+    assert port.gather(13, 20, 5) == 33
+    assert port.pump(10, 6) == 13 + 6 / 0.75
+
+
+def test_parameters_delay_passes_by_their_number(rng: np.random.Generator) -> None:
+    """Where no pass waits for results, on its way from the gather unit's end to that of the array, they are hidden."""
+    network = example(rng, "up5k", "convolutions")
+    streamed = estimate(schedule(network, dataclasses.replace(UP5K, param_stream=True)))
+    assert 0 < streamed.cycles - estimate(schedule(network, UP5K)).cycles <= 16 + 4
+    weights = example(rng, "up5k", "weights")
+    program = schedule(weights, dataclasses.replace(UP5K, param_stream=True))
+    assert estimate(program).cycles - estimate(schedule(weights, UP5K)).cycles == len(program.params)
+
+
 def test_writer_delays_the_pump() -> None:
     port = Port()
     port.write(5, 4)
@@ -161,6 +180,18 @@ def test_writer_delays_the_pump() -> None:
 # others 12 %.
 LOW = {"up5k", "up5k-plain", "ecp5-25", "up5k-binary"}
 STREAMED = pytest.mark.xfail(strict=True, reason="model is too low where gather unit and weight pump both stream")
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("name", ["up5k", "ecp5-25"])
+def test_cycles_with_parameters_in_main_memory(name: str, rng: np.random.Generator) -> None:
+    """What loading them costs where nothing hides it: dense layers, whose weights stream on up5k."""
+    engine = dataclasses.replace(PRESETS[name], param_stream=True)
+    network = example(rng, name, "weights")
+    program = schedule(network, engine)
+    runs = simulate(program, random_codes(rng, network, 2), taps=False).cycles
+    for measured, cold in zip(runs, (True, False), strict=True):
+        assert abs(estimate(program, cold=cold).cycles - measured) <= TOLERANCE * measured
 
 
 @pytest.mark.cocotb

@@ -114,6 +114,14 @@ def early_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.conv(engine.m, (1, 1), linear(8, zero_point=3), skip=skip).network()
 
 
+def wide_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """More channels than parameter entries: layers in passes of half of them, which wait and do not, dense ones whose
+    results come at once."""
+    builder = NetworkBuilder(rng, engine, (3, 4, 3), linear(4)).conv(11, (1, 1), linear(4))
+    builder.pool((2, 2), (1, 1)).conv(3, (2, 2), linear(4), padding=(1, 0, 0, 1))
+    return builder.dense(9, linear(4)).dense(5, linear(8)).network()
+
+
 SIZES = {"param_entries": 32, "tile_words": 64, "lut_bits": 6}
 XNOR = {
     "lane": Lane.XNOR, "operand_bits": 4, "k": 8, "m": 4, "p": 2, "r": 2, "ring_rows": 128, "memory_words": 512,
@@ -122,6 +130,7 @@ XNOR = {
 PHASES = {"operand_bits": 4, "two_phase": True, "ring_rows": 128, **SIZES, "lut_bits": 9}
 COLUMNS = {"ring_rows": 128, "memory_words": 512, **SIZES, "param_entries": 64}
 SKIPS = {"memory_words": 2048, "ring_rows": 256, "param_entries": 128, "tile_words": 64, "table_slots": 16}
+STREAMS = {"memory_words": 1024, "ring_rows": 128, "param_entries": 16, "tile_words": 64}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
     "xnor": (small_config(**XNOR), xnor_network, 0.0),
@@ -132,6 +141,8 @@ ENGINES = {
     "log": (small_config(lane=Lane.LOG, operand_bits=4, k=8, m=2, p=2, ring_rows=128, **SIZES), log_network, 0.0),
     "skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), skip_network, 0.0),
     "early skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), early_network, 0.0),
+    "params": (small_config(m=2, param_stream=True, **STREAMS), wide_network, 0.0),
+    "four params": (small_config(m=4, p=4, r=4, param_stream=True, **STREAMS), wide_network, 0.0),
     "two skips": (small_config(k=4, m=8, p=4, r=2, highway=True, **SKIPS), early_network, 0.0),
 }
 """Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring.

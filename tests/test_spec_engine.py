@@ -83,7 +83,7 @@ def test_init_wrong_value(key: str) -> None:
         ({"depthwise": 1}, TypeError, r"^Engine depthwise must be true or false, not 1$"),
         *(
             ({option: 1}, TypeError, rf"^Engine {option} must be true or false, not 1$")
-            for option in ("exact_rounding", "wide_tables")
+            for option in ("exact_rounding", "wide_tables", "param_stream")
         ),
         (
             {"exact_rounding": True, "lut_slots": 16},
@@ -102,6 +102,11 @@ def test_init_wrong_value(key: str) -> None:
             {"outlier_slots": 4, "k": 64, "m": 8},
             EngineError,
             r"^Engine outlier_slots x bits of a slot must be at most 64, not 4 x 17$",
+        ),
+        (
+            {"m": 8, "param_entries": 16, "param_stream": True},
+            EngineError,
+            r"^Engine param_stream needs param_entries of at least 4 x m = 32, not 16$",
         ),
         ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
         (

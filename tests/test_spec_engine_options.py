@@ -41,7 +41,7 @@ def test_an_option_is_there_refused_or_possible(engine: EngineConfig) -> None:
 def test_binary_lanes_refuse_every_option_but_those_of_the_requantizer() -> None:
     refused = refusals(PRESETS["up5k-binary"])
     assert all(text.endswith("must be off with xnor lanes") for text in refused.values())
-    assert set(OPTIONS) - refused.keys() == {"exact_rounding", "wide_tables"}
+    assert set(OPTIONS) - refused.keys() == {"exact_rounding", "wide_tables", "param_stream"}
 
 
 @pytest.mark.parametrize("engine", PRESETS.values(), ids=PRESETS)

@@ -140,6 +140,19 @@ def test_param_words(program: Program) -> None:
     ]
 
 
+def test_descriptors_with_parameters(program: Program) -> None:
+    """Those of each pass behind its fill section, none in a space of their own."""
+    fill = dataclasses.replace(counting_pass().fill, params=1)
+    one = dataclasses.replace(counting_pass(), fill=fill)
+    params = np.array([[7, 1 << 15, 3], [8, 1 << 15, 4], [-1, 1 << 15, 0], [5, (1 << 16) - 1, 31]])
+    engine = dataclasses.replace(program.engine, param_stream=True)
+    streamed = dataclasses.replace(program, engine=engine, passes=(one, one), params=params)
+    sections, entries = one.encode(), streamed.param_words().tolist()
+    expected = [*sections[:3], *entries[:2], *sections[3:], *sections[:3], *entries[2:], *sections[3:]]
+    assert streamed.descriptor_words().tolist()[1:] == [*expected, 0]
+    assert [space for space, _, _ in streamed.image()] == [Space.MAIN] * 3 + [Space.TABLES, Space.LUTS]
+
+
 def test_image(program: Program) -> None:
     """Main memory first; only tensors with a border are in it; units are the words' quarters, low first."""
     image = program.image()

@@ -41,6 +41,7 @@ class Latency:
     sum : step to its sum at the shadow's output
     drain : last of M results at the shadow's output to their writing
     skip : first of M results at the shadow's output to the first read of the next block's skip codes
+    params : last parameter entry of a pass requested to the moment from which it goes like one after `written`
     head : further cycles before the first step of a pass, in which the skip reader gets ahead
     """
 
@@ -55,6 +56,7 @@ class Latency:
     drain: int
     skip: int = 2
     head: int = 0
+    params: int = -1
 
     @classmethod
     def of(cls, engine: EngineConfig) -> Latency:
@@ -171,10 +173,11 @@ class _Model:
         latency, one = self.latency, self._passes[index]
         self._stalls.append(defaultdict(float))
         before = self._done
-        self._now = before + latency.written + latency.head
+        ready = max(before, self._gather.params_loaded(index) + latency.params)
+        self._now = ready + latency.written + latency.head
         self._shadow_free = 0.0
-        if index + 1 < len(self._passes) and not self._passes[index + 1].fill.wait:
-            self._gather.open(before + latency.ahead)
+        if index + 1 < len(self._passes):
+            self._gather.open(ready + latency.ahead)
         if one.fill.column:
             self._columns(index, one)
         else:
@@ -185,7 +188,7 @@ class _Model:
         weights = one.compute.lines if one.compute.hop and not one.fill.column else one.compute.groups
         self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
-            self._gather.open(self._done + latency.written)
+            self._gather.release(self._done + latency.written)
         return self._done
 
     def _pixel_group(self, index: int, one: Pass, first: bool, last: bool) -> None:
@@ -304,6 +307,8 @@ class _Model:
     def _load(self, rows: int) -> float:
         """When the first `rows` rows of the program are in the weight buffer."""
         if rows > self._rows:
+            if self._engine.param_stream:
+                self._gather.advance(self._now)  # as far as to the parameters of the next pass: they come before rows
             start = max(self._rows_at, self._rows_released.time(rows - self._engine.ring_rows))
             self._rows_at = self._port.pump(start, (rows - self._rows) * self._engine.row_words)
             self._rows = rows

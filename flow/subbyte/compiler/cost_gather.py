@@ -91,12 +91,29 @@ class GatherModel:
         self._units: deque[_Unit] = deque()
         self._position = 0
         self._now = 0.0
+        self._held = False
+        self._loaded: list[float] = []
         self.released = Releases()
         self.ready: list[deque[float]] = [deque() for _ in passes]
 
     def open(self, time: float) -> None:
-        """The fill section of the next pass is there from `time` on."""
+        """The fill section of the next pass is there from `time` on; one with `wait` needs its `release` besides."""
         self._gates.append(time)
+
+    def release(self, time: float) -> None:
+        """The next pass, which waits, may begin from `time` on. All that is before it must have been used."""
+        index = self._current + 1 if not self._held else self._current
+        self.advance(inf, lambda: self._current == index)
+        self._now = max(self._now, time)
+        self._held = False
+
+    def params_loaded(self, index: int) -> float:
+        """When the last parameter entry of pass `index` is requested, 0 where passes have none in main memory. All that
+        is before it must have been used."""
+        if not self._engine.param_stream:
+            return 0.0
+        self.advance(inf, lambda: len(self._loaded) > index)
+        return self._loaded[index]
 
     def next_ready(self, index: int) -> float:
         """When the next piece of pass `index` is in the tile."""
@@ -111,10 +128,10 @@ class GatherModel:
             if not self._units:
                 if self._current + 1 >= len(self._gates):
                     return
-                self._current += 1
-                gap = self._gap if self._current else 0
-                self._now = max(self._now + gap, self._gates[self._current])
-                self._units = deque(self._split(self._passes[self._current], self._pieces[self._current]))
+                self._begin()
+                continue
+            if self._held:
+                return
             unit = self._units[0]
             needed = unit.position - self._engine.tile_words
             if needed > self.released.position:
@@ -126,6 +143,18 @@ class GatherModel:
             self._now = self._port.gather(start, unit.cycles, unit.reads)
             if unit.commits:
                 self.ready[self._current].append(self._now)
+
+    def _begin(self) -> None:
+        """On to the next pass: its fill section is fetched, and then its parameters, before all that it reads."""
+        self._current += 1
+        one = self._passes[self._current]
+        gap = self._gap if self._current else 0
+        self._now = max(self._now + gap, self._gates[self._current])
+        if self._engine.param_stream:
+            self._now = self._port.params(self._now, one.fill.params + 1)
+            self._loaded.append(self._now)
+        self._held = bool(one.fill.wait)
+        self._units = deque(self._split(one, self._pieces[self._current]))
 
     def _split(self, one: Pass, pieces: int) -> list[_Unit]:
         """Units of a pass: of every pixel group the pixels before the last at once, then the last piece by piece."""

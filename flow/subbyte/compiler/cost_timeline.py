@@ -65,7 +65,7 @@ class _Writes:
 
 
 class Port:
-    """Main memory: the writer first, then the gather unit, the weight pump takes what is left."""
+    """Main memory: the writer first, then parameters, the gather unit, the weight pump takes what is left."""
 
     def __init__(self) -> None:
         self._reads: list[tuple[float, float, float]] = []
@@ -74,6 +74,7 @@ class Port:
         self._writes: list[_Write] = []
         self._before_gather = _Writes(self._writes)
         self._before_pump = _Writes(self._writes)
+        self._before_params = _Writes(self._writes)
 
     def write(self, start: float, count: int) -> None:
         """The writer takes `count` cycles from `start` on; starts must not decrease."""
@@ -88,6 +89,14 @@ class Port:
         # Writes that were not known when the stretch before this one was made count now.
         end = self._before_gather.delayed(self._gather_since, start + cycles, cycles / accesses)
         self._reads.append((start, end, accesses / (end - start)))
+        return end
+
+    def params(self, start: float, count: int) -> float:
+        """When `count` parameters, which come before gather unit and pump, are read; a stretch between those of the
+        gather unit."""
+        end = self._before_params.delayed(start, start + count, 1.0)
+        self._reads.append((start, end, 1.0))
+        self._gather_since = end
         return end
 
     def pump(self, start: float, accesses: float) -> float:

@@ -22,9 +22,9 @@ class Slots:
 
 
 def blocks(operation: Operation) -> list[tuple[int, int]]:
-    """(first group, groups) of each pass: as few and as even as the tile and the weight buffer allow."""
+    """(first group, groups) of each pass: as few and as even as the memories allow."""
     engine, groups = operation.engine, operation.groups
-    largest = groups
+    largest = min(groups, engine.pass_params // engine.m)
     if not streams_weights(operation):
         largest = min(largest, engine.ring_rows // (operation.words * operation.rows))
     if operation.tile_words > engine.tile_words:
@@ -42,6 +42,8 @@ def lower(
     passes = []
     for first, groups in blocks(operation):
         fill = _fill(operation, source, slots, wait and first == 0)
+        if operation.engine.param_stream:
+            fill = dataclasses.replace(fill, params=groups * operation.engine.m - 1)
         compute = operation.compute(groups)
         drain = _drain(operation, target, slots, first, groups)
         if operation.skip:
@@ -102,7 +104,7 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
         lut=int(operation.requantizer.lut is not None),
         lut_slot=slots.lut | operation.requantizer.mode,
         zero_point=operation.requantizer.zero_point % 256,
-        param=slots.param + channel,
+        param=(slots.param + channel) % operation.engine.param_entries,
         groups=groups - 1,
         packed=int(target.packed),
         **operation.drain_loops(pixel, target.row_nibbles),

@@ -43,12 +43,14 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         entries += operation.groups * engine.m
     weights = np.concatenate([weight_rows(operation) for operation in operations])
     descriptors = 1 + pass_words(engine) * sum(len(blocks(operation)) for operation in operations) + 1
+    if engine.param_stream:
+        descriptors += entries
     layouts = tensor_layouts(operations, network, engine, descriptors)
     tensors = max(layout.address // 16 + layout.words for layout in layouts.values())
     records = record_layouts(network, layouts, tensors)
     words = tensors + sum(block.words for block in records.values()) + weights.size
     problems = list(_shortages(engine, (
-        ("parameters", entries, "channels", engine.param_entries),
+        *([] if engine.param_stream else [("parameters", entries, "channels", engine.param_entries)]),
         ("decode tables", len(decode), "slots", engine.table_slots),
         ("requantizer tables", len(luts), "slots", engine.lut_slots),
         ("main memory", words, "words", engine.memory_words),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.execute import run_pass
+from subbyte.golden.param_ring import ParamRing
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.frames import Space
-from subbyte.spec.program import HEADER_FIELDS, pass_words, unpack_fields
+from subbyte.spec.program import FILL_FIELDS, HEADER_FIELDS, pass_words, unpack_fields
 
 UNIT_NIBBLES = 4
 UNDEFINED_NIBBLE = 10
@@ -45,6 +48,8 @@ class Device:
         if space is Space.MAIN:
             self.write_main(address, units[None])
         elif space is Space.PARAMS:
+            if self.engine.param_stream:
+                return
             self._check(space, places // 4, len(self.params))
             for column in range(self.engine.params.bits // 16):
                 chosen = places % 4 == column
@@ -82,14 +87,30 @@ class Device:
 
     def run_program(self) -> None:
         """Run the program at word 0: the passes in order, to the first that is not valid."""
-        header = unpack_fields(HEADER_FIELDS, self._words(0, 1)[0])
-        weight_word, word, length = header["weight_word"], 1, pass_words(self.engine)
-        while True:
-            words = self._words(word, length)
+        weight_word = unpack_fields(HEADER_FIELDS, self._words(0, 1)[0])["weight_word"]
+        descriptors = self._descriptors()
+        words = next(descriptors, None)
+        while words is not None:
+            following = next(descriptors, None)  # fetched, and its parameters loaded, before this pass is done
             used = run_pass(self.engine, words, self.main, weight_word, self.params, self.tables, self.luts)
-            if used is None:
+            weight_word, words = weight_word + used, following
+
+    def _descriptors(self) -> Iterator[list[int]]:
+        """The `pass_words` words of each valid pass; parameters between them are loaded."""
+        ring = ParamRing(self.params, self.engine.params.bits)
+        word, sections = 1, len(FILL_FIELDS)
+        others = pass_words(self.engine) - sections
+        while True:
+            fill = self._words(word, sections)
+            if not unpack_fields(FILL_FIELDS[0], fill[0])["valid"]:
                 return
-            weight_word, word = weight_word + used, word + length
+            word += sections
+            if self.engine.param_stream:
+                count = unpack_fields(FILL_FIELDS[-1], fill[-1])["params"] + 1
+                ring.load(self._words(word, count))
+                word += count
+            yield fill + self._words(word, others)
+            word += others
 
     def _words(self, word: int, count: int) -> list[int]:
         """Words of main memory as integers; past the end of memory, zeros."""

@@ -40,16 +40,13 @@ def run_pass(
     params: NDArray[np.uint64],
     tables: NDArray[np.int64],
     luts: NDArray[np.int64],
-) -> int | None:
+) -> int:
     """Execute the pass of the descriptor `words` on `main` (batch, nibbles), in place.
 
-    `weight_word` is the word of its first weight row. Returns the words of its weights, None when the
-    descriptor is not valid.
+    `weight_word` is the word of its first weight row. Returns the words of its weights.
     """
     fill, compute, drain = (_section(layouts, words) for layouts in (FILL_FIELDS, COMPUTE_FIELDS, DRAIN_FIELDS))
     records = RecordPath.of(engine, words)
-    if not fill["valid"]:
-        return None
     shape = _Shape.of(engine, compute)
     weights, outliers = _read_weights(engine, shape, main[0], weight_word)
     addresses = _addresses(fill) % main.shape[1]

@@ -97,12 +97,16 @@ class EngineConfig:
         Option: multipliers of 31 bits and every `Rounding`. At most 8 requantizer tables.
     wide_tables : bool
         Option: entries of requantizer tables have 8 bits instead of 4.
+    param_stream : bool
+        Option: requantizer parameters lie in main memory, those of each pass behind its fill section, and are loaded
+        while the pass before is at work. So a network may have any number of channels, a pass `pass_params`.
     activation_records : int
         Option of the machine, there is no gateware of it: most records that a pixel of a tensor can have, 0..255
         (`TensorFormat.records`). For digit and shift lanes.
 
-    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding` and
-    `wide_tables`, those of the requantizer; those with log lanes have no outlier slots and no activation records.
+    Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding`,
+    `wide_tables` and `param_stream`, those of the requantizer; those with log lanes have no outlier slots and no
+    activation records.
     """
 
     name: str
@@ -128,6 +132,7 @@ class EngineConfig:
     two_phase: bool = False
     exact_rounding: bool = False
     wide_tables: bool = False
+    param_stream: bool = False
     activation_records: int = 0
 
     def __post_init__(self) -> None:
@@ -164,7 +169,7 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
-        for option in ("depthwise", "highway", "two_phase", "exact_rounding", "wide_tables"):
+        for option in ("depthwise", "highway", "two_phase", "exact_rounding", "wide_tables", "param_stream"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
         if self.columns and self.m > min(self.k, self.fill_nibbles):
@@ -192,6 +197,10 @@ class EngineConfig:
         if self.exact_rounding and self.lut_slots > 1 << STICKY_BIT:
             raise EngineError(
                 f"Engine lut_slots must be at most {1 << STICKY_BIT} with exact_rounding, not {self.lut_slots}"
+            )
+        if self.pass_params < 2 * self.m:
+            raise EngineError(
+                f"Engine param_stream needs param_entries of at least 4 x m = {4 * self.m}, not {self.param_entries}"
             )
         for resource, used, available in self.ledger():
             if used > available:
@@ -292,6 +301,11 @@ class EngineConfig:
     def params(self) -> ParamFormat:
         """What the requantizer knows of each channel."""
         return EXACT_PARAMS if self.exact_rounding else PLAIN_PARAMS
+
+    @property
+    def pass_params(self) -> int:
+        """Parameter entries that a pass may have: where they are loaded on the way, two passes share the memory."""
+        return self.param_entries // 2 if self.param_stream else self.param_entries
 
     @property
     def lut_code_bits(self) -> int:

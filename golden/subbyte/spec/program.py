@@ -2,7 +2,8 @@
 
 Main memory is an array of 64-bit words; nibble n of a word is its bits 4n .. 4n+3. Word 0 is the
 header, each pass follows in six words (fill, fill, fill, compute, drain, drain; engines with `activation_records`
-have four more, `subbyte.spec.records`), then a word of zeros.
+have four more, `subbyte.spec.records`), then a word of zeros. With `param_stream` the parameter entries of a pass lie
+between its fill and its compute section, a word each.
 A pass computes some column groups (M output channels each) of one layer for all of its pixels.
 docs/engine.md tells what the units do with these fields.
 """
@@ -37,7 +38,7 @@ FILL_FIELDS: tuple[dict[str, int], ...] = (
     {"address": 20, "segment": 12, "byte": 1, "planes": 3, "slot": 6, "ky": 5, "wx": 3, "wy": 3, "valid": 1, "wait": 1,
      "single": 1, "column": 1, "pair": 1, "head": 3},
     {"px": 8, "py": 8, "step_ky": Signed(16), "step_wx": Signed(16)},
-    {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16), "far": 4},
+    {"step_wy": Signed(16), "step_px": Signed(16), "step_py": Signed(16), "far": 4, "params": 12},
 )
 COLUMN_FIELDS = ("column", "pair", "head", "far")
 """Those of a fill section that only engines with column passes have."""
@@ -98,6 +99,9 @@ class Fill:
     its window positions are the rows that it adds to those above. The first `head` pixels of a column, not minus one,
     complete no word. `pair`: a segment holds the codes of two column groups. `far`: 2**16 that `step_py`, which goes
     back over a column, is more than it says (modulo the memory).
+
+    With `param_stream`: `params`, minus one, entries follow the section. They go behind those of the pass before, in a
+    parameter memory that is a ring.
     """
 
     address: int
@@ -122,6 +126,7 @@ class Fill:
     pair: int = 0
     head: int = 0
     far: int = 0
+    params: int = 0
 
 
 @dataclass(frozen=True)
@@ -291,7 +296,8 @@ class Program:
     weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row, behind the
         word of its outlier slots if the engine has some
     pinned : True when all rows fit the weight buffer, which is then filled once
-    params : int64 (entries, 3): bias, multiplier, shift field, as in `engine.params` but with the whole multiplier
+    params : int64 (entries, 3): bias, multiplier, shift field, as in `engine.params` but with the whole multiplier;
+        with `param_stream` in the order of the passes that use them
     tables : int64 (slots, 2, 16): operands of even and odd nibbles
     luts : int64 (slots, 2**lut_bits): codes
     layouts : tensor name -> TensorLayout
@@ -327,8 +333,13 @@ class Program:
             HEADER_FIELDS,
             {"weight_word": self.weight_word, "pinned": int(self.pinned)},
         )
-        words = [header, *(word for p in self.passes for word in p.encode()), 0]
-        return np.array(words, dtype=np.uint64)
+        params, first = self.param_words().tolist() if self.engine.param_stream else [], 0
+        words = [header]
+        for one in self.passes:
+            sections, end = one.encode(), first + one.fill.params + 1
+            words += [*sections[: len(FILL_FIELDS)], *params[first:end], *sections[len(FILL_FIELDS) :]]
+            first = end
+        return np.array([*words, 0], dtype=np.uint64)
 
     def param_words(self) -> NDArray[np.uint64]:
         """Parameter entries of `engine.params.bits`, uint64."""
@@ -358,7 +369,8 @@ class Program:
                 parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
         for records in self.records.values():
             parts.append((Space.MAIN, 4 * records.word, np.zeros(4 * records.words, dtype=np.uint16)))
-        parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))
+        if not self.engine.param_stream:
+            parts.append((Space.PARAMS, 0, self.param_words().view("<u2")))
         parts.append((Space.TABLES, 0, self.tables.reshape(-1).astype("<u2")))
         parts.append((Space.LUTS, 0, self.luts.reshape(-1).astype("<u2")))
         return [(space, address, units.astype(np.uint16)) for space, address, units in parts if len(units)]

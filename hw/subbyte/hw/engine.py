@@ -70,8 +70,12 @@ class Engine(wiring.Component):
         connect(m, sequencer.first_header, pump.header)
         connect(m, sequencer.first_fill, gather.first)
         connect(m, sequencer.first_drain, writer.first)
+        if c.param_stream:
+            connect(m, sequencer.entry, requantizer.params)
         for written, memory in (
-            (command.tables, gather.tables), (command.params, requantizer.params), (command.luts, requantizer.tables),
+            (command.tables, gather.tables),
+            *(() if c.param_stream else ((command.params, requantizer.params),)),
+            (command.luts, requantizer.tables),
         ):
             # ECP5 has distributed RAM for some, many cells that lie far apart: a cycle to reach them.
             domain = "sync" if c.family is Family.ECP5 else "comb"

@@ -17,8 +17,8 @@ from subbyte.spec.program import (
 from subbyte.spec.requant_fields import STICKY_BIT
 
 __all__ = [
-    "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout", "fill_layout",
-    "param_layout", "word_view",
+    "EntryWrite", "NO_COLLISION", "ReadPort", "UnitWrite", "WordArrival", "compute_layout", "drain_layout",
+    "fill_layout", "param_layout", "word_view",
 ]
 
 
@@ -46,10 +46,19 @@ class UnitWrite(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out(20), "data": Out(16)})
 
 
+class EntryWrite(wiring.Signature):
+    """Write of a whole entry into the parameter memory."""
+
+    def __init__(self, config):
+        super().__init__({
+            "enable": Out(1), "address": Out(range(config.param_entries)), "data": Out(config.params.bits),
+        })
+
+
 def _narrow(config, columns):
     """Bits that this engine needs of the fields whose encoding is wider; `columns`: groups may be output columns."""
     address = config.nibble_address_bits
-    groups = max((config.param_entries // config.m - 1).bit_length(), DRAIN_FIELDS[1]["px"] if columns else 0)
+    groups = max((config.pass_params // config.m - 1).bit_length(), DRAIN_FIELDS[1]["px"] if columns else 0)
     steps = ("address", "step_ky", "step_wx", "step_wy", "step_px", "step_py")
     return {
         **dict.fromkeys(steps, address),
@@ -97,8 +106,8 @@ def word_view(fields, word):
 
 
 def fill_layout(config):
-    """Fields of a fill section but for those that only start it."""
-    return _section(config, FILL_FIELDS, ("address", "valid") if config.depthwise else ("address", "valid", "single"))
+    """Fields of a fill section but for those that only start it, or tell of parameters behind it."""
+    return _section(config, FILL_FIELDS, ("address", "valid", "params", *(() if config.depthwise else ("single",))))
 
 
 def compute_layout(config):

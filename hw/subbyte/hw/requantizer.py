@@ -9,7 +9,7 @@ from subbyte.hw.delay import delayed
 from subbyte.hw.exact_multiplier import ExactMultiplier, exact_multiplier
 from subbyte.hw.exact_shifter import ExactShifter
 from subbyte.hw.multiplier import Multiplier, multiplier
-from subbyte.hw.ports import NO_COLLISION, UnitWrite, param_layout
+from subbyte.hw.ports import NO_COLLISION, EntryWrite, UnitWrite, param_layout
 from subbyte.hw.shifter import OFFSET_BITS, Shifter, shifter
 from subbyte.spec.requant_fields import DOUBLE_BIT, STICKY_BIT
 
@@ -132,7 +132,7 @@ class Requantizer(wiring.Component):
     param : In(range(param_entries)), entry of these results' channel
     lut, lut_slot, zero_point : In, static while results are under way. With `highway` instead of the latter relu, and
         offsets : In(OFFSET_BITS * R), `OFFSET_DELAY` cycles after accs
-    params, tables : In(UnitWrite), spaces PARAMS and LUTS
+    params, tables : In(UnitWrite), spaces PARAMS and LUTS; with `param_stream` the former In(EntryWrite)
     mode : In(4), only with `exact_rounding`, static alike: `lut_slot` of the drain section, of which the other is part
     codes_valid, codes : Out, `latency` cycles later
     """
@@ -150,7 +150,7 @@ class Requantizer(wiring.Component):
             "lut_slot": In(range(config.lut_slots)),
             **({"mode": In(STICKY_BIT + 1)} if config.exact_rounding else {}),
             **({"offsets": In(OFFSET_BITS * config.r), "relu": In(1)} if config.highway else {"zero_point": In(8)}),
-            "params": In(UnitWrite()),
+            "params": In(EntryWrite(config) if config.param_stream else UnitWrite()),
             "tables": In(UnitWrite()),
             "codes_valid": Out(1),
             "codes": Out(8 * config.r),
@@ -166,13 +166,8 @@ class Requantizer(wiring.Component):
         c = self._config
         params = memory.Memory(shape=c.params.bits, depth=c.param_entries, init=[], attrs=NO_COLLISION)
         m.submodules.params = params
-        writer, reader = params.write_port(granularity=16), params.read_port()
-        m.d.comb += [
-            writer.addr.eq(self.params.address[2:]),
-            writer.data.eq(self.params.data.replicate(c.params.bits // 16)),
-            writer.en.eq(self.params.enable << self.params.address[:2]),
-            reader.addr.eq(self.param),
-        ]
+        writer, reader = params.write_port(granularity=None if c.param_stream else 16), params.read_port()
+        m.d.comb += [*self._written(writer), reader.addr.eq(self.param)]
         per_table = min(c.r, CodeTable.READERS)
         for r in range(c.r):
             if r % per_table == 0:
@@ -195,6 +190,17 @@ class Requantizer(wiring.Component):
         m.d.sync += under_way.eq(Cat(self.valid, under_way))
         m.d.comb += self.codes_valid.eq(under_way[-1])
         return m
+
+    def _written(self, writer):
+        """Connections of the write port of the parameter memory."""
+        if self._config.param_stream:
+            entry = self.params
+            return [writer.addr.eq(entry.address), writer.data.eq(entry.data), writer.en.eq(entry.enable)]
+        return [
+            writer.addr.eq(self.params.address[2:]),
+            writer.data.eq(self.params.data.replicate(self._config.params.bits // 16)),
+            writer.en.eq(self.params.enable << self.params.address[:2]),
+        ]
 
     def _offset(self, lane, r):
         """Connections of what lane r adds."""

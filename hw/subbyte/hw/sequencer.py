@@ -2,10 +2,12 @@
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from subbyte.hw.delay import delayed
+from subbyte.hw.param_loader import ParamLoader
 from subbyte.hw.ports import (
+    EntryWrite,
     ReadPort,
     WordArrival,
     compute_layout,
@@ -33,6 +35,8 @@ class Sequencer(wiring.Component):
     start_fill, start_compute, start_drain : Out(1), pulses
     hold_fill : Out(1), in the next cycle the fill section still waits for results
     fill_idle, drain_idle : In(1)
+    entry : Out(EntryWrite), requantizer parameters, those of a pass between its fill and its compute section; only with
+        `param_stream`
     zero : Out(1), always 0, unknown to the synthesizer (bit 63 of the header word, see `registered_tree`)
     """
 
@@ -56,6 +60,7 @@ class Sequencer(wiring.Component):
             "fill_idle": In(1),
             "drain_idle": In(1),
             "zero": Out(1),
+            **({"entry": Out(EntryWrite(config))} if config.param_stream else {}),
         })
 
     def elaborate(self, platform):
@@ -66,11 +71,14 @@ class Sequencer(wiring.Component):
         names = [
             "header",
             *(f"fill{i}" for i in range(len(FILL_FIELDS))),
+            *(("params",) if self._config.param_stream else ()),
             *(f"compute{i}" for i in range(len(COMPUTE_FIELDS))),
             *(f"drain{i}" for i in range(len(DRAIN_FIELDS))),
         ]
         granted = {name: Signal(name=f"{name}_granted") for name in names}
         arrived = {name: delayed(m, signal, self._config.read_cycles) for name, signal in granted.items()}
+
+        loader = self._loader(m, granted["params"], arrived) if self._config.param_stream else None
 
         def request(name, following, when=1):
             m.d.comb += self.memory.request.eq(when)
@@ -99,10 +107,20 @@ class Sequencer(wiring.Component):
             for i in range(len(FILL_FIELDS)):
                 with m.State(f"fill{i}"):
                     ready = self.fill_idle & ~self.start_fill if i == 0 else 1
-                    after = f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else "compute0"
-                    request(f"fill{i}", after, ready)
+                    behind = "arrive" if self._config.param_stream else "compute0"
+                    request(f"fill{i}", f"fill{i + 1}" if i + 1 < len(FILL_FIELDS) else behind, ready)
                     if 1 <= i <= self._config.read_cycles:
                         finish_at_zero()
+            if loader:
+                with m.State("arrive"):
+                    with m.If(loader.section.here):
+                        m.next = "params"
+                    if len(FILL_FIELDS) <= self._config.read_cycles:
+                        finish_at_zero()
+                with m.State("params"):
+                    request("params", "params")
+                    with m.If(self.memory.grant & loader.last):
+                        m.next = "compute0"
             for i in range(len(COMPUTE_FIELDS)):
                 with m.State(f"compute{i}"):
                     # The writer is at work by now, or starts: four states after the last drain word was requested.
@@ -146,3 +164,18 @@ class Sequencer(wiring.Component):
         m.d.comb += self.hold_fill.eq(self.start_fill | (holding & self.fill.wait & ~self.drain_idle))
         m.d.sync += holding.eq(self.hold_fill)
         return m
+
+    def _loader(self, m, granted, arrived):
+        """The parameter loader, connected; the states of the sequencer ask for the words."""
+        m.submodules.loader = loader = ParamLoader(self._config)
+        last_fill = f"fill{len(FILL_FIELDS) - 1}"
+        connect(m, loader.entry, flipped(self.entry))
+        m.d.comb += [
+            loader.reset.eq(self.reset),
+            loader.section.here.eq(arrived[last_fill]),
+            loader.section.word.eq(self.memory.data),
+            loader.granted.eq(granted),
+            loader.here.eq(arrived["params"]),
+            loader.word.eq(self.memory.data),
+        ]
+        return loader
