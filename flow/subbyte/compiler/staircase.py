@@ -12,8 +12,11 @@ from subbyte.golden.requant import round_shift
 from subbyte.spec.layer_checks import LINEAR_SHIFTS
 from subbyte.spec.rounding import Rounding
 
-WEIGHTS = (1, 2, 4, 6)
+WEIGHTS = (1, 2, 4, 6, 16, 40, 100)
+"""Up to 6 a lane of 4 bits holds them; all fit the lanes of every kind in two rows."""
 BIASES = range(-8, 9)
+"""Tried around 0 and around the one that a straight line has."""
+
 MULTIPLIER_BITS = (16, 31)
 
 
@@ -43,16 +46,25 @@ def staircase(wanted: NDArray[np.int64], lowest: int, low: int, high: int) -> St
     levels = range(int(clamped[0]) + 1, int(clamped[-1]) + 1)
     first = x[np.searchsorted(clamped, np.array(levels))] if levels else x[:0]
     for weight in WEIGHTS:
-        for bias in sorted(BIASES, key=abs):
+        straight = _straight(levels, weight * first)
+        for bias in sorted({middle + more for middle in (0, straight) for more in BIASES}, key=abs):
             limits = _ratios(levels, weight * first + bias, weight)
             found = _between(*limits) if limits else None
             if found is None:
                 continue
             multiplier, shift, bits = found
-            results = round_shift((weight * x + bias) * multiplier, np.int64(shift), Rounding.HALF_UP)
+            results = round_shift((weight * x + bias) * multiplier, shift, Rounding.HALF_UP)
             if (np.clip(results, low, high) == clamped).all():
                 return Staircase(weight, bias, multiplier, shift, bits)
     raise ValueError(f"no multiplier and shift give its {len(levels) + 1} results on {len(x)} sums exactly")
+
+
+def _straight(levels: range, reached: NDArray[np.int64]) -> int:
+    """Bias of the straight line through the first and the last level."""
+    if len(levels) < 2:
+        return 0
+    slope = Fraction(len(levels) - 1, int(reached[-1] - reached[0]))
+    return round(Fraction(2 * levels[0] - 1, 2) / slope) - int(reached[0])
 
 
 def _ratios(levels: range, reached: NDArray[np.int64], weight: int) -> tuple[Fraction, Fraction] | None:

@@ -73,7 +73,10 @@ class Builder:
             )
         if len(tensor.scale) != 1:
             raise Unsupported(f"tensor {tensor.name} must have one scale, not {len(tensor.scale)}")
-        return linear(8, float(tensor.scale[0]), int(tensor.zero_point[0]) + UNSIGNED)
+        try:
+            return linear(8, float(tensor.scale[0]), int(tensor.zero_point[0]) + UNSIGNED)
+        except ValueError as error:
+            raise Unsupported(f"tensor {tensor.name}: {error}") from None
 
     def value(self, number: int) -> Value:
         """An input of an operator, without pads waiting."""

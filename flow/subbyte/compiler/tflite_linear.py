@@ -58,6 +58,8 @@ def padding(operator: TfliteOperator, size: Size, kernel: Size, stride: Size) ->
 
 def _weights(builder: Builder, operator: TfliteOperator, axis: int) -> Weights:
     """Weights with the output channels on `axis` of the file's array; it comes first here."""
+    builder.format(operator.inputs[0])
+    builder.format(operator.outputs[0])
     source, tensor = builder.tensor(operator.inputs[0]), builder.tensor(operator.inputs[1])
     target = builder.tensor(operator.outputs[0])
     if tensor.type != "INT8" or tensor.data is None or not tensor.data.size:
@@ -76,7 +78,8 @@ def _weights(builder: Builder, operator: TfliteOperator, axis: int) -> Weights:
         biases = builder.tensor(operator.inputs[2])
         if biases.type != "INT32" or biases.data is None or biases.data.shape != bias.shape:
             raise Unsupported(
-                f"bias {biases.name} must be {len(bias)} int32 constants, not {biases.type.lower()} {list(biases.shape)}"
+                f"bias {biases.name} must be {len(bias)} int32 constants, not {biases.type.lower()} of shape "
+                f"{list(biases.shape)}"
             )
         bias = biases.data.astype(np.int64)
     if operator.op == "FULLY_CONNECTED" and builder.kernels is Kernels.LITERT:
@@ -91,7 +94,6 @@ def _weights(builder: Builder, operator: TfliteOperator, axis: int) -> Weights:
 
 def convolution(builder: Builder, operator: TfliteOperator) -> None:
     """CONV_2D; grouped where the weights see fewer channels than there are."""
-    builder.format(operator.inputs[0])
     weights = _weights(builder, operator, 0)
     channels = builder.spatial(operator.inputs[0])[1][2]
     if weights.weight.ndim != 4 or channels % weights.weight.shape[3]:
@@ -102,7 +104,6 @@ def convolution(builder: Builder, operator: TfliteOperator) -> None:
 
 def depthwise(builder: Builder, operator: TfliteOperator) -> None:
     """DEPTHWISE_CONV_2D: each input channel has its run of output channels."""
-    builder.format(operator.inputs[0])
     weights = _weights(builder, operator, 3)
     channels = builder.spatial(operator.inputs[0])[1][2]
     if weights.weight.ndim != 4 or weights.weight.shape[1] != 1 or len(weights.weight) % channels:
@@ -145,7 +146,6 @@ def _window(builder: Builder, operator: TfliteOperator, weights: Weights, groups
 
 def dense(builder: Builder, operator: TfliteOperator) -> None:
     """FULLY_CONNECTED on all values of a sample."""
-    builder.format(operator.inputs[0])
     if operator.options["WeightsFormat"]:
         raise Unsupported("weights must not be shuffled")
     weights = _weights(builder, operator, 0)

@@ -70,7 +70,7 @@ def divided(ratio: float, count: int) -> tuple[int, int]:
 def scaled(x: NDArray[np.int64], multiplier: int, shift: int, rounding: Rounding) -> NDArray[np.int64]:
     """x * multiplier / 2**shift as TFLite rounds it; it shifts x left where shift is below 31."""
     left = max(0, MULTIPLIER_BITS - shift)
-    return round_shift((x << left) * multiplier, np.int64(shift + left), rounding, MULTIPLIER_BITS)
+    return round_shift((x << left) * multiplier, shift + left, rounding, MULTIPLIER_BITS)
 
 
 def _sums(count: int, form: TensorFormat) -> NDArray[np.int64]:
@@ -106,7 +106,9 @@ def _mean(
             wanted, math.prod(kernel) * form.bounds()[0], -target.zero_point, TOP_CODE - target.zero_point
         )
     except ValueError as error:
-        raise Unsupported(f"mean of {math.prod(kernel)} values: {error}") from None
+        raise Unsupported(
+            f"mean of {math.prod(kernel)} values: {error}; put a RELU before it, whose numbers have one sign"
+        ) from None
     builder.declare(operator.outputs[0], operator.name)
     shape = builder.shapes[operator.name]
     acc = builder.add_tensor(f"{operator.name}.acc", shape, accumulator(ACC_BITS))
@@ -129,6 +131,6 @@ def _summing(
     kernel, stride = window
     if (found.weight, found.bias) == (1, 0):
         return AveragePool2d(name, source, acc, kernel, stride)
+    form = LinearWeights(4 if found.weight < 8 else 8, narrow=False)
     weight = np.full((channels, *kernel, 1), found.weight)
-    bias = np.full(channels, found.bias)
-    return Conv2d(name, source, acc, weight, bias, LinearWeights(4, narrow=False), stride, groups=channels)
+    return Conv2d(name, source, acc, weight, np.full(channels, found.bias), form, stride, groups=channels)
