@@ -151,6 +151,10 @@ def test_weights_beyond_the_lanes_become_outliers(
     assert status == 0 and told["layers"][0]["outliers"] == 2
     assert told["layers"][0]["weight_format"] == "digit4x8+outliers"
     assert ran(["verify", str(out), "--levels", "machine"], capsys)[0] == 0
+    weight[0, 1, 1, 0], weight[1, :, :, 0] = 0, 127
+    status, told = ran(["compile", str(layers.save(path)), "-o", str(out), "--engine", engine], capsys)
+    assert status == 0 and told["layers"][0]["outliers"] == 10, "the upper row has slots too"
+    assert ran(["verify", str(out), "--levels", "machine"], capsys)[0] == 0
     weight[0] = 127
     status, told = ran(["compile", str(layers.save(path)), "-o", str(out), "--engine", engine], capsys)
     assert status == 2 and "weight rows need more outlier slots than ecp5-exact has, 2 a row" in told["error"]

@@ -19,7 +19,8 @@ from subbyte.compiler.recipe import (
 
 
 def test_names() -> None:
-    assert DEFAULT_RECIPE == "w4-a4log" and {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8", "import"} == set(RECIPES)
+    assert DEFAULT_RECIPE == "w4-a4log"
+    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8", "import"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
