@@ -24,7 +24,7 @@ from subbyte.compiler.tflite_scales import Kernels
 from subbyte.golden import reference
 from subbyte.golden.requant import round_shift
 from subbyte.spec.engine import PRESETS
-from subbyte.spec.network import Add, AveragePool2d, Conv2d, Lookup, Network
+from subbyte.spec.network import Add, AveragePool2d, Conv2d, Lookup, Network, Requantize
 from subbyte.spec.network_io import load_network, save_network
 from subbyte.spec.rounding import Rounding
 from subbyte.spec.validate import validate
@@ -99,8 +99,8 @@ NETWORKS: dict[str, tuple[tuple[int, ...], Build]] = {
         5, scale=6 / 255, zero_point=-128, FusedActivationFunction=RELU6)),
     "depthwise": ((7, 6, 4), lambda m: m.depthwise()),
     "depthwise stride, multiplier": ((7, 6, 3), lambda m: m.depthwise(2, StrideH=2, StrideW=2)),
-    "dense": ((4, 3, 2), lambda m: m.dense(9)),
-    "dense per channel": ((20,), lambda m: m.dense(9, per_channel=True, FusedActivationFunction=RELU)),
+    "dense": ((4, 3, 2), lambda m: m.dense(400)),
+    "dense per channel": ((20,), lambda m: m.dense(400, per_channel=True, FusedActivationFunction=RELU)),
     "two dense": ((20,), lambda m: (m.dense(9), m.dense(7))),
     "average 4x4": ((4, 4, 6), lambda m: (m.conv(6), m.same("AVERAGE_POOL_2D", (1, 1, 6), **pool(4, 4)))),
     "average 2x2 of positive": ((8, 8, 3), lambda m: (
@@ -120,6 +120,26 @@ def test_operators_are_exact(name: str, tmp_path: Path, rng: np.random.Generator
     model = Layers(rng, shape)
     build(model)
     expect_equal(model, tmp_path, rng)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_multipliers_are_those_of_the_kernels(per_channel: bool, tmp_path: Path, rng: np.random.Generator) -> None:
+    """FULLY_CONNECTED with one scale multiplies the scales in float32, all else in float64, which can be told apart."""
+    kinds = set()
+    for _ in range(20):
+        model = Layers(rng, (6,), float(rng.uniform(0.01, 0.1)))
+        model.dense(3, per_channel=per_channel)
+        network = import_tflite(model.save(tmp_path / "model.tflite"), Kernels.TFLITE)[1]
+        requantize = network.layers[1]
+        assert isinstance(requantize, Requantize)
+        source, weights, target = (np.float32(model.tensors[number].scale) for number in (0, 1, 3))
+        exact = source.astype(float) * weights.astype(float) / target.astype(float)
+        short = (source * weights).astype(float) / target.astype(float)
+        found = [(int(m), 31 - int(s)) for m, s in zip(requantize.multiplier, requantize.shift, strict=True)]
+        ratios = np.broadcast_to(exact if per_channel else short, 3)
+        assert found == [tflite_kernels.quantize_multiplier(ratio) for ratio in ratios.tolist()]
+        kinds.add(bool((exact == short).all()))
+    assert False in kinds
 
 
 @settings(max_examples=15)

@@ -64,6 +64,7 @@ def default_recipe(path: Path) -> str:
 def inspect_model(path: Path) -> Inspected:
     """What `subbyte inspect` tells. ModelError when the file cannot be read."""
     if is_tflite(path):
+        # The schema's hundreds of modules take as long to load as everything else: only for models that need them.
         from subbyte.compiler.tflite_import import analyse_tflite
 
         found = analyse_tflite(path)
