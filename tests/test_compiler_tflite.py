@@ -13,13 +13,14 @@ import pytest
 import tflite_kernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tflite_models import N1_TO_1, NONE, RELU, RELU6, SAME, VALID, Layers, Model, pool, window
+from tflite_models import N1_TO_1, NONE, RELU, RELU6, SAME, VALID, Layers, Model, pool
 
 from subbyte.compiler.describe import describe
 from subbyte.compiler.graph import ModelError, run_float
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.compiler.staircase import staircase
 from subbyte.compiler.tflite_import import analyse_tflite, import_tflite
+from subbyte.compiler.tflite_pools import divided
 from subbyte.compiler.tflite_scales import Kernels
 from subbyte.golden import reference
 from subbyte.golden.requant import round_shift
@@ -94,7 +95,10 @@ NETWORKS: dict[str, tuple[tuple[int, ...], Build]] = {
     "conv dilated": ((8, 9, 2), lambda m: m.conv(3, DilationHFactor=2, DilationWFactor=3)),
     "conv relu": ((6, 6, 3), lambda m: m.conv(5, zero_point=-128, FusedActivationFunction=RELU)),
     "conv relu inside": ((6, 6, 3), lambda m: m.conv(5, zero_point=-90, FusedActivationFunction=RELU)),
-    "conv relu6": ((6, 6, 3), lambda m: m.conv(5, zero_point=-128, FusedActivationFunction=RELU6)),
+    "conv relu6 rounded up": ((6, 6, 3), lambda m: m.conv(
+        5, scale=0.0805, zero_point=-128, FusedActivationFunction=RELU6)),
+    "conv relu6 rounded down": ((6, 6, 3), lambda m: m.conv(
+        5, scale=0.0807, zero_point=-100, FusedActivationFunction=RELU6)),
     "conv relu6 at the top": ((6, 6, 3), lambda m: m.conv(
         5, scale=6 / 255, zero_point=-128, FusedActivationFunction=RELU6)),
     "depthwise": ((7, 6, 4), lambda m: m.depthwise()),
@@ -445,10 +449,18 @@ def test_damaged_files_are_one_line(tmp_path: Path, rng: np.random.Generator) ->
                 assert "\n" not in str(error)
 
 
-def test_options_of_windows() -> None:
-    assert set(window()) == {
-        "Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction"
-    }
+def test_a_quantize_between_int8_tensors_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = Layers(rng, (12,))
+    model.last = model.add("QUANTIZE", (model.last,), model.tensor((1, 12), 0.11, 30))
+    model.dense(4)
+    with pytest.raises(ModelError, match=r"node quantize_0 \(QUANTIZE\): a QUANTIZE can only be the first"):
+        import_tflite(model.save(tmp_path / "model.tflite"))
+
+
+def test_means_divide_the_multiplier() -> None:
+    """TFLite divides by the number of values, down, what it has shifted left as far as that number has bits."""
+    assert divided(1.0, 25) == ((1 << 34) // 25, 34)
+    assert divided(0.75, 7) == (((3 << 29) << 2) // 7, 33)
 
 
 MODELS = ("kws_dscnn", "ic_resnet8", "vww_mbv1_025", "ad_fcae")

@@ -79,7 +79,7 @@ OPERATORS: dict[str, Callable[[Builder, TfliteOperator], None]] = {
 """Operator -> its translation."""
 
 ENDS = {
-    "QUANTIZE": "a QUANTIZE can only be the first operator: give all tensors behind it one scale each",
+    "QUANTIZE": "a QUANTIZE can only be the first operator, of an input that is not int8",
     "DEQUANTIZE": "a DEQUANTIZE can only be the last operator: quantize the whole model to int8",
     "SOFTMAX": "a SOFTMAX can only be the last operator",
 }
