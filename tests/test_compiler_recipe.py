@@ -19,7 +19,8 @@ from subbyte.compiler.recipe import (
 
 
 def test_names() -> None:
-    assert DEFAULT_RECIPE == "w4-a4log" and {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8"} == set(RECIPES)
+    assert DEFAULT_RECIPE == "w4-a4log"
+    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8", "import"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
@@ -77,7 +78,7 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8 or a \.toml file, not 'w3'"
+    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8, import or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):

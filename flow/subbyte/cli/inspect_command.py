@@ -15,7 +15,7 @@ from subbyte.compiler.describe import describe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file, or an int8 .tflite file")
 
 
 def _text(facts: dict[str, Any]) -> Group:

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.compiled import Compiled, check_output, save_compiled
 from subbyte.compiler.cost import Cost, estimate
-from subbyte.compiler.data import Samples, load_calibration
+from subbyte.compiler.data import DataError, Samples, load_calibration
 from subbyte.compiler.evaluate import evaluate
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.fill_outliers import outliers, removed_error
 from subbyte.compiler.graph import Graph, Linear, macs
+from subbyte.compiler.imported_samples import drawn_samples, own_transform
+from subbyte.compiler.imported_weights import with_outliers
+from subbyte.compiler.importers import Imported, import_model
 from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
 from subbyte.compiler.lower import input_ratio, lower
-from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.schedule import schedule
 from subbyte.golden.quantize import Method
@@ -76,7 +78,7 @@ def _weight(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float
 def _layers(
     graph: Graph, coding: InputCoding, network: Network, costs: tuple[Cost, ...]
 ) -> list[dict[str, Any]]:
-    """One entry per linear layer; ReLU, requantizer and pools are part of it."""
+    """One entry per linear node; ReLU, requantizer and pools are part of it."""
     nodes = {node.name: node for node in graph.nodes if isinstance(node, Linear)}
     return [
         {
@@ -91,30 +93,51 @@ def _layers(
             "outliers_removed": removed_error(layer, _weight(nodes[layer.name], graph, coding)),
         }
         for layer in network.layers
-        if isinstance(layer, Conv2d | Dense)
+        if isinstance(layer, Conv2d | Dense) and layer.name in nodes
     ]
 
 
+def _network(
+    imported: Imported, engine: EngineConfig, recipe: Recipe, samples: Samples, transform: InputTransform
+) -> tuple[InputCoding, Network]:
+    """(coding of the input, network): the model's own integers, or those that the recipe makes on the samples."""
+    graph = imported.graph
+    if imported.network is not None:
+        network = with_outliers(imported.network, engine)
+        return InputCoding(network.tensors[network.input].format, (1.0,), False), network
+    arranged = arrange(samples, graph, transform)
+    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
+    codes = encode(arranged, graph, transform, coding)
+    return coding, lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
+
+
 def compile_model(
-    model: Path, engine: EngineConfig, recipe: Recipe, calib: Path, transform: InputTransform, seed: int, out: Path
+    model: Path, engine: EngineConfig, recipe: Recipe, calib: Path | None, transform: InputTransform, seed: int,
+    out: Path,
 ) -> dict[str, Any]:
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
     Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, bound_by,
     outliers, outliers_removed}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as
     top-1 on the calibration samples, null without class labels. `outliers` are weights with one, `outliers_removed`
-    is the part of the squared error of the weights that they remove, see `removed_error`.
+    is the part of the squared error of the weights that they remove, see `removed_error`. A quantized model keeps
+    its integers; `calib` then only tells what later commands verify on, random codes where it is None.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
     """
     check_output(out)
-    graph = import_onnx(model)
-    samples = chosen_samples(load_calibration(calib), graph, transform, seed)
-    arranged = arrange(samples, graph, transform)
-    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
-    codes = encode(arranged, graph, transform, coding)
-    network = lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
+    imported = import_model(model, recipe)
+    graph = imported.graph
+    given = None if calib is None else load_calibration(calib)
+    if imported.network is not None:
+        form = imported.network.tensors[imported.network.input].format
+        transform = own_transform(transform, given, form)
+        given = given or drawn_samples(graph, form, transform, seed)
+    if given is None:
+        raise DataError("Compiling a float model needs samples to calibrate on: --calib FILE.npz")
+    samples = chosen_samples(given, graph, transform, seed)
+    coding, network = _network(imported, engine, recipe, samples, transform)
     program = schedule(network, engine)
     compiled = Compiled(
         model, graph, network, program, recipe, transform, coding, _kept(samples, transform), summary={}

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from subbyte.compiler.data import DataError, Samples, load_calibration
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import Graph
+from subbyte.compiler.importers import STORED_NAMES, import_model, stored_name
 from subbyte.compiler.input_codes import InputCoding, encode
 from subbyte.compiler.known_answers import save_known_answers
-from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import Recipe, dump_recipe, load_recipe
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
@@ -104,7 +104,7 @@ def save_compiled(compiled: Compiled, out: Path) -> None:
     check_output(out)
     try:
         with _replaced(out) as folder:
-            shutil.copyfile(compiled.model, folder / "model.onnx")
+            shutil.copyfile(compiled.model, folder / stored_name(compiled.model))
             save_network(compiled.network, folder / "network.npz")
             save_program(compiled.program, folder / "program.npz")
             (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe))
@@ -130,16 +130,18 @@ def load_compiled(folder: Path) -> Compiled:
             raise OutputError(f"Directory {folder} must have version {VERSION}, not {details['version']!r}")
         network = load_network(folder / "network.npz")
         coding = details["coding"]
+        recipe = load_recipe(str(folder / "recipe.toml"))
+        model = next(folder / name for name in STORED_NAMES if (folder / name).exists())
         return Compiled(
-            model=folder / "model.onnx",
-            graph=import_onnx(folder / "model.onnx"),
+            model=model,
+            graph=import_model(model, recipe).graph,
             network=network,
             program=load_program(folder / "program.npz"),
-            recipe=load_recipe(str(folder / "recipe.toml")),
+            recipe=recipe,
             transform=InputTransform.from_dict(details["transform"]),
             coding=InputCoding(network.tensors[network.input].format, tuple(coding["ratio"]), coding["direct"]),
             samples=load_calibration(folder / "calibration.npz"),
             summary=summary,
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, DataError) as error:
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, StopIteration, DataError) as error:
         raise OutputError(f"Directory {folder} must be one that compile wrote: {error!r}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.compiler.graph import Graph, Linear, macs
-from subbyte.compiler.onnx_import import analyse
+from subbyte.compiler.importers import inspect_model
 
 
 def _layers(graph: Graph) -> list[dict[str, Any]]:
@@ -25,19 +25,19 @@ def _layers(graph: Graph) -> list[dict[str, Any]]:
 def describe(path: Path) -> dict[str, Any]:
     """A JSON object: model, supported, input, nodes, layers, macs, params.
 
-    nodes : {name, op, supported, reason} per ONNX node, constants folded
+    nodes : {name, op, supported, reason} per node of the file, constants folded
     layers : {name, op, output_shape (height, width, channels), macs, params}; empty when unsupported
     input : {name, shape (without batch, as the model is fed)}
-    ModelError as `read_model`.
+    ModelError when the file cannot be read.
     """
-    model, findings, graph = analyse(path)
-    layers = _layers(graph) if graph else []
+    found = inspect_model(path)
+    layers = _layers(found.graph) if found.graph else []
     return {
         "model": str(path),
-        "supported": graph is not None,
-        "input": {"name": model.input, "shape": list(model.feed)},
+        "supported": found.graph is not None,
+        "input": {"name": found.input, "shape": list(found.feed)},
         "nodes": [
-            {"name": f.node.name, "op": f.node.op, "supported": not f.reason, "reason": f.reason} for f in findings
+            {"name": name, "op": op, "supported": not reason, "reason": reason} for name, op, reason in found.nodes
         ],
         "layers": layers,
         "macs": sum(layer["macs"] for layer in layers),

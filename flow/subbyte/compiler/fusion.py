@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.unscheduled import unscheduled
 from subbyte.spec.network import Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
@@ -48,7 +49,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d, dense or averagepool2d layer")
             continue
         if not isinstance(layer, LinearLayer):
-            problems.append(f"Layer {layer.name}: {layer.op} cannot be scheduled")
+            problems.append(f"Layer {layer.name}: {unscheduled(layer)}")
             taken |= _behind(network, layer)
             continue
         try:

@@ -55,6 +55,7 @@ class Operation:
     pool, pool_stride : window of the max pool, (1, 1) for none
     first_input, first_output : channels of `source` and `target` that its own begin at; the latter a multiple of M
     skip : code tensor that the requantizer adds, None for none
+    upper_outliers : what slots of the upper row add, 16 times, like `outliers`; None for nothing
     """
 
     engine: EngineConfig
@@ -75,6 +76,7 @@ class Operation:
     first_input: int = 0
     first_output: int = 0
     skip: Tensor | None = None
+    upper_outliers: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -201,17 +203,20 @@ class Operation:
 
     def lane_codes(self) -> NDArray[np.int64]:
         """Weight codes as the lanes see them, int64 (groups, words, rows, M, K), zeros in unused lanes."""
-        return self._by_lane(self.codes())
+        return self.by_lane(self.codes())
 
     def lane_outliers(self) -> NDArray[np.int64]:
-        """Outliers alike. Those of weights of 8 bits go with the low row."""
+        """Outliers alike. Those of weights of 8 bits go with the low row, see `compiler.upper_outliers`."""
         if not self.outliers.any():
             return np.zeros_like(self.lane_codes())
         by_row = np.zeros_like(self.digits)
         by_row[0] = self.outliers
-        return self._by_lane(by_row)
+        if self.upper_outliers is not None:
+            by_row[1] = self.upper_outliers
+        return self.by_lane(by_row)
 
-    def _by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(rows, out, kernel height, kernel width, codes of a pixel) as `lane_codes`."""
         rows, out, height, width, codes = weights.shape
         stream = np.zeros((rows, self.groups * self.engine.m, height, width, self.pitch), dtype=np.int64)
         stream[:, :out, ..., :codes] = weights
@@ -232,7 +237,7 @@ class Operation:
         """Integer weights, outliers included, int64 (out, kernel height, kernel width, in)."""
         scale = 1 << row_levels(self.rows, self.engine).reshape(-1, 1, 1, 1, 1)
         total: NDArray[np.int64] = (self.digits * scale).sum(axis=0) + self.outliers
-        return total
+        return total if self.upper_outliers is None else total + self.upper_outliers * scale[1]
 
     def folded_bias(self) -> NDArray[np.int64]:
         """Bias without the lanes' excess and the zero point, int64 (out,)."""

@@ -16,6 +16,8 @@ ACTIVATIONS = ("lin4", "lin8", "log", "fitted")
 
 WEIGHT_BITS = (4, 8)
 METHODS = tuple(method.value for method in Method)
+KERNELS = ("litert", "tflite", "single")
+"""Whose integers an imported TFLite model gives, see `subbyte.compiler.tflite_scales.Kernels`."""
 
 
 class RecipeError(ValueError):
@@ -58,6 +60,10 @@ class Recipe:
     outliers : bool
         Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
+    imported : bool
+        For quantized models, whose own integers are kept; of the other fields only `kernels` then means something.
+    kernels : str
+        One of `KERNELS`.
     """
 
     name: str
@@ -71,6 +77,8 @@ class Recipe:
     compensation: bool = True
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
+    imported: bool = False
+    kernels: str = KERNELS[0]
 
     def __post_init__(self) -> None:
         for key in ("weights", "first", "last"):
@@ -78,7 +86,8 @@ class Recipe:
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
         for key in ("weight_method", "activation_method"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
-        for key in ("bias_correction", "compensation", "outliers"):
+        _check_choice(f"Recipe {self.name}: kernels", self.kernels, KERNELS)
+        for key in ("bias_correction", "compensation", "outliers", "imported"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
         for layer, override in self.layers.items():
@@ -108,9 +117,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe("w4o-a4log", outliers=True),
         Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
+        Recipe("import", imported=True),
     )
 }
 DEFAULT_RECIPE = "w4-a4log"
+IMPORT_RECIPE = "import"
 
 
 def _known(kind: type[Any], subject: str, values: object) -> dict[str, Any]:

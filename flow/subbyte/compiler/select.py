@@ -11,6 +11,7 @@ from subbyte.compiler.linear_layer import channel_groups
 from subbyte.compiler.lookup import lookup_operation
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.upper_outliers import spread_outliers
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Lookup, MaxPool2d, Network
 
@@ -44,6 +45,7 @@ def _operations(network: Network, group: Chain | MaxPool2d | Lookup, engine: Eng
     choice = [[*form, *behind] for form in forms(chain_operation(network, group, None, engine), groups)]
     if group.pool is not None and fusable(network, group.pool):
         choice = [*forms(chain_operation(network, group, group.pool, engine), groups), *choice]
+    choice = [[spread_outliers(part) for part in form] for form in choice]
     fitting = [form for form in choice if not any(problem for part in form for problem in capacity_problems(part))]
     if not fitting:
         return _checked(choice[-1])

@@ -8,10 +8,12 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.add import add
 from subbyte.golden.ops import averagepool2d, conv2d, dense, maxpool2d, relu, wrap
 from subbyte.golden.requant import requantize, threshold_codes
 from subbyte.spec.formats import Kind
 from subbyte.spec.network import (
+    Add,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -110,5 +112,7 @@ def _layer(network: Network, layer: Layer, values: NDArray[np.int64], *others: N
     if isinstance(layer, Lookup):
         found: NDArray[np.int64] = layer.table.astype(np.int64)[values]
         return found
+    if isinstance(layer, Add):
+        return add(layer, target, source.operands()[values], more[0].operands()[others[0]])
     skips = (form.operands()[codes] for form, codes in zip(more, others, strict=True))
     return requantize(layer, target, values, *skips)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import (
+    Add,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -26,7 +27,7 @@ from subbyte.spec.network import (
     Tensor,
     Threshold,
 )
-from subbyte.spec.rounding import TableRounding
+from subbyte.spec.rounding import Rounding, TableRounding
 from subbyte.spec.two_phase import PHASE_BITS
 
 LINEAR_SHIFTS = {16: (17, 48), 31: (31, 62)}
@@ -197,12 +198,18 @@ def _requantize(layer: Requantize, target: Tensor, source: Tensor, skip: Tensor 
             least = -PHASE_BITS
         if not least <= layer.guard_bits <= LARGEST_GUARD:
             yield f"guard_bits must be in {least}..{LARGEST_GUARD}, not {layer.guard_bits}"
-    half = 1 << (layer.multiplier_bits - 1)
+    yield from _scales(layer, layer.multiplier_bits, (lowest, highest), source.shape[2:])
+
+
+def _scales(
+    layer: Requantize | Add, multiplier_bits: int, shifts: tuple[int, int], shape: tuple[int, ...]
+) -> Iterator[str]:
+    half = 1 << (multiplier_bits - 1)
     for subject, array, low, high in (
         ("multiplier", layer.multiplier, half, 2 * half - 1),
-        ("shift", layer.shift, lowest, highest),
+        ("shift", layer.shift, *shifts),
     ):
-        problem = _integers(subject, array, source.shape[2:])
+        problem = _integers(subject, array, shape)
         if problem:
             yield problem
         elif array.min() < low or array.max() > high:
@@ -237,6 +244,19 @@ def _threshold(layer: Threshold, target: Tensor, source: Tensor) -> Iterator[str
         yield f"sign must be {' or '.join(map(str, allowed))} for {target.format.kind.name} codes, not {other}"
 
 
+def _add(layer: Add, target: Tensor, *sources: Tensor) -> Iterator[str]:
+    if len(sources) != 2:
+        yield f"inputs must be two tensors, not {len(sources)}"
+    for tensor in (*sources, target):
+        if tensor.format.kind is not Kind.LIN:
+            yield f"{tensor.name} must have linear codes to be added, not {tensor.format.kind.name}"
+    for source in sources:
+        yield from _sized(f"input {source.name}", source.shape, target.shape)
+    if layer.rounding not in (Rounding.TFLITE_DOUBLE, Rounding.HALF_UP):
+        yield f"rounding must be tflite_double or half_up, not {layer.rounding.value}"
+    yield from _scales(layer, 31, LINEAR_SHIFTS[31], (3,))
+
+
 def _lookup(layer: Lookup, target: Tensor, source: Tensor) -> Iterator[str]:
     yield from _sized(f"output {target.name}", target.shape, source.shape)
     accumulators = [t for t in (source, target) if t.format.kind is Kind.ACC]
@@ -255,6 +275,6 @@ def _lookup(layer: Lookup, target: Tensor, source: Tensor) -> Iterator[str]:
 
 CHECKS: dict[type[Layer], Callable[..., Iterator[str]]] = {
     Conv2d: _conv2d, Dense: _dense, Relu: _relu, MaxPool2d: _maxpool2d, Requantize: _requantize,
-    Threshold: _threshold, AveragePool2d: _averagepool2d, Concat: _concat, Lookup: _lookup,
+    Threshold: _threshold, AveragePool2d: _averagepool2d, Concat: _concat, Add: _add, Lookup: _lookup,
 }
 """Kind of layer -> its check, called with (layer, output tensor, *input tensors)."""

@@ -220,6 +220,32 @@ class Concat:
 
 
 @dataclass(frozen=True)
+class Add:
+    """Sum of two LIN code tensors of any scales, as TFLite computes it: three multipliers, each with its rounding.
+
+    With s(x, i) = x * multiplier[i] / 2**shift[i], rounded as `rounding` says:
+
+    code = clamp(s(s(2**20 * operand(first), 0) + s(2**20 * operand(second), 1), 2) + zero_point, 0, 2**bits - 1)
+
+    A `Requantize` with a skip rounds both summands to steps of the output before it adds them, which is another sum.
+
+    Parameters
+    ----------
+    inputs : names of two tensors of the output's shape
+    multiplier, shift : int64 array (3,), 31-bit multipliers and their shifts 31..62
+    rounding : TFLITE_DOUBLE or HALF_UP
+    """
+
+    op: ClassVar[str] = "add"
+    name: str
+    inputs: tuple[str, str]
+    output: str
+    multiplier: NDArray[np.int64] = field(repr=False)
+    shift: NDArray[np.int64] = field(repr=False)
+    rounding: Rounding = Rounding.TFLITE_DOUBLE
+
+
+@dataclass(frozen=True)
 class Lookup(_OneInput):
     """out = table[in], code by code: any function of one code, as h-swish, or another scale or format.
 
@@ -235,4 +261,4 @@ class Lookup(_OneInput):
     table: NDArray[np.int64] = field(repr=False)
 
 
-Layer = Conv2d | Dense | Relu | Requantize | Threshold | MaxPool2d | AveragePool2d | Concat | Lookup
+Layer = Conv2d | Dense | Relu | Requantize | Threshold | MaxPool2d | AveragePool2d | Concat | Add | Lookup

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.layers import (
     MULTIPLIER_BITS,
+    Add,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -58,6 +59,6 @@ class Network:
 
 
 __all__ = [
-    "MULTIPLIER_BITS", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "Lookup", "MaxPool2d",
+    "MULTIPLIER_BITS", "Add", "AveragePool2d", "Concat", "Conv2d", "Dense", "Kind", "Layer", "Lookup", "MaxPool2d",
     "Network", "Relu", "Requantize", "Tensor", "Threshold",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.network import (
+    Add,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -43,7 +44,8 @@ _ARRAYS = ("weight", "bias", "multiplier", "shift", "thresholds", "sign", "table
 _TUPLES = ("kernel", "stride", "padding", "inputs")
 _ENUMS = {"rounding": Rounding, "table_rounding": TableRounding}
 _LAYERS: dict[str, type[Layer]] = {
-    kind.op: kind for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat, Lookup)
+    kind.op: kind
+    for kind in (Conv2d, Dense, Relu, Requantize, Threshold, MaxPool2d, AveragePool2d, Concat, Add, Lookup)
 }
 
 _WEIGHT_FORMATS: dict[str, type[AnyWeightFormat]] = {

@@ -1,0 +1,95 @@
+"""Which importer reads a model file: told by its suffix, or by the first bytes of a file with another name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from subbyte.compiler.graph import Graph
+from subbyte.compiler.onnx_import import analyse, import_onnx
+from subbyte.compiler.recipe import DEFAULT_RECIPE, IMPORT_RECIPE, Recipe, RecipeError
+from subbyte.spec.network import Network
+
+TFLITE_IDENTIFIER = b"TFL3"
+
+STORED_NAMES = ("model.onnx", "model.tflite")
+"""What the copy of a model in a compiled directory may be called."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A model before anything is compiled.
+
+    input, feed : name of the input, its shape without the batch
+    nodes : (name, operator, reason) in execution order; the reason is empty where the node is supported
+    graph : None unless all nodes are supported
+    """
+
+    input: str
+    feed: tuple[int, ...]
+    nodes: tuple[tuple[str, str, str], ...]
+    graph: Graph | None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model as the compiler needs it.
+
+    graph : the float graph; of a quantized model with the real numbers that its integers stand for
+    network : of a quantized model, with its own integers; None for a float model, which is yet to be quantized
+    """
+
+    graph: Graph
+    network: Network | None = None
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether `path` is to be read as a TFLite file."""
+    if path.suffix in (".tflite", ".onnx") or not path.is_file():
+        return path.suffix == ".tflite"
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == TFLITE_IDENTIFIER
+
+
+def stored_name(path: Path) -> str:
+    """What the copy of a model is called."""
+    return STORED_NAMES[is_tflite(path)]
+
+
+def default_recipe(path: Path) -> str:
+    """The recipe for a model for which the user named none."""
+    return IMPORT_RECIPE if is_tflite(path) else DEFAULT_RECIPE
+
+
+def inspect_model(path: Path) -> Inspected:
+    """What `subbyte inspect` tells. ModelError when the file cannot be read."""
+    if is_tflite(path):
+        # The schema's hundreds of modules take as long to load as everything else: only for models that need them.
+        from subbyte.compiler.tflite_import import analyse_tflite
+
+        found = analyse_tflite(path)
+        nodes = tuple((f.node.name, f.node.op, f.reason) for f in found.findings)
+        return Inspected(found.input, found.feed, nodes, found.graph)
+    model, findings, graph = analyse(path)
+    return Inspected(model.input, model.feed, tuple((f.node.name, f.node.op, f.reason) for f in findings), graph)
+
+
+def import_model(path: Path, recipe: Recipe) -> Imported:
+    """The model in `path`, its integers as `recipe` wants them if it is quantized.
+
+    ModelError when it cannot be read, or naming every unsupported node; RecipeError when the recipe is for models of
+    the other kind.
+    """
+    quantized = is_tflite(path)
+    if quantized != recipe.imported:
+        kind, other = ("quantized", "float") if quantized else ("float", "quantized")
+        fitting = IMPORT_RECIPE if quantized else DEFAULT_RECIPE
+        raise RecipeError(
+            f"Recipe {recipe.name} is for {other} models, {path} is {kind}: use --recipe {fitting}"
+        )
+    if not quantized:
+        return Imported(import_onnx(path))
+    from subbyte.compiler.tflite_import import import_tflite
+    from subbyte.compiler.tflite_scales import Kernels
+
+    return Imported(*import_tflite(path, Kernels(recipe.kernels)))
