@@ -9,6 +9,7 @@ import pytest
 
 from subbyte.compiler.recipe import (
     DEFAULT_RECIPE,
+    IMPORT,
     RECIPES,
     Override,
     Recipe,
@@ -19,6 +20,7 @@ from subbyte.compiler.recipe import (
 
 
 def test_names() -> None:
+    assert load_recipe("import") == IMPORT and IMPORT.name not in RECIPES
     assert DEFAULT_RECIPE == "w4-a4log" and {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
@@ -77,7 +79,7 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8 or a \.toml file, not 'w3'"
+    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8, import or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):

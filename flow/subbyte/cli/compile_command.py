@@ -13,18 +13,19 @@ from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, UserError, plain_table
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.feed import InputTransform
-from subbyte.compiler.recipe import DEFAULT_RECIPE, RECIPES, load_recipe
+from subbyte.compiler.importers import default_recipe
+from subbyte.compiler.recipe import DEFAULT_RECIPE, IMPORT, RECIPES, load_recipe
 from subbyte.spec.engine import load_engine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, -o and how to calibrate."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file, float or QONNX")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--engine", default="up5k", help="preset or TOML file (%(default)s)")
     parser.add_argument("--calib", type=Path, metavar="FILE.npz", help="samples: x_calib and y_calib, or x_train, or x")
-    recipes = ", ".join(RECIPES)
-    parser.add_argument("--recipe", default=DEFAULT_RECIPE, help=f"{recipes}, or a TOML file (%(default)s)")
+    recipes = f"{', '.join(RECIPES)}, or a TOML file ({DEFAULT_RECIPE}); {IMPORT.name} for quantized models"
+    parser.add_argument("--recipe", help=recipes)
     parser.add_argument(
         "--input-offset", type=numbers, default=(0.0,), metavar="O",
         help="the model is fed (x - O) * S; one or per channel",
@@ -56,13 +57,11 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
     """Compile; the directory appears complete or not at all."""
-    if options.calib is None:
-        raise UserError("Compiling a float model needs samples to calibrate on: --calib FILE.npz")
     try:
         transform = InputTransform(options.input_offset, options.input_scale, options.input_transpose)
     except ValueError as error:
         raise UserError(str(error)) from None
-    engine, recipe = load_engine(options.engine), load_recipe(options.recipe)
+    engine, recipe = load_engine(options.engine), load_recipe(options.recipe or default_recipe(options.model))
     with console.step(f"Compiling {options.model} for {engine.name}"):
         summary = compile_model(options.model, engine, recipe, options.calib, transform, options.seed, options.output)
     return Outcome(summary, _text(summary, options.output))

@@ -9,63 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.compile_quantized import compile_quantized
 from subbyte.compiler.compiled import Compiled, check_output, save_compiled
 from subbyte.compiler.cost import Cost, estimate
-from subbyte.compiler.data import Samples, load_calibration
-from subbyte.compiler.evaluate import evaluate
+from subbyte.compiler.data import DataError, load_calibration
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.fill_outliers import outliers, removed_error
 from subbyte.compiler.graph import Graph, Linear, macs
+from subbyte.compiler.importers import import_model, is_quantized
 from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
 from subbyte.compiler.lower import input_ratio, lower
-from subbyte.compiler.onnx_import import import_onnx
-from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.recipe import IMPORT, Recipe, RecipeError
+from subbyte.compiler.sampling import accuracy, act_format, chosen_samples, cost_of, kept_samples
 from subbyte.compiler.schedule import schedule
 from subbyte.golden.quantize import Method
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.formats import TensorFormat
-from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu
-
-CALIBRATION_SAMPLES = 512
-KEPT_SAMPLES = 100
-
-
-def chosen_samples(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
-    """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order."""
-    arranged = arrange(samples, graph, transform)
-    keep = np.arange(len(arranged))
-    if len(keep) > CALIBRATION_SAMPLES:
-        keep = np.sort(np.random.default_rng(seed).choice(keep, CALIBRATION_SAMPLES, replace=False))
-    x: NDArray[Any] = arranged[keep]
-    if transform.axes is not None:
-        x = x.transpose(np.argsort(transform.axes))
-    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[keep])
-
-
-def _kept(samples: Samples, transform: InputTransform) -> Samples:
-    """The first `KEPT_SAMPLES`."""
-    x = samples.x.take(np.arange(min(KEPT_SAMPLES, samples.x.shape[transform.batch_axis])), transform.batch_axis)
-    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[:KEPT_SAMPLES])
-
-
-def _format_name(form: TensorFormat) -> str:
-    return f"{form.kind.value}{form.bits}"
-
-
-def _act_format(network: Network, layer: Conv2d | Dense) -> str:
-    """Format of the codes that the requantizer behind `layer` writes."""
-    tensor = layer.output
-    for following in network.layers:
-        if tensor in following.inputs and not isinstance(following, MaxPool2d):
-            tensor = following.output
-            if not isinstance(following, Relu):
-                break
-    return _format_name(network.tensors[tensor].format)
-
-
-def _cost(costs: tuple[Cost, ...], layer: str) -> Cost:
-    """The cost of the group of layers that `layer` belongs to; their names are joined by +."""
-    return next(cost for cost in costs if f"+{layer}+" in f"+{cost.layer}+")
+from subbyte.spec.network import Conv2d, Dense, Network
 
 
 def _weight(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
@@ -84,9 +43,9 @@ def _layers(
             "op": layer.op,
             "macs": macs(nodes[layer.name], graph.shapes[nodes[layer.name].output]),
             "weight_format": layer.weight_format.name,
-            "act_format": _act_format(network, layer),
-            "cycles_est": _cost(costs, layer.name).cycles,
-            "bound_by": _cost(costs, layer.name).bound_by,
+            "act_format": act_format(network, layer),
+            "cycles_est": cost_of(costs, layer.name).cycles,
+            "bound_by": cost_of(costs, layer.name).bound_by,
             "outliers": int(np.count_nonzero(outliers(layer))),
             "outliers_removed": removed_error(layer, _weight(nodes[layer.name], graph, coding)),
         }
@@ -96,7 +55,8 @@ def _layers(
 
 
 def compile_model(
-    model: Path, engine: EngineConfig, recipe: Recipe, calib: Path, transform: InputTransform, seed: int, out: Path
+    model: Path, engine: EngineConfig, recipe: Recipe, calib: Path | None, transform: InputTransform, seed: int,
+    out: Path,
 ) -> dict[str, Any]:
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
@@ -108,8 +68,16 @@ def compile_model(
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
     """
+    if is_quantized(model):
+        if recipe != IMPORT:
+            raise RecipeError(f"Model {model} is quantized, its recipe must be {IMPORT.name}, not {recipe.name}")
+        return compile_quantized(model, engine, calib, transform, seed, out)
+    if recipe == IMPORT:
+        raise RecipeError(f"Recipe {IMPORT.name} is for quantized models, {model} is none")
+    if calib is None:
+        raise DataError("Compiling a float model needs samples to calibrate on: --calib FILE.npz")
     check_output(out)
-    graph = import_onnx(model)
+    graph = import_model(model)
     samples = chosen_samples(load_calibration(calib), graph, transform, seed)
     arranged = arrange(samples, graph, transform)
     coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
@@ -117,7 +85,7 @@ def compile_model(
     network = lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
     program = schedule(network, engine)
     compiled = Compiled(
-        model, graph, network, program, recipe, transform, coding, _kept(samples, transform), summary={}
+        model, graph, network, program, recipe, transform, coding, kept_samples(samples, transform), summary={}
     )
     cost = estimate(program)
     summary = {
@@ -128,14 +96,7 @@ def compile_model(
         "weight_bytes": program.weights.nbytes,
         "act_bytes": sum(8 * layout.words for layout in program.stored),
         "cycles_est": cost.cycles,
-        "accuracy": _accuracy(compiled, samples),
+        "accuracy": accuracy(compiled, samples),
     }
     save_compiled(dataclasses.replace(compiled, summary=summary), out)
     return summary
-
-
-def _accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
-    if samples.y is None or samples.y.ndim != 1 or not np.issubdtype(samples.y.dtype, np.integer):
-        return None
-    result = evaluate(compiled, samples)
-    return {key: result[key] for key in ("float_value", "value", "n")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.compiler.graph import Graph, Linear, macs
-from subbyte.compiler.onnx_import import analyse
+from subbyte.compiler.importers import analyse
 
 
 def _layers(graph: Graph) -> list[dict[str, Any]]:

@@ -112,6 +112,9 @@ RECIPES: dict[str, Recipe] = {
 }
 DEFAULT_RECIPE = "w4-a4log"
 
+IMPORT = Recipe("import")
+"""The only recipe of a quantized model, which keeps its numbers: nothing but the name counts."""
+
 
 def _known(kind: type[Any], subject: str, values: object) -> dict[str, Any]:
     """`values` if it is a table whose keys are fields of `kind`."""
@@ -141,9 +144,11 @@ def load_recipe(name: str) -> Recipe:
     """A recipe by name, or a TOML file whose keys are fields of `Recipe`. RecipeError when there is neither."""
     if name in RECIPES:
         return RECIPES[name]
+    if name == IMPORT.name:
+        return IMPORT
     path = Path(name)
     if path.suffix != ".toml":
-        raise RecipeError(f"Recipe must be one of {', '.join(RECIPES)} or a .toml file, not {name!r}")
+        raise RecipeError(f"Recipe must be one of {', '.join([*RECIPES, IMPORT.name])} or a .toml file, not {name!r}")
     try:
         values = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
