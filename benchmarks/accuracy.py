@@ -15,7 +15,6 @@ from measure import CONSOLE, SOURCES, Source, options, show
 from numpy.typing import NDArray
 
 from subbyte.compiler.accuracy import measure
-from subbyte.compiler.compile import chosen_samples
 from subbyte.compiler.data import load_calibration, load_samples
 from subbyte.compiler.evaluate import flat, run_in_batches
 from subbyte.compiler.feed import InputTransform, arrange, feed
@@ -24,6 +23,7 @@ from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
 from subbyte.compiler.lower import lower
 from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import RECIPES, Recipe
+from subbyte.compiler.sampling import chosen_samples
 from subbyte.golden.quantize import Method, to_real
 from subbyte.spec.engine import PRESETS
 from subbyte.spec.network import Network

@@ -14,7 +14,7 @@ import pytest
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler import compiled as compiled_module
 from subbyte.compiler.accuracy import measure
-from subbyte.compiler.compile import KEPT_SAMPLES, compile_model
+from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import Compiled, OutputError, load_compiled, save_compiled
 from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import DataError, Samples, load_samples
@@ -22,6 +22,7 @@ from subbyte.compiler.evaluate import evaluate, run_reference
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.known_answers import digest, load_known_answers
 from subbyte.compiler.recipe import RECIPES
+from subbyte.compiler.sampling import KEPT_SAMPLES
 from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS
 

@@ -20,7 +20,7 @@ from subbyte.spec.engine import load_engine
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL, -o and how to calibrate."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file, or an int8 .tflite file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx, float or QONNX, or int8 .tflite")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--engine", default="up5k", help="preset or TOML file (%(default)s)")
     parser.add_argument("--calib", type=Path, metavar="FILE.npz", help="samples: x_calib and y_calib, or x_train, or x")

@@ -15,7 +15,7 @@ from subbyte.compiler.describe import describe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an .onnx file, or an int8 .tflite file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx, float or QONNX, or int8 .tflite")
 
 
 def _text(facts: dict[str, Any]) -> Group:

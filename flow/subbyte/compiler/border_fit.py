@@ -26,7 +26,7 @@ class Borders:
     """Borders of one channel, whose accumulators are lowest..highest.
 
     Border t is reached where it is to be if a line crosses its place at above[t] < x <= upto[t]; a border outside of
-    the accumulators binds on one side only.
+    the accumulators binds on one side only. Accumulators, and borders among them, are multiples of `gap`.
     """
 
     exact: NDArray[np.int64] = field(repr=False)
@@ -34,13 +34,14 @@ class Borders:
     highest: int
     above: NDArray[np.float64] = field(repr=False)
     upto: NDArray[np.float64] = field(repr=False)
+    gap: int = 1
 
     @staticmethod
-    def of(exact: NDArray[np.int64], lowest: int, highest: int) -> Borders:
+    def of(exact: NDArray[np.int64], lowest: int, highest: int, gap: int = 1) -> Borders:
         """The channel with these borders."""
-        above = np.where(exact <= lowest, -np.inf, np.minimum(exact, highest + 1) - 1.0)
+        above = np.where(exact <= lowest, -np.inf, np.minimum(exact, highest + gap) - float(gap))
         upto = np.where(exact > highest, np.inf, np.maximum(exact, lowest))
-        return Borders(exact, lowest, highest, above, upto)
+        return Borders(exact, lowest, highest, above, upto, gap)
 
 
 def least_step(form: ParamFormat) -> float:
@@ -141,7 +142,7 @@ def _exact(channel: Borders, places: NDArray[np.int64], fit: tuple[int, int, int
         return ((acc + offset) * multiplier) >> (form.fixed_shift + shift)
 
     return all(
-        (border <= channel.lowest or reached(min(border - 1, channel.highest)) < place)
+        (border <= channel.lowest or reached(min(border - channel.gap, channel.highest)) < place)
         and (border > channel.highest or reached(max(border, channel.lowest)) >= place)
         for place, border in zip(map(int, places), map(int, channel.exact), strict=True)
     )

@@ -21,7 +21,10 @@ from subbyte.compiler.graph import Graph
 from subbyte.compiler.importers import STORED_NAMES, import_model, stored_name
 from subbyte.compiler.input_codes import InputCoding, encode
 from subbyte.compiler.known_answers import save_known_answers
+from subbyte.compiler.output_coding import OutputCoding
+from subbyte.compiler.quantized_input import quantized_input
 from subbyte.compiler.recipe import Recipe, dump_recipe, load_recipe
+from subbyte.golden.quantize import to_real
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
 from subbyte.spec.network_io import load_network, save_network
@@ -42,6 +45,7 @@ class Compiled:
 
     summary : the JSON object of `compile`, see `subbyte.compiler.compile`
     samples : calibration samples, at most 100, as a user would give them, all axes present
+    output : what the network's output codes are, of a quantized model; else they are those of their format
     """
 
     model: Path
@@ -53,6 +57,7 @@ class Compiled:
     coding: InputCoding
     samples: Samples
     summary: dict[str, Any] = field(repr=False)
+    output: OutputCoding | None = None
 
     @property
     def engine(self) -> EngineConfig:
@@ -66,6 +71,12 @@ class Compiled:
     def codes(self, samples: Samples) -> NDArray[np.int64]:
         """Input codes of the network, (n, height, width, channels). DataError when the shape does not fit."""
         return encode(arrange(samples, self.graph, self.transform), self.graph, self.transform, self.coding)
+
+    def real(self, outputs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The model's outputs (n, height, width, channels) of the network's output codes."""
+        if self.output is not None:
+            return self.output.real(outputs)
+        return to_real(outputs, self.network.tensors[self.network.output].format)
 
 
 def _is_compiled(folder: Path) -> bool:
@@ -115,6 +126,7 @@ def save_compiled(compiled: Compiled, out: Path) -> None:
                 "version": VERSION,
                 "transform": compiled.transform.to_dict(),
                 "coding": {"ratio": compiled.coding.ratio, "direct": compiled.coding.direct},
+                "output": compiled.output and compiled.output.to_dict(),
             }
             (folder / SUMMARY).write_text(json.dumps(compiled.summary | {"subbyte": details}, indent=1) + "\n")
     except OSError as error:
@@ -129,19 +141,26 @@ def load_compiled(folder: Path) -> Compiled:
         if details["version"] != VERSION:
             raise OutputError(f"Directory {folder} must have version {VERSION}, not {details['version']!r}")
         network = load_network(folder / "network.npz")
-        coding = details["coding"]
         recipe = load_recipe(str(folder / "recipe.toml"))
         model = next(folder / name for name in STORED_NAMES if (folder / name).exists())
+        graph, output = import_model(model, recipe).graph, details.get("output")
         return Compiled(
             model=model,
-            graph=import_model(model, recipe).graph,
+            graph=graph,
             network=network,
             program=load_program(folder / "program.npz"),
             recipe=recipe,
             transform=InputTransform.from_dict(details["transform"]),
-            coding=InputCoding(network.tensors[network.input].format, tuple(coding["ratio"]), coding["direct"]),
+            coding=_coding(details["coding"], graph, network),
             samples=load_calibration(folder / "calibration.npz"),
             summary=summary,
+            output=OutputCoding.from_dict(output) if output else None,
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError, StopIteration, DataError) as error:
         raise OutputError(f"Directory {folder} must be one that compile wrote: {error!r}") from None
+
+
+def _coding(values: dict[str, Any], graph: Graph, network: Network) -> InputCoding:
+    """The model's own quantizer of its input, or what compile chose."""
+    chosen = InputCoding(network.tensors[network.input].format, tuple(values["ratio"]), values["direct"])
+    return quantized_input(graph) or chosen

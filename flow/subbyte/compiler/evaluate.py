@@ -15,7 +15,6 @@ from subbyte.compiler.feed import arrange, feed
 from subbyte.compiler.graph import run_float
 from subbyte.compiler.input_codes import encode
 from subbyte.golden import reference
-from subbyte.golden.quantize import to_real
 from subbyte.spec.network import Network
 
 Level = Callable[[Compiled, NDArray[np.int64]], NDArray[np.int64]]
@@ -61,11 +60,10 @@ def evaluate(
     float_value = measure(metric, flat(run_float(graph, fed), graph.output_order), flat_fed, y)
     outputs = run(compiled, codes)
     expected = outputs if run is run_reference else run_reference(compiled, codes)
-    real = to_real(outputs, compiled.network.tensors[compiled.network.output].format)
     return {
         "n": len(codes),
         "metric": metric,
-        "value": measure(metric, flat(real, graph.output_order), flat_fed, y),
+        "value": measure(metric, flat(compiled.real(outputs), graph.output_order), flat_fed, y),
         "float_value": float_value,
         "agreement_with_reference": float((outputs == expected).all(axis=(1, 2, 3)).mean()),
     }

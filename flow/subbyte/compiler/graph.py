@@ -19,6 +19,7 @@ from subbyte.compiler.nodes import (
     ConcatNode,
     ConvNode,
     DenseNode,
+    Elementwise,
     HardSwishNode,
     Linear,
     MaxPoolNode,
@@ -114,7 +115,7 @@ def output_shape(node: Node, *shapes: Shape) -> Shape:
             return (*window_size(shape, node.kernel, node.stride, node.padding), shape[2])
         case ConcatNode():
             return (shape[0], shape[1], sum(one[2] for one in shapes))
-        case ReluNode() | HardSwishNode() | AddNode():
+        case ReluNode() | HardSwishNode() | AddNode() | Elementwise():
             return shape
 
 
@@ -179,6 +180,8 @@ def run_node(node: Node, *inputs: NDArray[np.float64]) -> NDArray[np.float64]:
             return x + inputs[1]
         case ConcatNode():
             return np.concatenate(inputs, axis=3)
+        case Elementwise():
+            return node.apply(x)
 
 
 def _run_batch(graph: Graph, x: NDArray[np.float64], keep: set[str]) -> dict[str, NDArray[np.float64]]:
@@ -215,7 +218,7 @@ def run_float(graph: Graph, x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 __all__ = [
-    "Activation", "AddNode", "AveragePoolNode", "ConcatNode", "ConvNode", "DenseNode", "Graph", "HardSwishNode",
-    "Linear", "MaxPoolNode", "ModelError", "Node", "Padding", "Pool", "ReluNode", "Shape", "Size", "macs",
-    "output_shape", "run_float", "run_node", "run_taps", "window_size",
+    "Activation", "AddNode", "AveragePoolNode", "ConcatNode", "ConvNode", "DenseNode", "Elementwise", "Graph",
+    "HardSwishNode", "Linear", "MaxPoolNode", "ModelError", "Node", "Padding", "Pool", "ReluNode", "Shape", "Size",
+    "macs", "output_shape", "run_float", "run_node", "run_taps", "window_size",
 ]

@@ -1,12 +1,14 @@
-"""Which importer reads a model file: told by its suffix, or by the first bytes of a file with another name."""
+"""Which importer reads a model file: told by its suffix and by what it holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from subbyte.compiler.canonical import canonical
 from subbyte.compiler.graph import Graph
-from subbyte.compiler.onnx_import import analyse, import_onnx
+from subbyte.compiler.onnx_import import analyse, import_onnx, supported
+from subbyte.compiler.qonnx_import import analyse_qonnx, is_qonnx
 from subbyte.compiler.recipe import DEFAULT_RECIPE, IMPORT_RECIPE, Recipe, RecipeError
 from subbyte.spec.network import Network
 
@@ -36,10 +38,12 @@ class Imported:
     """A model as the compiler needs it.
 
     graph : the float graph; of a quantized model with the real numbers that its integers stand for
-    network : of a quantized model, with its own integers; None for a float model, which is yet to be quantized
+    exact : the graph has quantizers of its own (`exact_nodes`), from which its integers follow
+    network : of a model that has its integers in the file; None for others, whose integers are yet to be found
     """
 
     graph: Graph
+    exact: bool = False
     network: Network | None = None
 
 
@@ -51,14 +55,19 @@ def is_tflite(path: Path) -> bool:
         return file.read(8)[4:] == TFLITE_IDENTIFIER
 
 
+def is_quantized(path: Path) -> bool:
+    """Whether the model brings its own integers, so that it is imported and not quantized. False if unreadable."""
+    return is_tflite(path) or is_qonnx(path)
+
+
 def stored_name(path: Path) -> str:
     """What the copy of a model is called."""
     return STORED_NAMES[is_tflite(path)]
 
 
 def default_recipe(path: Path) -> str:
-    """The recipe for a model for which the user named none."""
-    return IMPORT_RECIPE if is_tflite(path) else DEFAULT_RECIPE
+    """Name of the recipe of a model for which none is asked."""
+    return IMPORT_RECIPE if is_quantized(path) else DEFAULT_RECIPE
 
 
 def inspect_model(path: Path) -> Inspected:
@@ -67,11 +76,13 @@ def inspect_model(path: Path) -> Inspected:
         # The schema's hundreds of modules take as long to load as everything else: only for models that need them.
         from subbyte.compiler.tflite_import import analyse_tflite
 
-        found = analyse_tflite(path)
-        nodes = tuple((f.node.name, f.node.op, f.reason) for f in found.findings)
-        return Inspected(found.input, found.feed, nodes, found.graph)
-    model, findings, graph = analyse(path)
-    return Inspected(model.input, model.feed, tuple((f.node.name, f.node.op, f.reason) for f in findings), graph)
+        told = analyse_tflite(path)
+        nodes = tuple((f.node.name, f.node.op, f.reason) for f in told.findings)
+        return Inspected(told.input, told.feed, nodes, told.graph)
+    quantized = is_qonnx(path)
+    model, findings, graph = analyse_qonnx(path) if quantized else analyse(path)
+    named = tuple((f.node.name, f.node.op, f.reason) for f in findings)
+    return Inspected(model.input, model.feed, named, graph if quantized else graph and canonical(graph))
 
 
 def import_model(path: Path, recipe: Recipe) -> Imported:
@@ -80,7 +91,7 @@ def import_model(path: Path, recipe: Recipe) -> Imported:
     ModelError when it cannot be read, or naming every unsupported node; RecipeError when the recipe is for models of
     the other kind.
     """
-    quantized = is_tflite(path)
+    quantized = is_quantized(path)
     if quantized != recipe.imported:
         kind, other = ("quantized", "float") if quantized else ("float", "quantized")
         fitting = IMPORT_RECIPE if quantized else DEFAULT_RECIPE
@@ -89,7 +100,11 @@ def import_model(path: Path, recipe: Recipe) -> Imported:
         )
     if not quantized:
         return Imported(import_onnx(path))
+    if not is_tflite(path):
+        _, findings, graph = analyse_qonnx(path)
+        return Imported(supported(path, findings, graph), exact=True)
     from subbyte.compiler.tflite_import import import_tflite
     from subbyte.compiler.tflite_scales import Kernels
 
-    return Imported(*import_tflite(path, Kernels(recipe.kernels)))
+    tflite_graph, network = import_tflite(path, Kernels(recipe.kernels))
+    return Imported(tflite_graph, network=network)

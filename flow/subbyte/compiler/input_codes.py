@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.borders import Side
+from subbyte.compiler.exact_nodes import float_codes
 from subbyte.compiler.feed import InputTransform, feed, per_channel
 from subbyte.compiler.graph import Graph
 from subbyte.golden.quantize import Method, linear_format, to_codes
@@ -24,11 +26,13 @@ class InputCoding:
     ratio : what the model is fed, per channel, in units of the format: real = ratio[c] * scale * operand.
         One value, or one per channel; the first layer's weights take it up.
     direct : codes are x - offset + zero_point, saturated; else the fed value, quantized
+    sides : of the fed value, one row or one per channel: the model's own quantizer, see `exact_nodes`; empty without
     """
 
     format: TensorFormat
     ratio: tuple[float, ...]
     direct: bool
+    sides: tuple[tuple[Side, ...], ...] = ()
 
 
 def _shifted(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> NDArray[np.float64]:
@@ -74,6 +78,8 @@ def choose_coding(arranged: NDArray[Any], graph: Graph, transform: InputTransfor
 
 def encode(arranged: NDArray[Any], graph: Graph, transform: InputTransform, coding: InputCoding) -> NDArray[np.int64]:
     """Input codes (n, height, width, channels) of `arrange`'s result; values beyond the format saturate."""
+    if coding.sides:
+        return float_codes(coding.sides, feed(arranged, graph, transform))
     if not coding.direct:
         return to_codes(feed(arranged, graph, transform), coding.format)
     codes = np.floor(_shifted(arranged, graph, transform) + 0.5) + coding.format.zero_point

@@ -31,6 +31,20 @@ class _OneInput:
 
 
 @dataclass(frozen=True)
+class Elementwise(_OneInput):
+    """A function of each number by itself; those of quantized models are in `exact_nodes`."""
+
+    op: ClassVar[str] = ""
+    name: str
+    input: str
+    output: str
+
+    def apply(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs for inputs (..., channels), float64."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
 class ConvNode(_OneInput):
     """out[y, x, o] = bias[o] + sum of weight[o, i, j, c] * in[y*sy - top + i, x*sx - left + j, g + c], zero outside.
 
@@ -140,4 +154,4 @@ class ConcatNode:
 Linear = ConvNode | DenseNode
 Activation = ReluNode | HardSwishNode
 Pool = MaxPoolNode | AveragePoolNode
-Node = Linear | Activation | Pool | AddNode | ConcatNode
+Node = Linear | Activation | Pool | AddNode | ConcatNode | Elementwise

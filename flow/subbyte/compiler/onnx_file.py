@@ -94,11 +94,15 @@ def constant_results(node: Any, constants: dict[str, NDArray[Any]], opset: int) 
         return None
     if not inputs and node.op_type != "Constant":
         return None
-    try:
-        results = ReferenceEvaluator(node, opsets={"": opset}).run(None, {name: constants[name] for name in inputs})
+    try:  # as a model: of a node alone ONNX forgets the opset
+        values = [onnx.helper.make_empty_tensor_value_info(name) for name in inputs]
+        results = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output]
+        graph = onnx.helper.make_graph([node], "constant", values, results)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+        found = ReferenceEvaluator(model).run(None, {name: constants[name] for name in inputs})
     except Exception:  # whatever it is: the node is then judged like any other
         return None
-    return [np.asarray(result) for result in results]
+    return [np.asarray(result) for result in found]
 
 
 def _fold(nodes: list[Any], constants: dict[str, NDArray[Any]], opset: int) -> list[Any]:

@@ -21,13 +21,11 @@ from subbyte.compiler.onnx_values import Value
 from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, window
 
 HINTS = {
-    "BipolarQuant": "QONNX models cannot be imported yet",
     "Elu": "train with Relu or HardSwish",
+    "FloatQuant": "train with integers, that is with Quant",
     "Gelu": "train with Relu or HardSwish",
     "LeakyRelu": "train with Relu, its negative slope must be 0",
-    "MultiThreshold": "QONNX models cannot be imported yet",
     "PRelu": "train with Relu, its negative slope must be 0",
-    "Quant": "QONNX models cannot be imported yet",
     "QuantizeLinear": "quantized models cannot be imported yet, export the float model",
     "DequantizeLinear": "quantized models cannot be imported yet, export the float model",
     "Resize": "only Conv and pools may change height and width",

@@ -46,7 +46,8 @@ def threshold_requantizer(
     which the table knows. So the borders of a channel must lie on a line over the places, but for the rounding of
     each up to an integer: with places side by side true of a single border and of every evenly stepped quantizer
     whose step is not too small; with other places of quantizers that are the same for all channels but for scale and
-    offset, if the table is large enough for their proportions.
+    offset, if the table is large enough for their proportions. Borders that all channels always reach, or never, as
+    those of codes that nobody is given, have no place.
 
     Parameters
     ----------
@@ -63,23 +64,35 @@ def threshold_requantizer(
         raise ScheduleError(
             f"{levels} thresholds need a requantizer table of more places, not {1 << engine.lut_bits}"
         )
+    first, borders = _wanted(layer.thresholds, lowest, highest)
+    levels = borders.shape[1]
     channels = [
-        Borders.of(borders, int(low), int(high))
-        for borders, low, high in zip(layer.thresholds, lowest, highest, strict=True)
+        Borders.of(row, int(low), int(high)) for row, low, high in zip(borders, lowest, highest, strict=True)
     ]
-    for zero_point, places in table_places(layer.thresholds, channels, engine):
+    for zero_point, places in table_places(borders, channels, engine):
         fits = list(takewhile(bool, (fitted(channel, places, engine.params) for channel in channels)))
         if len(fits) == len(channels):
             offset, multiplier, shift = np.array(fits, dtype=np.int64).T
             address = np.arange(1 << engine.lut_bits) - 2 * zero_point
-            return Requantizer(multiplier, shift, zero_point, np.searchsorted(places, address, side="right")), offset
+            codes = first + np.searchsorted(places, address, side="right")
+            return Requantizer(multiplier, shift, zero_point, codes), offset
     even = np.arange((1 << engine.lut_bits) - levels, 1 << engine.lut_bits)
     worst = next((i for i, channel in enumerate(channels) if not fitted(channel, even, engine.params)))
     raise ScheduleError(
         f"thresholds of channel {worst} must be steps of one size above {least_step(engine.params):.4g}, or of all "
         f"channels alike but for scale and offset in proportions of a table of {1 << engine.lut_bits} places, for the "
-        f"engine's requantizer, {_shown(layer.thresholds[worst])} are not"
+        f"engine's requantizer, {_shown(borders[worst])} are not"
     )
+
+
+def _wanted(
+    borders: NDArray[np.int64], lowest: NDArray[np.int64], highest: NDArray[np.int64]
+) -> tuple[int, NDArray[np.int64]]:
+    """(borders that all channels always reach, those that make a difference, or one if none does)."""
+    always = int((borders <= lowest[:, None]).all(axis=0).sum())
+    never = int((borders > highest[:, None]).all(axis=0).sum())
+    always = min(always, borders.shape[1] - 1)
+    return always, borders[:, always : max(borders.shape[1] - never, always + 1)]
 
 
 def _shown(borders: NDArray[np.int64]) -> str:

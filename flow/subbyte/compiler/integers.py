@@ -1,0 +1,106 @@
+"""From an imported model to a network of integers: chosen on samples, or the model's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbyte.compiler.data import DataError, Samples
+from subbyte.compiler.feed import InputTransform, arrange, feed
+from subbyte.compiler.graph import Graph
+from subbyte.compiler.imported_samples import drawn_samples, own_transform
+from subbyte.compiler.imported_weights import with_outliers
+from subbyte.compiler.importers import Imported
+from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
+from subbyte.compiler.lower import lower
+from subbyte.compiler.lower_exact import lower_exact
+from subbyte.compiler.output_coding import OutputCoding
+from subbyte.compiler.quantized_input import quantized_input
+from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.sampling import chosen_samples
+from subbyte.golden.quantize import Method
+from subbyte.spec.engine import EngineConfig
+from subbyte.spec.network import Network
+
+DRAWN_SAMPLES = 16
+"""Inputs that are made up for known answers when nobody gives samples."""
+
+
+@dataclass(frozen=True)
+class Integers:
+    """A network, and what samples are to it.
+
+    samples : those that compile uses, all axes present, see `chosen_samples`
+    transform : from samples to what the model is fed
+    coding : from there to the network's input codes
+    output : what its output codes are, None where they are those of their format
+    """
+
+    samples: Samples
+    transform: InputTransform
+    coding: InputCoding
+    network: Network
+    output: OutputCoding | None = None
+
+
+def integers(
+    imported: Imported, engine: EngineConfig, recipe: Recipe, given: Samples | None, transform: InputTransform,
+    seed: int,
+) -> Integers:
+    """The network of a model for `engine`.
+
+    A quantized model keeps its integers: samples only tell its accuracy, known answers, and the codes of an input
+    that it does not quantize. DataError where they are needed and not given.
+    """
+    if imported.network is not None:
+        return _stored(imported.graph, imported.network, engine, given, transform, seed)
+    if imported.exact:
+        return _exact(imported.graph, engine, given, transform, seed)
+    if given is None:
+        raise DataError("Compiling a float model needs samples to calibrate on: --calib FILE.npz")
+    graph = imported.graph
+    samples = chosen_samples(given, graph, transform, seed)
+    arranged = arrange(samples, graph, transform)
+    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
+    codes = encode(arranged, graph, transform, coding)
+    network = lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
+    return Integers(samples, transform, coding, network)
+
+
+def _stored(
+    graph: Graph, network: Network, engine: EngineConfig, given: Samples | None, transform: InputTransform, seed: int
+) -> Integers:
+    """The integers that the file has, TFLite's."""
+    form = network.tensors[network.input].format
+    transform = own_transform(transform, given, form)
+    samples = chosen_samples(given or drawn_samples(graph, form, transform, seed), graph, transform, seed)
+    return Integers(samples, transform, InputCoding(form, (1.0,), False), with_outliers(network, engine))
+
+
+def _exact(
+    graph: Graph, engine: EngineConfig, given: Samples | None, transform: InputTransform, seed: int
+) -> Integers:
+    """The integers that follow from the graph's quantizers, QONNX's."""
+    coding = quantized_input(graph)
+    if given is not None:
+        samples = chosen_samples(given, graph, transform, seed)
+    elif coding is not None:
+        samples = _made_up(graph, coding, transform, seed)
+    else:
+        raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
+    if coding is None:
+        coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX)
+    return Integers(samples, transform, coding, *lower_exact(graph, coding, engine))
+
+
+def _made_up(graph: Graph, coding: InputCoding, transform: InputTransform, seed: int) -> Samples:
+    """Samples with inputs all over the range of the input's quantizer, as a user would give them."""
+    borders = [side.value for row in coding.sides for side in row if not isinstance(side, bool)]
+    low, high = float(min(borders)), float(max(borders))
+    room = (high - low) / 4 or 1.0
+    fed = np.random.default_rng(seed).uniform(low - room, high + room, (DRAWN_SAMPLES, *graph.feed))
+    shape = [1] * fed.ndim
+    shape[graph.channel_axis] = -1
+    x = fed / np.reshape(transform.scale, shape) + np.reshape(transform.offset, shape)
+    return Samples("made-up samples", x if transform.axes is None else x.transpose(np.argsort(transform.axes)))

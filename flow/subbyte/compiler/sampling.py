@@ -1,0 +1,67 @@
+"""What compiling takes from samples and tells of layers, whether it quantizes the model or imports its integers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subbyte.compiler.compiled import Compiled
+from subbyte.compiler.cost import Cost
+from subbyte.compiler.data import Samples
+from subbyte.compiler.evaluate import evaluate
+from subbyte.compiler.feed import InputTransform, arrange
+from subbyte.compiler.graph import Graph
+from subbyte.spec.formats import TensorFormat
+from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu
+
+CALIBRATION_SAMPLES = 512
+KEPT_SAMPLES = 100
+
+
+def chosen_samples(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
+    """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order."""
+    arranged = arrange(samples, graph, transform)
+    keep = np.arange(len(arranged))
+    if len(keep) > CALIBRATION_SAMPLES:
+        keep = np.sort(np.random.default_rng(seed).choice(keep, CALIBRATION_SAMPLES, replace=False))
+    x: NDArray[Any] = arranged[keep]
+    if transform.axes is not None:
+        x = x.transpose(np.argsort(transform.axes))
+    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[keep])
+
+
+def kept_samples(samples: Samples, transform: InputTransform) -> Samples:
+    """The first `KEPT_SAMPLES`."""
+    x = samples.x.take(np.arange(min(KEPT_SAMPLES, samples.x.shape[transform.batch_axis])), transform.batch_axis)
+    return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[:KEPT_SAMPLES])
+
+
+def _format_name(form: TensorFormat) -> str:
+    return f"{form.kind.value}{form.bits}"
+
+
+def act_format(network: Network, layer: Conv2d | Dense) -> str:
+    """Format of the codes that the requantizer behind `layer` writes."""
+    tensor = layer.output
+    for following in network.layers:
+        if tensor in following.inputs and not isinstance(following, MaxPool2d):
+            tensor = following.output
+            if not isinstance(following, Relu):
+                break
+    return _format_name(network.tensors[tensor].format)
+
+
+def cost_of(costs: tuple[Cost, ...], layer: str) -> Cost:
+    """The cost of the group of layers that `layer` belongs to; their names are joined by +."""
+    return next(cost for cost in costs if f"+{layer}+" in f"+{cost.layer}+")
+
+
+def accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
+    """Top-1 on the samples; None without class labels."""
+    if samples.y is None or samples.y.ndim != 1 or not np.issubdtype(samples.y.dtype, np.integer):
+        return None
+    result = evaluate(compiled, samples)
+    return {key: result[key] for key in ("float_value", "value", "n")}
