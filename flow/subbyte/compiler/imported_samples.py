@@ -1,4 +1,4 @@
-"""Samples for a model that brings its own input codes: what the user's numbers are, random ones if there are none."""
+"""Samples for a model that brings its own integers: what the user's numbers are, random ones if there are none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.data import Samples
 from subbyte.compiler.feed import InputTransform, per_channel
 from subbyte.compiler.graph import Graph
+from subbyte.compiler.input_codes import InputCoding
 from subbyte.spec.formats import TensorFormat
 
 DRAWN = 16
@@ -35,10 +36,25 @@ def own_transform(transform: InputTransform, samples: Samples | None, form: Tens
 def drawn_samples(graph: Graph, form: TensorFormat, transform: InputTransform, seed: int) -> Samples:
     """Samples that become random codes; int8 where these are the model's own."""
     codes = np.random.default_rng(seed).integers(0, 1 << form.bits, (DRAWN, *graph.feed))
-    x: NDArray[Any] = (codes - SIGN).astype(np.int8)
     if transform != own_transform(dataclasses.replace(InputTransform(), axes=transform.axes), None, form):
-        real = (codes - form.zero_point) * form.scale
-        x = real / per_channel(transform.scale, graph) + per_channel(transform.offset, graph)
-    if transform.axes is not None:
-        x = x.transpose(np.argsort(transform.axes))
-    return Samples("drawn samples", x)
+        return _as_given((codes - form.zero_point) * form.scale, graph, transform)
+    return _in_order((codes - SIGN).astype(np.int8), transform)
+
+
+def made_up_samples(graph: Graph, coding: InputCoding, transform: InputTransform, seed: int) -> Samples:
+    """Samples all over the range of `coding`, a quantizer of the model's own, and beyond its ends."""
+    borders = [side.value for row in coding.sides for side in row if not isinstance(side, bool)]
+    low, high = float(min(borders)), float(max(borders))
+    room = (high - low) / 4 or 1.0
+    fed = np.random.default_rng(seed).uniform(low - room, high + room, (DRAWN, *graph.feed))
+    return _as_given(fed, graph, transform)
+
+
+def _as_given(fed: NDArray[np.floating[Any]], graph: Graph, transform: InputTransform) -> Samples:
+    """What a user would give for the model to be fed this."""
+    return _in_order(fed / per_channel(transform.scale, graph) + per_channel(transform.offset, graph), transform)
+
+
+def _in_order(x: NDArray[Any], transform: InputTransform) -> Samples:
+    """Samples with their axes as a user has them."""
+    return Samples("drawn samples", x if transform.axes is None else x.transpose(np.argsort(transform.axes)))

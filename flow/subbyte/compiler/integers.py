@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from subbyte.compiler.data import DataError, Samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import Graph
-from subbyte.compiler.imported_samples import drawn_samples, own_transform
+from subbyte.compiler.imported_samples import drawn_samples, made_up_samples, own_transform
 from subbyte.compiler.imported_weights import with_outliers
 from subbyte.compiler.importers import Imported
 from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
@@ -22,9 +20,6 @@ from subbyte.compiler.sampling import chosen_samples
 from subbyte.golden.quantize import Method
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
-
-DRAWN_SAMPLES = 16
-"""Inputs that are made up for known answers when nobody gives samples."""
 
 
 @dataclass(frozen=True)
@@ -86,21 +81,9 @@ def _exact(
     if given is not None:
         samples = chosen_samples(given, graph, transform, seed)
     elif coding is not None:
-        samples = _made_up(graph, coding, transform, seed)
+        samples = made_up_samples(graph, coding, transform, seed)
     else:
         raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
     if coding is None:
         coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX)
     return Integers(samples, transform, coding, *lower_exact(graph, coding, engine))
-
-
-def _made_up(graph: Graph, coding: InputCoding, transform: InputTransform, seed: int) -> Samples:
-    """Samples with inputs all over the range of the input's quantizer, as a user would give them."""
-    borders = [side.value for row in coding.sides for side in row if not isinstance(side, bool)]
-    low, high = float(min(borders)), float(max(borders))
-    room = (high - low) / 4 or 1.0
-    fed = np.random.default_rng(seed).uniform(low - room, high + room, (DRAWN_SAMPLES, *graph.feed))
-    shape = [1] * fed.ndim
-    shape[graph.channel_axis] = -1
-    x = fed / np.reshape(transform.scale, shape) + np.reshape(transform.offset, shape)
-    return Samples("made-up samples", x if transform.axes is None else x.transpose(np.argsort(transform.axes)))
