@@ -100,3 +100,10 @@ def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not told["supported"] and [node["reason"][:17] for node in told["nodes"] if not node["supported"]] == [
         "it reads the sums"
     ]
+
+
+def test_a_file_that_is_not_there_is_not_called_float(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "missing.onnx"
+    assert main(["compile", str(missing), "--recipe", "import", "-o", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert str(missing) in told and "is float" not in told and told.count("\n") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from subbyte.compiler.canonical import canonical
 from subbyte.compiler.graph import Graph
+from subbyte.compiler.onnx_file import read_model
 from subbyte.compiler.onnx_import import analyse, import_onnx, supported
 from subbyte.compiler.qonnx_import import analyse_qonnx, is_qonnx
 from subbyte.compiler.recipe import DEFAULT_RECIPE, IMPORT_RECIPE, Recipe, RecipeError
@@ -93,6 +94,8 @@ def import_model(path: Path, recipe: Recipe) -> Imported:
     """
     quantized = is_quantized(path)
     if quantized != recipe.imported:
+        if not quantized:
+            read_model(path)  # one that cannot be read is not float either
         kind, other = ("quantized", "float") if quantized else ("float", "quantized")
         fitting = IMPORT_RECIPE if quantized else DEFAULT_RECIPE
         raise RecipeError(
