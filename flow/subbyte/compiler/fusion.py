@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from subbyte.compiler.linear_layer import LinearLayer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.compiler.unscheduled import unscheduled
-from subbyte.spec.network import Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
+from subbyte.spec.network import Add, Concat, Layer, Lookup, MaxPool2d, Network, Relu, Requantize, Threshold
 
 
 @dataclass(frozen=True)
@@ -28,29 +27,25 @@ def readers(network: Network, tensor: str) -> list[Layer]:
     return [layer for layer in network.layers if tensor in layer.inputs]
 
 
-def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
-    """Chains in execution order, and the max pools and lookups that belong to none. Concatenations are no work.
+def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup | Add]:
+    """Chains in execution order, and the max pools, lookups and sums that belong to none. Concatenations are no work.
 
     ScheduleError lists every layer that fits in no chain.
     """
     problems: list[str] = []
-    chains: list[Chain | MaxPool2d | Lookup] = []
+    chains: list[Chain | MaxPool2d | Lookup | Add] = []
     taken: set[str] = set()
     for layer in network.layers:
         if layer.name in taken:
             continue
         taken.add(layer.name)
-        if isinstance(layer, MaxPool2d | Lookup):
+        if isinstance(layer, MaxPool2d | Lookup | Add):
             chains.append(layer)
             continue
         if isinstance(layer, Concat):
             continue
         if isinstance(layer, Relu | Requantize | Threshold):
             problems.append(f"Layer {layer.name}: {layer.op} must follow a conv2d, dense or averagepool2d layer")
-            continue
-        if not isinstance(layer, LinearLayer):
-            problems.append(f"Layer {layer.name}: {unscheduled(layer)}")
-            taken |= _behind(network, layer)
             continue
         try:
             chain = _chain(network, layer)
@@ -66,7 +61,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup]:
     return sorted(chains, key=lambda chain: order[_begins_with(chain).name])
 
 
-def _begins_with(chain: Chain | MaxPool2d | Lookup) -> Layer:
+def _begins_with(chain: Chain | MaxPool2d | Lookup | Add) -> Layer:
     """The layer at whose place the chain runs: its first, or with a skip, which must be there, the one that adds it."""
     if not isinstance(chain, Chain):
         return chain

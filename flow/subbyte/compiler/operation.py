@@ -207,7 +207,7 @@ class Operation:
 
     def lane_outliers(self) -> NDArray[np.int64]:
         """Outliers alike. Those of weights of 8 bits go with the low row, see `compiler.upper_outliers`."""
-        if not self.outliers.any():
+        if self.upper_outliers is None and not self.outliers.any():
             return np.zeros_like(self.lane_codes())
         by_row = np.zeros_like(self.digits)
         by_row[0] = self.outliers

@@ -13,6 +13,7 @@ from subbyte.compiler.operation import Operation
 from subbyte.compiler.passes import Slots, blocks, lower
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.select import select_operations
+from subbyte.compiler.sums import paired
 from subbyte.compiler.tables import TablePool, channel_params, weight_rows
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
@@ -30,6 +31,8 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
     engine cannot run it.
     """
     validate(network)
+    own = network.tensors
+    network = paired(network)
     operations = select_operations(network, engine)
     decode, luts = TablePool((2, 16)), TablePool((1 << engine.lut_bits,))
     slots, entries = [], 0
@@ -66,7 +69,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         params=np.concatenate([channel_params(operation) for operation in operations]),
         tables=decode.image(),
         luts=luts.image(),
-        layouts=layouts,
+        layouts={name: layout for name, layout in layouts.items() if name in own},
         input=network.input,
         output=network.output,
         records=records,

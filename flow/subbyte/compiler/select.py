@@ -11,9 +11,10 @@ from subbyte.compiler.linear_layer import channel_groups
 from subbyte.compiler.lookup import lookup_operation
 from subbyte.compiler.operation import Operation, chain_operation, fusable, pool_operation
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.sums import sum_operation
 from subbyte.compiler.upper_outliers import spread_outliers
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.network import Lookup, MaxPool2d, Network
+from subbyte.spec.network import Add, Lookup, MaxPool2d, Network
 
 
 def select_operations(network: Network, engine: EngineConfig) -> list[Operation]:
@@ -34,10 +35,14 @@ def select_operations(network: Network, engine: EngineConfig) -> list[Operation]
     return operations
 
 
-def _operations(network: Network, group: Chain | MaxPool2d | Lookup, engine: EngineConfig) -> list[Operation]:
+def _operations(
+    network: Network, group: Chain | MaxPool2d | Lookup | Add, engine: EngineConfig
+) -> list[Operation]:
     """The cheapest form of one group that fits the engine."""
     if isinstance(group, Lookup):
         return _checked([lookup_operation(network, group, engine)])
+    if isinstance(group, Add):
+        return _checked([sum_operation(network, group, engine)])
     if isinstance(group, MaxPool2d):
         return _checked([pool_operation(network, group, engine)])
     groups = channel_groups(network, group.linear)
