@@ -28,8 +28,8 @@ COLUMNS = ("engine", "board", "luts", "most", "fmax_mhz", "least", "met")
 
 
 def board_of(engine: str) -> Board | None:
-    """The board of the engine's family, if there is one."""
-    return next((board for board in BOARDS.values() if board.family is PRESETS[engine].family), None)
+    """The board that knows how to place the engine, if there is one."""
+    return next((board for board in BOARDS.values() if engine in board.placements), None)
 
 
 def measure(name: str, board: Board) -> tuple[dict[str, object], dict[str, Any]]:

@@ -32,7 +32,7 @@ def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_find_board() -> None:
     assert find_board("icebreaker").name == "icebreaker"
-    with pytest.raises(BoardError, match=r"^Board must be one of icebreaker, ulx3s-25f, not 'nexys'$"):
+    with pytest.raises(BoardError, match=r"^Board must be one of icebreaker, ulx3s-25f, ulx3s-85f, not 'nexys'$"):
         find_board("nexys")
 
 

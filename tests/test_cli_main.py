@@ -104,10 +104,13 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["verilog", "--engine", "up6k", "-o", "out/e.v"], "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, up5k-binary"),
+        (
+            ["verilog", "--engine", "up6k", "-o", "out/e.v"],
+            "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-85, up5k-binary",
+        ),
         (["verilog", "-o", "out/e.txt"], "must be named *.v"),
         (["verilog", "--bus", "ahb", "-o", "out/e.v"], "axi-lite"),
-        (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, ulx3s-25f"),
+        (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, ulx3s-25f, ulx3s-85f"),
         (["build", "--board", "icebreaker", "--engine", "ecp5-25", "-o", "out"], "needs an engine for ice40"),
         (["verify", "out"], "out must be one that compile wrote"),
         (["verify", "out", "--levels", "rtl,board"], "machine, rtl, netlist, not 'board'"),

@@ -110,6 +110,20 @@ def test_init_wrong_value(key: str) -> None:
         ),
         ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
         (
+            {"memory_words": 65536, "device": "85k"}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 85k has 208$",
+        ),
+        ({"device": 85}, TypeError, r"^Engine device must be a string, not 85$"),
+        (
+            {"device": "um85k"},
+            EngineError,
+            r"^Engine device of family ecp5 must be one of 25k, 12k, 45k, 85k, not 'um85k'$",
+        ),
+        (
+            {"family": Family.ICE40_HX, "memory_words": 256, "device": "25k"},
+            EngineError,
+            r"^Engine device of family ice40hx must be one of hx8k, not '25k'$",
+        ),
+        (
             {"family": Family.ICE40, "memory_words": 32768},
             EngineError,
             r"^Engine test needs 8 SPRAM, ice40 has 4$",
@@ -253,6 +267,17 @@ def test_step_weights() -> None:
         phases = dataclasses.replace(lanes[lane], two_phase=True)
         assert step_weight(phases, 0, 1, 1) == row_weight
         assert [step_weight(phases, 1, 1, plane) for plane in range(4)] == [128 * row_weight, 181 * row_weight] * 2
+
+
+def test_device() -> None:
+    """Only the ledger knows it: a program runs on every device on which its engine fits."""
+    base = engine()
+    assert base.resources == engine(device="25k").resources == engine(device="12k").resources
+    large = engine(device="85k")
+    assert [available for _, _, available in large.ledger()] == [208, 156]
+    assert [available for _, _, available in engine(device="45k").ledger()] == [108, 72]
+    assert {used for _, used, _ in large.ledger()} == {used for _, used, _ in base.ledger()}
+    assert large.digest() == base.digest() and EngineConfig.from_dict(large.to_dict()) == large
 
 
 def test_digest() -> None:

@@ -52,7 +52,7 @@ class Board:
         Bits per second of the UART link.
     bitstream : str
         Suffix of the bitstream file, with its dot.
-    placements : preset -> what did best for it
+    placements : preset -> what did best for it; those are measured (benchmarks/engines.py)
     """
 
     name: str

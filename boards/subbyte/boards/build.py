@@ -7,7 +7,7 @@ from pathlib import Path
 from subbyte.boards.board import Board, BoardError
 from subbyte.boards.implement import implement
 from subbyte.hw.export import engine_verilog, verilog_digest
-from subbyte.spec.engine import EngineConfig
+from subbyte.spec.engine import DEVICES, EngineConfig
 
 
 def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object]:
@@ -15,13 +15,19 @@ def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object
 
     `macs_per_cycle` counts 4-bit weights on operands of one plane. `clock_mhz` and `timing_met` tell
     whether the engine reaches the board's clock; a design that does not is written all the same.
-    BoardError when the engine is for another family; ToolError when a tool is missing or fails.
+    BoardError when the engine is for another family or a larger device; ToolError when a tool is missing or fails.
     """
     if engine.family is not board.family:
         raise BoardError(
             f"Board {board.name} needs an engine for {board.family.value}, "
             f"engine {engine.name} is for {engine.family.value}"
         )
+    for resource, used, _ in engine.ledger():
+        available = DEVICES[board.family][board.device][resource]
+        if used > available:
+            raise BoardError(
+                f"Board {board.name} must have the {used} {resource} that engine {engine.name} needs, not {available}"
+            )
     verilog = engine_verilog(engine)
     done = implement(board, verilog, out_dir, board.placement(engine.name))
     return {

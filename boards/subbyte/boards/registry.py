@@ -2,9 +2,9 @@
 
 from subbyte.boards.board import Board, BoardError
 from subbyte.boards.icebreaker import ICEBREAKER
-from subbyte.boards.ulx3s import ULX3S_25F
+from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
 
-BOARDS: dict[str, Board] = {board.name: board for board in (ICEBREAKER, ULX3S_25F)}
+BOARDS: dict[str, Board] = {board.name: board for board in (ICEBREAKER, ULX3S_25F, ULX3S_85F)}
 
 
 def find_board(name: str) -> Board:

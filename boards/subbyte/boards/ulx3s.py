@@ -1,6 +1,8 @@
-"""ULX3S with LFE5U-25F: 25 MHz oscillator, FT231X."""
+"""ULX3S with LFE5U-25F or LFE5U-85F: 25 MHz oscillator, FT231X."""
 
-from amaranth_boards.ulx3s import ULX3S_25F_Platform
+import dataclasses
+
+from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from subbyte.boards.board import Board, Placement
 from subbyte.spec.engine import Family
@@ -17,4 +19,10 @@ ULX3S_25F = Board(
     baud=1_000_000,
     bitstream=".bit",
     placements={"ecp5-25": Placement((3, 2, 1, 4))},
+)
+
+# Not measured: place and route of `ecp5-85` takes long.
+ULX3S_85F = dataclasses.replace(
+    ULX3S_25F, name="ulx3s-85f", description="Radiona ULX3S, LFE5U-85F", device="85k", platform=ULX3S_85F_Platform,
+    engine="ecp5-85", placements={},
 )

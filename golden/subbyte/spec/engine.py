@@ -36,6 +36,21 @@ class Family(enum.Enum):
         return self is not Family.ECP5
 
 
+DEVICES: dict[Family, dict[str, dict[str, int]]] = {
+    # EBR of 256 x 16, SPRAM of 16K x 16.
+    Family.ICE40: {"up5k": {"EBR": 30, "SPRAM": 4, "DSP": 8}},
+    Family.ICE40_HX: {"hx8k": {"EBR": 32}},
+    # 12F and 25F are one chip.
+    Family.ECP5: {
+        "25k": {"DP16KD": 56, "MULT18X18D": 28},
+        "12k": {"DP16KD": 56, "MULT18X18D": 28},
+        "45k": {"DP16KD": 108, "MULT18X18D": 72},
+        "85k": {"DP16KD": 208, "MULT18X18D": 156},
+    },
+}
+"""Family -> device by nextpnr's name, the default first -> resource -> number."""
+
+
 class Lane(enum.Enum):
     """Arithmetic of a lane. An operand has `operand_bits` bits."""
 
@@ -103,6 +118,9 @@ class EngineConfig:
     activation_records : int
         Option of the machine, there is no gateware of it: most records that a pixel of a tensor can have, 0..255
         (`TensorFormat.records`). For digit and shift lanes.
+    device : str
+        What the ledger counts against, one of the family's `DEVICES`; empty for the first. The gateware is the same
+        for all devices of a family.
 
     Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding`,
     `wide_tables` and `param_stream`, those of the requantizer; those with log lanes have no outlier slots and no
@@ -134,12 +152,20 @@ class EngineConfig:
     wide_tables: bool = False
     param_stream: bool = False
     activation_records: int = 0
+    device: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
             raise TypeError(f"Engine family must be a Family, not {self.family!r}")
         if not isinstance(self.lane, Lane):
             raise TypeError(f"Engine lane must be a Lane, not {self.lane!r}")
+        if not isinstance(self.device, str):
+            raise TypeError(f"Engine device must be a string, not {self.device!r}")
+        if self.device and self.device not in DEVICES[self.family]:
+            raise EngineError(
+                f"Engine device of family {self.family.value} must be one of {', '.join(DEVICES[self.family])}, "
+                f"not {self.device!r}"
+            )
         for key in ("operand_bits", "acc_bits", "lut_bits"):
             self._check_integer(key)
         for key, low, high in (
@@ -204,7 +230,8 @@ class EngineConfig:
             )
         for resource, used, available in self.ledger():
             if used > available:
-                raise EngineError(f"Engine {self.name} needs {used} {resource}, {self.family.value} has {available}")
+                place = " ".join(filter(None, (self.family.value, self.device)))
+                raise EngineError(f"Engine {self.name} needs {used} {resource}, {place} has {available}")
 
     def _check_integer(self, key: str) -> int:
         value = getattr(self, key)
@@ -331,12 +358,21 @@ class EngineConfig:
         top = 1 << (self.operand_bits - 1)
         return 1 << (operand - top) if operand & top else 0
 
-    def ledger(self) -> list[tuple[str, int, int]]:
-        """(resource, used, available) of the memories and multipliers, from this configuration alone.
+    @property
+    def resources(self) -> dict[str, int]:
+        """What the device has: resource -> number."""
+        devices = DEVICES[self.family]
+        return devices[self.device or next(iter(devices))]
 
-        iCE40 UP5K: 30 EBR of 256 x 16, 4 SPRAM of 16K x 16, 8 DSP. HX8K: 32 EBR. ECP5-25F: 56 DP16KD, 28 MULT18.
+    def ledger(self) -> list[tuple[str, int, int]]:
+        """(resource, used, available on the device) of the memories and multipliers, from this configuration alone.
+
         LUTs are measured, not estimated: see the README.
         """
+        return [(resource, used, self.resources[resource]) for resource, used in self._used().items()]
+
+    def _used(self) -> dict[str, int]:
+        """Resource -> number."""
         multipliers = self.outlier_slots * self.p
         if self.family.ice40_cells:
             row_bits = self.code_words * self.ring_part_bits if self.outlier_slots else self.k * self.m * 4
@@ -352,11 +388,11 @@ class EngineConfig:
                 + self.r * blocks(self.lut_code_bits, self.lut_slots << self.lut_bits)
             )
             if self.family is Family.ICE40_HX:
-                return [("EBR", ebr + blocks(WORD_BITS, self.memory_words), 32)]
+                return {"EBR": ebr + blocks(WORD_BITS, self.memory_words)}
             # Accumulators; multiplier (two) and, for addresses of tables that fit, shifter of each requantizer lane.
             lane = 4 if self.exact_rounding else 3 if self.lut_bits <= 9 else 2
             dsp = self.m * self.p + lane * self.r + multipliers
-            return [("EBR", ebr, 30), ("SPRAM", 4 * -(-self.memory_words // 16384), 4), ("DSP", dsp, 8)]
+            return {"EBR": ebr, "SPRAM": 4 * -(-self.memory_words // 16384), "DSP": dsp}
 
         def ram(width: int, depth: int) -> int:
             shapes = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
@@ -370,7 +406,7 @@ class EngineConfig:
             + self.p * ram(self.k * self.operand_bits, self.tile_words) + ram(self.params.bits, self.param_entries)
             + -(-self.r // 2) * ram(self.lut_code_bits, self.lut_slots << self.lut_bits)
         )
-        return [("DP16KD", total, 56), ("MULT18X18D", (4 if self.exact_rounding else 2) * self.r + multipliers, 28)]
+        return {"DP16KD": total, "MULT18X18D": (4 if self.exact_rounding else 2) * self.r + multipliers}
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -397,11 +433,11 @@ class EngineConfig:
         return EngineConfig(**merged)  # type: ignore[arg-type]
 
     def digest(self) -> str:
-        """sha256 of the configuration without its name and the options that it does not have, hexadecimal.
+        """sha256 of the configuration without name, device and the options that it does not have, hexadecimal.
 
-        So an engine keeps its identity when an option is invented that it lacks.
+        So an engine keeps its identity when an option is invented that it lacks, and on a larger device.
         """
-        values = {k: v for k, v in self.to_dict().items() if k != "name" and v}
+        values = {k: v for k, v in self.to_dict().items() if k not in ("name", "device") and v}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -418,6 +454,13 @@ PRESETS: dict[str, EngineConfig] = {
         EngineConfig(
             "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
+        ),
+        # Twice the words of main memory would take more block RAMs than there are.
+        EngineConfig(
+            "ecp5-85", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=32768,
+            ring_rows=1024, tile_words=1024, param_entries=2048, table_slots=32, lut_slots=8, lut_bits=10,
+            depthwise=True, highway=True, outlier_slots=2, exact_rounding=True, wide_tables=True, param_stream=True,
+            device="85k",
         ),
         EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
     )
