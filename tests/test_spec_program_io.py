@@ -14,7 +14,7 @@ from subbyte.spec.program import Program
 from subbyte.spec.program_io import load_program, save_program
 
 ARRAYS = ("weights", "params", "tables", "luts")
-PLAIN = ("engine", "passes", "pinned", "layouts", "input", "output")
+PLAIN = ("engine", "passes", "pinned", "layouts", "input", "output", "lives")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_another_version(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     save_program(program, path)
     rewrite(path, version=7)
-    with pytest.raises(ValueError, match=r"^Program file .*p\.npz must have version 2, not 7$"):
+    with pytest.raises(ValueError, match=r"^Program file .*p\.npz must have version 3, not 7$"):
         load_program(path)
 
 

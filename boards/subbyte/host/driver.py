@@ -82,7 +82,8 @@ class Driver:
         self._transport.send(frames.write(Space.MAIN, layout.address // 4, pack_tensor(layout, codes)))
 
     def run(self, counter: Counter = Counter.CYCLES) -> int:
-        """Run the program on the input that is in memory; the clock cycles that `counter` counts."""
+        """Run the program on the input that is in memory, once: it may be overwritten. The clock cycles that `counter`
+        counts."""
         if self._program is None:
             raise DriverError("No program is loaded; call load(program) first")
         self._transport.send(frames.run(counter))
@@ -107,10 +108,19 @@ class Driver:
         return self.read_tensor(self.program.output)
 
     def infer_taps(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Like `infer`, but every tensor of the program by name, in the order of the layouts."""
-        self.write_input(codes)
-        self.run()
-        return {name: self.read_tensor(name) for name in self.program.layouts}
+        """Like `infer`, but every tensor of the program by name, in the order of the layouts.
+
+        Where tensors share words, parts of the program are loaded and run first, which stop while they are there.
+        """
+        found: dict[str, NDArray[np.int64]] = {}
+        parts = self.program.prefixes()
+        for part, names in parts:
+            if len(parts) > 1:
+                self.load(part)
+            self.write_input(codes)
+            self.run()
+            found |= {name: self.read_tensor(name) for name in names}
+        return {name: found[name] for name in self.program.layouts}
 
     def _read(self, first: int, count: int) -> NDArray[np.uint16]:
         data = b""

@@ -89,7 +89,7 @@ def compile_model(
         "recipe": recipe.name,
         "layers": _layers(imported.graph, made.coding, made.network, cost.layers),
         "weight_bytes": program.weights.nbytes,
-        "act_bytes": sum(8 * layout.words for layout in program.stored),
+        "act_bytes": 8 * program.tensor_words,
         "cycles_est": cost.cycles,
         "accuracy": accuracy(compiled, made.samples),
         **({"output_pieces": made.output.pieces} if made.output else {}),

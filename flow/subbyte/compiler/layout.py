@@ -1,71 +1,137 @@
-"""Places of code tensors in main memory: each its own, or its channels of a larger one, with the border that its
-readers need."""
+"""Places of code tensors in main memory, with the borders that their readers need.
+
+Tensors that are concatenated are channels of a larger one. While there is room each of the others has a place of its
+own, so that all of them can be read after a run; else they share words, see `compiler.liveness` and
+`compiler.allocation`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from subbyte.compiler.allocation import allocate
 from subbyte.compiler.binary_tensors import packed
 from subbyte.compiler.concat import home
 from subbyte.compiler.highway import alike
+from subbyte.compiler.liveness import find_buffers, most_in_use, moved
 from subbyte.compiler.operation import Operation, stored_pitch
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
+from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Concat, Network
 from subbyte.spec.program import TensorLayout
 
 Border = tuple[int, int, int, int]
+NO_BORDER: Border = (0, 0, 0, 0)
 
 
-def tensor_layouts(
+@dataclass(frozen=True)
+class Placement:
+    """Layouts of the input and of everything computed.
+
+    words : of main memory that they take, from the first word on
+    most : of these that are in use at the same time, by the layers `at`
+    """
+
+    layouts: dict[str, TensorLayout]
+    words: int
+    most: int
+    at: str
+
+
+def placements(
     operations: list[Operation], network: Network, engine: EngineConfig, first_word: int
-) -> dict[str, TensorLayout]:
-    """Layouts of the input and of everything computed, one after the other from `first_word` on.
+) -> Iterator[Placement]:
+    """Ways to place the tensors from `first_word` on, the preferred ones first: each in words of its own; shared words;
+    these with one border for all tensors of a shape, which then may have one place.
 
     ScheduleError names tensors whose readers need borders of different codes.
     """
     names = [network.input, *(operation.target.name for operation in operations)]
     names += [layer.output for layer in network.layers if isinstance(layer, Concat)]
     homes = {name: home(network, name) for name in names}
-    readers: dict[str, list[Operation]] = {whole: [] for whole, _ in homes.values()}
+    wholes = _whole_layouts(operations, network, engine, dict.fromkeys(whole for whole, _ in homes.values()))
+
+    def placement(layouts: dict[str, TensorLayout], words: dict[str, int]) -> Placement:
+        placed = {
+            name: dataclasses.replace(
+                moved(layouts[whole], first_word + words[whole]), channels=network.tensors[name].shape[2], first=first
+            )
+            for name, (whole, first) in homes.items()
+        }
+        end = max(words[whole] + layout.words for whole, layout in layouts.items())
+        return Placement(placed, end, *most_in_use(find_buffers(operations, network, layouts), operations))
+
+    sizes = [layout.words for layout in wholes.values()]
+    yield placement(wholes, dict(zip(wholes, accumulate(sizes, initial=0), strict=False)))
+    for layouts in (wholes, _widened(operations, wholes)):
+        buffers = find_buffers(operations, network, layouts)
+        shared = zip(buffers, allocate(buffers), strict=True)
+        yield placement(layouts, {name: word for buffer, word in shared for name in buffer.names})
+
+
+def pad_codes(network: Network, operations: Iterable[Operation], whole: str) -> dict[int, str]:
+    """Code -> an operation that wants it in the border of the tensor `whole`, in which its source lies."""
+    return {
+        operation.pad_code: operation.name
+        for operation in operations if any(operation.border) and home(network, operation.source.name)[0] == whole
+    }
+
+
+def _whole_layouts(
+    operations: list[Operation], network: Network, engine: EngineConfig, wholes: Iterable[str]
+) -> dict[str, TensorLayout]:
+    """Layouts at address 0 of tensors that are stored as a whole, their borders no wider than need be.
+
+    A border of a tensor that is added to another, which nothing reads, has the other's code.
+    """
+    borders: dict[str, Border] = dict.fromkeys(wholes, NO_BORDER)
+    pads = {whole: pad_codes(network, operations, whole) for whole in borders}
     for operation in operations:
-        readers[homes[operation.source.name][0]].append(operation)
-    borders = _borders(operations, readers)
+        whole = home(network, operation.source.name)[0]
+        borders[whole] = _widest([borders[whole], operation.border])
+    for group in _summands(operations):
+        borders |= dict.fromkeys(group, _widest([borders[name] for name in group]))
+        wanted = {code: layers for name in group for code, layers in pads[name].items()}
+        pads |= {name: wanted for name in group if not pads[name] and len(wanted) == 1}
     problems: list[str] = []
-    layouts: dict[str, TensorLayout] = {}
-    addresses: dict[str, int] = {}
-    word = first_word
-    for name, (whole, first) in homes.items():
-        pads = {operation.pad_code: operation.name for operation in readers[whole] if any(operation.border)}
-        new = whole not in addresses
-        if new and len(pads) > 1:
-            wanted = ", ".join(f"{code} for {layers}" for code, layers in sorted(pads.items()))
-            problems.append(f"Tensor {whole}: all readers must pad with the same code, not {wanted}")
-        height, width, channels = network.tensors[name].shape
-        layouts[name] = layout = TensorLayout(
-            address=addresses.setdefault(whole, word * WORD_NIBBLES),
-            height=height,
-            width=width,
-            channels=channels,
-            pitch=stored_pitch(network, network.tensors[name], engine),
-            nibbles=network.tensors[name].format.nibbles,
-            border=borders[whole],
-            pad_code=min(pads, default=0),
-            first=first,
-            packed=packed(network, name, engine),
+    layouts = {}
+    for whole, codes in pads.items():
+        if len(codes) > 1:
+            told = ", ".join(f"{code} for {layers}" for code, layers in sorted(codes.items()))
+            problems.append(f"Tensor {whole}: all readers must pad with the same code, not {told}")
+        tensor = network.tensors[whole]
+        layouts[whole] = TensorLayout(
+            0, *tensor.shape, stored_pitch(network, tensor, engine), tensor.format.nibbles, borders[whole],
+            min(codes, default=0), packed=packed(network, whole, engine),
         )
-        word += layout.words if new else 0
     if problems:
         raise ScheduleError(*problems)
     return layouts
 
 
-def _borders(operations: list[Operation], readers: dict[str, list[Operation]]) -> dict[str, Border]:
-    """Borders that hold those of all readers; tensors that are added to each other have the same."""
-    def widest(borders: list[Border]) -> Border:
-        top, left, bottom, right = (max((border[side] for border in borders), default=0) for side in range(4))
-        return top, left, bottom, right
-
-    result = {name: widest([operation.border for operation in group]) for name, group in readers.items()}
-    for group in alike((one.target.name, one.skip.name) for one in operations if one.skip):
-        common = widest([result[name] for name in group])
-        result |= dict.fromkeys(group, common)
+def _widened(operations: list[Operation], layouts: dict[str, TensorLayout]) -> dict[str, TensorLayout]:
+    """The same with one border for all tensors that have one and are else alike."""
+    bordered = {
+        name: dataclasses.replace(layout, border=NO_BORDER) for name, layout in layouts.items() if any(layout.border)
+    }
+    pairs = [(name, other) for name in bordered for other in bordered if bordered[name] == bordered[other]]
+    pairs += [(name, other) for group in _summands(operations) for name in group for other in group]
+    result = dict(layouts)
+    for group in alike(pairs):
+        border = _widest([layouts[name].border for name in group])
+        result |= {name: dataclasses.replace(layouts[name], border=border) for name in group}
     return result
+
+
+def _summands(operations: list[Operation]) -> list[set[str]]:
+    """Tensors that are added to each other, which have one geometry."""
+    return alike((one.target.name, one.skip.name) for one in operations if one.skip)
+
+
+def _widest(borders: list[Border]) -> Border:
+    """The border that holds all of them."""
+    top, left, bottom, right = (max(border[side] for border in borders) for side in range(4))
+    return top, left, bottom, right

@@ -31,15 +31,8 @@ class Machine:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.memory = self._loaded(1)
+        self.memory = _loaded(program, 1)
         self.saturated: dict[str, NDArray[np.int64]] = {}
-
-    def _loaded(self, batch: int) -> Device:
-        """A device with the image in its memories."""
-        device = Device(self.program.engine, batch)
-        for space, address, units in self.program.image():
-            device.write(space, address, units)
-        return device
 
     @overload
     def run(self, codes: NDArray[Any], taps: Literal[False] = False) -> NDArray[np.int64]: ...
@@ -58,38 +51,53 @@ class Machine:
         wrong shape or code.
         """
         names = list(self.program.layouts) if taps else [self.program.output]
+        programs = self.program.prefixes() if taps else [(self.program, names)]
         step = max(1, BATCH_NIBBLES // self.memory.main.shape[1])
         # An empty batch runs once, so that it has the shapes of the others.
-        pieces = [self._run(codes[start : start + step], names) for start in range(0, max(1, len(codes)), step)]
+        pieces = [self._run(codes[start : start + step], programs) for start in range(0, max(1, len(codes)), step)]
         values = {name: np.concatenate([piece[name] for piece, _ in pieces]) for name in names}
         counts = {name: [count for _, piece in pieces for count in piece[name]] for name in self.program.records}
         self.saturated = {name: np.array(count, dtype=np.int64) for name, count in counts.items()}
         return values if taps else values[self.program.output]
 
     def _run(
-        self, codes: NDArray[Any], names: list[str]
+        self, codes: NDArray[Any], programs: list[tuple[Program, list[str]]]
     ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[int]]]:
-        """Codes of the tensors `names`, and what the counters of all tensors with records say."""
+        """Codes of the tensors with each of the programs; what the last one's counters of tensors with records say."""
         source = self.program.layouts[self.program.input]
         shape = (source.height, source.width, source.channels)
         if codes.ndim != 4 or codes.shape[1:] != shape:
             raise ValueError(f"Codes must have shape (n, *{shape}), not {codes.shape}")
-        device = self._loaded(len(codes))
-        if len(codes):
-            units = np.stack([pack_tensor(source, code.astype(np.int64)) for code in codes])
-            device.write_main(source.address // 4, units)
-            device.run_program()
-        values = {}
-        for name in names:
-            layout = self.program.layouts[name]
-            read = device.read_main(layout.address // 4, 4 * layout.words)
-            empty = np.empty((0, layout.height, layout.width, layout.channels), dtype=np.int64)
-            values[name] = np.stack([unpack_tensor(layout, units) for units in read]) if len(read) else empty
-        counts = {}
-        for name, block in self.program.records.items():
-            read = device.read_main(4 * block.word, 4 * block.words)
-            counts[name] = [unpack_count(units) for units in read]
-            if name in values and len(read):
-                channels = self.program.layouts[name].channels
-                values[name] += np.stack([unpack_records(block, units, channels) for units in read])
+        values: dict[str, NDArray[np.int64]] = {}
+        for program, names in programs:
+            device = _loaded(program, len(codes))
+            if len(codes):
+                units = np.stack([pack_tensor(source, code.astype(np.int64)) for code in codes])
+                device.write_main(source.address // 4, units)
+                device.run_program()
+            values |= {name: self._codes(device, name) for name in names}
+        counts = {
+            name: [unpack_count(units) for units in device.read_main(4 * block.word, 4 * block.words)]
+            for name, block in self.program.records.items()
+        }
         return values, counts
+
+    def _codes(self, device: Device, name: str) -> NDArray[np.int64]:
+        """Codes of a tensor in the device's memory, int64 (batch, height, width, channels), records in their places."""
+        layout, block = self.program.layouts[name], self.program.records.get(name)
+        read = device.read_main(layout.address // 4, 4 * layout.words)
+        codes = np.empty((len(read), layout.height, layout.width, layout.channels), dtype=np.int64)
+        for index, units in enumerate(read):
+            codes[index] = unpack_tensor(layout, units)
+        if block is not None:
+            for index, units in enumerate(device.read_main(4 * block.word, 4 * block.words)):
+                codes[index] += unpack_records(block, units, layout.channels)
+        return codes
+
+
+def _loaded(program: Program, batch: int) -> Device:
+    """A device with the program's image in its memories."""
+    device = Device(program.engine, batch)
+    for space, address, units in program.image():
+        device.write(space, address, units)
+    return device

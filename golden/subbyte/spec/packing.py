@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.spec.binary import pack_codes, unpack_codes
+from subbyte.spec.engine import WORD_NIBBLES
 from subbyte.spec.program import TensorLayout
+
+INSIDE = -1
+"""What `border_codes` has for nibbles that belong to no border."""
 
 
 def _units(nibbles: NDArray[np.int64], words: int) -> NDArray[np.uint16]:
@@ -15,6 +21,12 @@ def _units(nibbles: NDArray[np.int64], words: int) -> NDArray[np.uint16]:
     quads = padded.reshape(-1, 4)
     units: NDArray[np.uint16] = (quads << np.array([0, 4, 8, 12])).sum(axis=1).astype(np.uint16)
     return units
+
+
+def _nibbles(units: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """The four nibbles of each unit, int64 (4 * units,)."""
+    nibbles: NDArray[np.int64] = ((units.astype(np.int64)[:, None] >> np.array([0, 4, 8, 12])) & 15).reshape(-1)
+    return nibbles
 
 
 def pack_tensor(layout: TensorLayout, codes: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -48,10 +60,39 @@ def blank_tensor(layout: TensorLayout) -> NDArray[np.uint16]:
     return pack_tensor(layout, np.zeros((layout.height, layout.width, layout.channels), dtype=np.int64))
 
 
+def border_images(layouts: Iterable[TensorLayout]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """(first unit, units) of the borders of tensors, zeros inside; one for all that have words in common.
+
+    Where borders meet they hold the same codes.
+    """
+    bordered = sorted(set(filter(lambda layout: any(layout.border), layouts)), key=lambda layout: layout.word)
+    while bordered:
+        first, end, members = bordered[0].word, 0, 0
+        for layout in bordered:
+            if members and layout.word >= end:
+                break
+            end, members = max(end, layout.word + layout.words), members + 1
+        image = np.zeros((end - first) * WORD_NIBBLES, dtype=np.int64)
+        for layout in bordered[:members]:
+            codes = border_codes(layout)
+            (places,) = np.nonzero(codes != INSIDE)
+            image[layout.address - first * WORD_NIBBLES + places] = codes[places]
+        yield 4 * first, _units(image, end - first)
+        bordered = bordered[members:]
+
+
+def border_codes(layout: TensorLayout) -> NDArray[np.int64]:
+    """What the nibbles of the border hold, int64 (rows * row_nibbles,); `INSIDE` for the others."""
+    top, left, bottom, right = layout.border
+    codes = _nibbles(blank_tensor(layout))[: layout.rows * layout.row_nibbles]
+    pixels = codes.reshape(layout.rows, layout.width + left + right, -1)
+    pixels[top : layout.rows - bottom, left : left + layout.width] = INSIDE
+    return codes
+
+
 def unpack_tensor(layout: TensorLayout, units: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Inverse of `pack_tensor`: codes (height, width, channels), int64, border and padding dropped."""
-    flat: NDArray[np.int64] = ((units.astype(np.int64)[:, None] >> np.array([0, 4, 8, 12])) & 15).reshape(-1)
-    flat = flat[: layout.rows * layout.row_nibbles]
+    flat = _nibbles(units)[: layout.rows * layout.row_nibbles]
     if layout.nibbles == 2:
         flat = flat[0::2] | (flat[1::2] << 4)
     top, left, _, right = layout.border

@@ -269,6 +269,11 @@ class TensorLayout:
         return self.height + self.border[0] + self.border[2]
 
     @property
+    def word(self) -> int:
+        """First word of main memory."""
+        return self.address // WORD_NIBBLES
+
+    @property
     def words(self) -> int:
         """Words of main memory."""
         return -(-self.rows * self.row_nibbles // WORD_NIBBLES)
@@ -303,6 +308,8 @@ class Program:
     layouts : tensor name -> TensorLayout
     input, output : tensor names
     records : tensor name -> RecordLayout of those that have records
+    lives : tensor name -> (first, last), after so many passes of a run it lies whole in main memory, before it is not
+        written, behind others have its words; those that are missing stay from first to last
     """
 
     engine: EngineConfig
@@ -316,6 +323,7 @@ class Program:
     input: str
     output: str
     records: dict[str, RecordLayout] = field(default_factory=dict, repr=False)
+    lives: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
     def weight_word(self) -> int:
@@ -323,9 +331,28 @@ class Program:
         return self.engine.memory_words - self.weights.size
 
     @property
-    def stored(self) -> list[TensorLayout]:
-        """One layout for each place, where the channels of several tensors may lie side by side."""
-        return list({layout.address: layout for layout in self.layouts.values()}.values())
+    def tensor_words(self) -> int:
+        """Words of main memory that tensors have, some of them several."""
+        return len({word for one in set(self.layouts.values()) for word in range(one.word, one.word + one.words)})
+
+    def prefixes(self) -> list[tuple[Program, list[str]]]:
+        """Programs that stop after some of the passes, this one last, with tensors that are there when they stop.
+
+        Each tensor is with one of them. They are as few as can be. The short ones leave rows of weights unused, so
+        they load them in every run.
+        """
+        count = len(self.passes)
+        spans = {name: self.lives.get(name, (count, count)) for name in self.layouts}
+        stops = {count: [name for name, (_, last) in spans.items() if last == count]}
+        for name, (first, last) in sorted(spans.items(), key=lambda item: -item[1][0]):
+            if last < count:
+                fitting = [stop for stop in stops if first <= stop <= last]
+                stops.setdefault(max(fitting, default=max(1, first)), []).append(name)
+        short = [
+            (dataclasses.replace(self, passes=self.passes[:stop], pinned=False), stops[stop])
+            for stop in sorted(stops) if stop < count
+        ]
+        return [*short, (self, stops[count])]
 
     def descriptor_words(self) -> NDArray[np.uint64]:
         """Header, passes and the closing zero, uint64."""
@@ -358,15 +385,13 @@ class Program:
         Borders hold their pad codes; the insides of tensors are not part of the image but for zeros. Blocks of records
         are zeros: no record is valid, nothing is counted.
         """
-        from subbyte.spec.packing import blank_tensor
+        from subbyte.spec.packing import border_images
 
         parts = [
             (Space.MAIN, 0, self.descriptor_words().view("<u2")),
             (Space.MAIN, 4 * self.weight_word, self.weights.reshape(-1).view("<u2")),
         ]
-        for layout in self.stored:
-            if any(layout.border):
-                parts.append((Space.MAIN, layout.address // 4, blank_tensor(layout)))
+        parts += [(Space.MAIN, unit, units) for unit, units in border_images(self.layouts.values())]
         for records in self.records.values():
             parts.append((Space.MAIN, 4 * records.word, np.zeros(4 * records.words, dtype=np.uint16)))
         if not self.engine.param_stream:

@@ -13,7 +13,7 @@ from subbyte.spec.npz_file import load_arrays, save_arrays
 from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
 from subbyte.spec.records import RecordLayout, Records
 
-VERSION = 2
+VERSION = 3
 
 _ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts": np.int64}
 
@@ -34,6 +34,7 @@ def save_program(program: Program, path: Path | str) -> None:
         "layouts": {name: dataclasses.asdict(layout) for name, layout in program.layouts.items()},
         "input": program.input,
         "output": program.output,
+        "lives": program.lives,
         **({"records": blocks} if blocks else {}),
     }
     arrays: dict[str, Any] = {name: getattr(program, name).astype(kind) for name, kind in _ARRAYS.items()}
@@ -51,6 +52,7 @@ def load_program(path: Path | str) -> Program:
             layouts={name: _layout(values) for name, values in header["layouts"].items()},
             input=header["input"],
             output=header["output"],
+            lives={name: (first, last) for name, (first, last) in header["lives"].items()},
             records={name: _block(values) for name, values in header.get("records", {}).items()},
             **{name: entries[name] for name in _ARRAYS},
         )

@@ -99,8 +99,8 @@ class _Job:
             parts += [part for tensor in self.tapped for part in _reads(tensor)]
         return b"".join(parts)
 
-    def result(self, answer: _Answer, verilog_sha256: str) -> SimResult:
-        """What `answer` says, in the order of `requests`."""
+    def parse(self, answer: _Answer) -> tuple[dict[str, NDArray[np.int64]], tuple[int, ...]]:
+        """What `answer` says, in the order of `requests`: codes of the tensors, counts of the runs."""
         _check_identity(self.program.engine, answer.take(frames.IDENTITY_BYTES))
         cycles: list[int] = []
         tensors: dict[str, list[NDArray[np.int64]]] = {name: [] for name in self.names}
@@ -109,8 +109,7 @@ class _Job:
             for name, layout in zip(self.names, self.tapped, strict=True):
                 units = np.frombuffer(answer.take(8 * layout.words), dtype="<u2")
                 tensors[name].append(unpack_tensor(layout, units))
-        stacked = {name: np.stack(values) for name, values in tensors.items()}
-        return SimResult(stacked[self.program.output], stacked, tuple(cycles), verilog_sha256)
+        return {name: np.stack(values) for name, values in tensors.items()}, tuple(cycles)
 
 
 def _reads(layout: TensorLayout) -> list[bytes]:
@@ -159,7 +158,7 @@ def simulate(
     ----------
     codes : int64 (n, height, width, channels), n >= 1, codes of the program's input
     level : "rtl" or "netlist"
-    taps : read back every tensor, not only the output
+    taps : read back every tensor, not only the output; where tensors share words, parts of the program run before it
     counter : what the runs count
     progress : called with the fraction of answer bytes received, a few times a second
 
@@ -194,11 +193,27 @@ def simulate_all(
         raise ValueError("Programs of one simulation must be for one engine")
     verilog = engine_verilog(engine)
     design = (rtl_design if level == "rtl" else netlist_design)(engine, verilog)
-    jobs = [
-        _Job(program, codes, list(program.layouts) if taps else [program.output]) for program, codes in runs
-    ]
+    jobs = [_jobs(program, codes, taps) for program, codes in runs]
+    every = [job for own in jobs for job in own]
     answer = _Answer(_exchange(
-        design, b"".join(job.requests(counter) for job in jobs), sum(job.answer_bytes for job in jobs),
-        IDLE_PATIENCE + 8 * max(_steps(job.program) for job in jobs), throttle or Throttle(), progress,
+        design, b"".join(job.requests(counter) for job in every), sum(job.answer_bytes for job in every),
+        IDLE_PATIENCE + 8 * max(_steps(job.program) for job in every), throttle or Throttle(), progress,
     ))
-    return [job.result(answer, verilog_digest(verilog)) for job in jobs]
+    return [_result(own, answer, verilog_digest(verilog)) for own in jobs]
+
+
+def _jobs(program: Program, codes: NDArray[np.int64], taps: bool) -> list[_Job]:
+    """The program alone for its output; for taps before it those that stop where tensors are still there."""
+    parts = program.prefixes() if taps else [(program, [program.output])]
+    return [_Job(part, codes, names) for part, names in parts]
+
+
+def _result(jobs: list[_Job], answer: _Answer, verilog_sha256: str) -> SimResult:
+    """What `answer` says of the jobs of one program, whose last one is all of it; taps in the order of its layouts."""
+    found: dict[str, NDArray[np.int64]] = {}
+    for job in jobs:
+        tensors, cycles = job.parse(answer)
+        found |= tensors
+    program = jobs[-1].program
+    taps = {name: found[name] for name in program.layouts if name in found}
+    return SimResult(taps[program.output], taps, cycles, verilog_sha256)
