@@ -3,6 +3,8 @@ readers need."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from subbyte.compiler.binary_tensors import packed
 from subbyte.compiler.concat import home
 from subbyte.compiler.highway import alike
@@ -34,7 +36,7 @@ def tensor_layouts(
     addresses: dict[str, int] = {}
     word = first_word
     for name, (whole, first) in homes.items():
-        pads = {operation.pad_code: operation.name for operation in readers[whole] if any(operation.border)}
+        pads = pad_codes(network, readers[whole], whole)
         new = whole not in addresses
         if new and len(pads) > 1:
             wanted = ", ".join(f"{code} for {layers}" for code, layers in sorted(pads.items()))
@@ -56,6 +58,14 @@ def tensor_layouts(
     if problems:
         raise ScheduleError(*problems)
     return layouts
+
+
+def pad_codes(network: Network, operations: Iterable[Operation], whole: str) -> dict[int, str]:
+    """Code -> an operation that wants it in the border of the tensor `whole`, in which its source lies."""
+    return {
+        operation.pad_code: operation.name
+        for operation in operations if any(operation.border) and home(network, operation.source.name)[0] == whole
+    }
 
 
 def _borders(operations: list[Operation], readers: dict[str, list[Operation]]) -> dict[str, Border]:
