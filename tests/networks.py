@@ -189,11 +189,12 @@ class NetworkBuilder:
         self._tensors[name] = Tensor(name, shape, form)
         return self._tensors[name]
 
-    def lookup(self, form: TensorFormat) -> NetworkBuilder:
-        """Any function of one code, to `form`."""
+    def lookup(self, form: TensorFormat, table: NDArray[np.int64] | None = None) -> NetworkBuilder:
+        """A function of one code, to `form`: any unless `table` is given."""
         name, source = f"lookup{len(self._layers)}", self.last
         self.last = self._tensor(f"{name}.codes", source.shape, form)
-        table = self._rng.choice(legal_codes(form), 1 << source.format.bits)
+        if table is None:
+            table = self._rng.choice(legal_codes(form), 1 << source.format.bits)
         self._layers.append(Lookup(name, source.name, self.last.name, table))
         return self
 
@@ -314,6 +315,24 @@ def residual_network(
     builder.conv(channels, (3, 3), inner, (2, 2), (1, 1, 1, 1))
     builder.conv(channels + 2, (1, 1), second, bits=8, relu=bool(rng.integers(2)), skip=skip.name)
     return builder.dense(4, linear(8, zero_point=128)).network()
+
+
+def upper_bits(shift: int) -> NDArray[np.int64]:
+    """The four-bit copy of an eight-bit tensor with zero point 2**(shift - 1)."""
+    return np.minimum(np.arange(256) >> shift, 15)
+
+
+def copying_network(
+    rng: np.random.Generator, engine: EngineConfig, table: NDArray[np.int64], wide: TensorFormat
+) -> NetworkBuilder:
+    """An eight-bit tensor that a residual block adds and, as a four-bit copy, multiplies twice."""
+    builder = NetworkBuilder(rng, engine, (6, 5, 3), linear(8))
+    skip = builder.conv(8, (3, 3), wide, padding=(1, 1, 1, 1), relu=True).last
+    read = builder.lookup(linear(4), table).last
+    builder.conv(6 * engine.m * engine.p, (3, 3), linear(4), padding=(1, 1, 1, 1))
+    builder.conv(8, (1, 1), linear(4))
+    builder.last = read
+    return builder.conv(8, (1, 1), wide, skip=skip.name)
 
 
 def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_slots: int = 0) -> EngineConfig:

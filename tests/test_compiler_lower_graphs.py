@@ -16,11 +16,13 @@ from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.data import Samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.formats import capped_scale, offset_format
-from subbyte.compiler.graph import Graph, HardSwishNode, ModelError, run_taps
+from subbyte.compiler.graph import DenseNode, Graph, HardSwishNode, ModelError, run_taps
 from subbyte.compiler.input_codes import choose_coding, encode
 from subbyte.compiler.lower import lower
 from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import RECIPES, Override, Recipe
+from subbyte.compiler.requant_on_read import nibble_tables
+from subbyte.compiler.upper_bits import copy_of, shared_scale
 from subbyte.golden import reference
 from subbyte.golden.quantize import Method, to_codes, to_real
 from subbyte.spec.engine import PRESETS
@@ -250,6 +252,40 @@ def test_sums_add_codes_of_one_scale(tmp_path: Path, recipe: Recipe) -> None:
     else:
         assert reads["b"] == "a1.operand" and reads["d"] == reads["p"] == "s1.operand"
         assert copies == {"a1.operand", "s1.operand"} and lowered.form("a1.operand").bits == 4
+
+
+@pytest.mark.parametrize("compensation", [True, False])
+def test_copies_are_the_upper_bits(tmp_path: Path, compensation: bool) -> None:
+    """Nearest codes, ties up, of a scale that is a power of two times that of the sums; what is zero has code 0."""
+    recipe = dataclasses.replace(RECIPES["w4-a4"], compensation=compensation)
+    lowered = Lowered(residual().graph(tmp_path), recipe)
+    copies = {layer.output: layer for layer in lowered.layers(Lookup) if layer.output.endswith(".operand")}
+    assert set(copies) == {"a1.operand", "s1.operand"}
+    for name, layer in copies.items():
+        wide, copy = lowered.form(layer.input), lowered.form(name)
+        step = 2 * wide.zero_point
+        assert step in (4, 8, 16) and copy == linear(4, wide.scale * step) and (compensation or step == 16)
+        nearest = [math.floor(Fraction(code - wide.zero_point, step) + Fraction(1, 2)) for code in range(256)]
+        assert layer.table.tolist() == [min(code, 15) for code in nearest]
+        assert layer.table[wide.zero_point] == 0 and nibble_tables(layer.table) is not None
+    wide = lowered.form("a1")
+    assert wide.bounds()[1] * wide.scale >= lowered.taps["a1"].max(), "summands are not clipped"
+
+
+def test_scale_of_copies_is_shared() -> None:
+    """Of two tensors with one scale, the copies come as near to their own best scales as one octave of steps lets."""
+    rng = np.random.default_rng(3)
+    reader = DenseNode("d", "x", "y", np.ones((4, 1, 1, 6)), np.zeros(4))
+    samples = {name: np.abs(rng.normal(size=(50, 1, 1, 6))) * size for name, size in (("wide", 1.0), ("narrow", 0.3))}
+    scale, shifts = shared_scale(0.02, {name: (x, reader) for name, x in samples.items()}, tuned=True)
+    assert 0.02 <= scale < 0.04 and shifts["narrow"] < shifts["wide"]
+    assert shared_scale(0.02, {"wide": (samples["wide"], reader)}, tuned=False) == (0.02, {"wide": 4})
+    assert shared_scale(0.02, {}, tuned=True) == (0.02, {})
+
+
+def test_formats_without_copies_in_their_upper_bits() -> None:
+    for form in (linear(8), linear(8, zero_point=128), linear(8, zero_point=3), linear(4, zero_point=4)):
+        assert copy_of(form) is None
 
 
 def test_override_of_activations_of_a_highway(tmp_path: Path) -> None:

@@ -335,6 +335,20 @@ def test_refuses_relu_before_zero_point(rng: np.random.Generator) -> None:
     )
 
 
+@pytest.mark.parametrize("exact_rounding", [False, True])
+def test_relu_before_zero_point_of_bytes(exact_rounding: bool, rng: np.random.Generator) -> None:
+    """Engines with `highway` have it in the shifter; narrower codes, which a table clamps, are refused there too."""
+    engine = dataclasses.replace(PRESETS["ecp5-25"], highway=True, exact_rounding=exact_rounding)
+    builder = build(rng, engine, (3, 3, 3)).conv(16, (1, 1), linear(8, zero_point=9), relu=True)
+    codes = run(builder.network(), random_codes(rng, builder.network(), 9))
+    assert codes.min() == 9 and (codes > 9).any()
+    assert checked(builder, engine, rng).passes[0].drain.relu
+    refused(
+        build(rng, engine, (3, 3, 3)).conv(2, (1, 1), linear(4, zero_point=9), relu=True).network(), engine,
+        r"^Layer conv0_requantize: relu before zero point 9 must be",
+    )
+
+
 def test_refuses_clamp_inside_a_byte(rng: np.random.Generator) -> None:
     network = build(rng, UP5K, (3, 3, 30), linear(8)).conv(2, (3, 3), linear(6)).network()
     refused(network, UP5K, r"^Layer conv0_requantize: 6-bit linear codes must be clamped at 63, .* may reach \d+$")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from networks import NetworkBuilder, random_codes, residual_network
+from networks import NetworkBuilder, copying_network, random_codes, residual_network, upper_bits
 
 from subbyte.compiler.cost import estimate
 from subbyte.compiler.schedule import schedule
@@ -35,10 +35,18 @@ def adding_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.network()
 
 
+def reading_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Codes with a ReLU before their zero point, which layers read through a lookup that is not written."""
+    network = copying_network(rng, engine, upper_bits(3), linear(8, zero_point=4)).network()
+    assert not any(one.layer.endswith("lookup2") for one in schedule(network, engine).passes)
+    return network
+
+
 NETWORKS: dict[str, tuple[Callable[[np.random.Generator, EngineConfig], Network], Throttle]] = {
     "small": (residual_network, Throttle(0.3, 0.3)),
     "large": (large_network, Throttle()),
     "adding": (adding_network, Throttle()),
+    "reading": (reading_network, Throttle()),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,10 @@ def guard_bits(form: TensorFormat, lut_bits: int, ratio: float) -> int:
     return least
 
 
-def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:
-    """The format with the scale that disturbs the next layer least: its own times `SCALE_STEPS`, and `SMALL_STEPS`.
+def reading_errors(
+    candidates: Iterable[TensorFormat], samples: NDArray[np.float64], reader: Linear | AveragePoolNode
+) -> NDArray[np.float64]:
+    """How much each of the formats disturbs the next layer, float64 (candidates,).
 
     The measure is the variance of the error at the output of `reader`, which reads `samples` (n, height,
     width, channels); a constant error is left to its bias.
@@ -112,11 +115,15 @@ def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear
     if isinstance(reader, Linear):
         linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
     x = samples[:TUNING_SAMPLES]
+    return np.array([
+        run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
+        for candidate in candidates
+    ])
+
+
+def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:
+    """The format with the scale that disturbs the next layer least: its own times `SCALE_STEPS`, and `SMALL_STEPS`."""
     few = form.kind is Kind.LIN and form.bits <= FEW_BITS
     steps = np.concatenate([SMALL_STEPS, SCALE_STEPS]) if few else SCALE_STEPS
     candidates = [dataclasses.replace(form, scale=form.scale * float(step)) for step in steps]
-    errors = [
-        run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
-        for candidate in candidates
-    ]
-    return candidates[int(np.argmin(errors))]
+    return candidates[int(np.argmin(reading_errors(candidates, samples, reader)))]

@@ -14,12 +14,18 @@ class Chain:
     """A linear layer up to its codes, and the max pool on these codes if nothing else reads them.
 
     A skip is added to the codes, not to the accumulators that a fused pool compares: there is no pool with one.
+    `lookup` writes what the linear layer multiplies, if its decode tables are to do that instead.
     """
 
     linear: LinearLayer
     relu: Relu | None
     requantize: Requantize | Threshold
     pool: MaxPool2d | None
+    lookup: Lookup | None = None
+
+
+Group = Chain | MaxPool2d | Lookup | Add
+"""What one run of the pipeline does, unless a chain takes a lookup in."""
 
 
 def readers(network: Network, tensor: str) -> list[Layer]:
@@ -27,13 +33,13 @@ def readers(network: Network, tensor: str) -> list[Layer]:
     return [layer for layer in network.layers if tensor in layer.inputs]
 
 
-def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup | Add]:
+def group_layers(network: Network) -> list[Group]:
     """Chains in execution order, and the max pools, lookups and sums that belong to none. Concatenations are no work.
 
     ScheduleError lists every layer that fits in no chain.
     """
     problems: list[str] = []
-    chains: list[Chain | MaxPool2d | Lookup | Add] = []
+    chains: list[Group] = []
     taken: set[str] = set()
     for layer in network.layers:
         if layer.name in taken:
@@ -61,7 +67,7 @@ def group_layers(network: Network) -> list[Chain | MaxPool2d | Lookup | Add]:
     return sorted(chains, key=lambda chain: order[_begins_with(chain).name])
 
 
-def _begins_with(chain: Chain | MaxPool2d | Lookup | Add) -> Layer:
+def _begins_with(chain: Group) -> Layer:
     """The layer at whose place the chain runs: its first, or with a skip, which must be there, the one that adds it."""
     if not isinstance(chain, Chain):
         return chain

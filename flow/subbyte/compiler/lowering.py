@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.formats import activation_format, tuned_scale
-from subbyte.compiler.graph import ConvNode, Graph, Linear, ModelError, Node
+from subbyte.compiler.graph import Graph, Linear, ModelError, Node
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.stages import Stage, stages
 from subbyte.compiler.taps import Taps
+from subbyte.compiler.upper_bits import copy_of, multiplies
 from subbyte.golden.quantize import Method, to_codes, to_real
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, linear
@@ -28,6 +29,14 @@ FIRST_NODES = {
     "relu": "ReLU",
 }
 """Names of nodes for messages."""
+
+
+def nearest_codes(
+    source: TensorFormat, target: TensorFormat, function: Function | None = None
+) -> NDArray[np.int64]:
+    """Code of `target` nearest to `function`, the identity unless given, of the number of each code of `source`."""
+    real = to_real(np.arange(1 << source.bits), source)
+    return to_codes(real if function is None else function(real), target)
 
 
 class Lowering:
@@ -82,9 +91,7 @@ class Lowering:
 
     def look_up(self, name: str, source: str, target: Tensor, function: Function | None = None) -> None:
         """Append a `Lookup`: target = function(source) in real numbers, nearest code; the identity without one."""
-        form = self.tensors[source].format
-        real = to_real(np.arange(1 << form.bits), form)
-        table = to_codes(real if function is None else function(real), target.format)
+        table = nearest_codes(self.tensors[source].format, target.format, function)
         self.write([Lookup(name, source, target.name, table)], [target], table[self.codes[source]])
 
     def copy_as(self, source: str, name: str, form: TensorFormat) -> str:
@@ -92,9 +99,16 @@ class Lowering:
         tensor = self.tensors[source]
         if tensor.format == form:
             return source
-        if name not in self.codes:
-            self.look_up(f"{name}.lookup", source, Tensor(name, tensor.shape, form))
-            self._copies.setdefault(source, []).append(name)
+        if name in self.codes:
+            return name
+        return self._written_copy(source, name, form, nearest_codes(tensor.format, form))
+
+    def _written_copy(self, source: str, name: str, form: TensorFormat, table: NDArray[np.int64]) -> str:
+        """The tensor `name`, whose codes `table` makes of those of `source`."""
+        tensor = self.tensors[source]
+        target = Tensor(name, tensor.shape, form)
+        self.write([Lookup(f"{name}.lookup", source, name, table)], [target], table[self.codes[source]])
+        self._copies.setdefault(source, []).append(name)
         return name
 
     def at_scale(self, source: str, add: Node, scale: float) -> str:
@@ -102,17 +116,21 @@ class Lowering:
         form = self.source(source, add).format
         if form.kind is Kind.LIN and form.scale == scale:
             return source
-        zero_point = 1 << (HIGHWAY_BITS - 1) if form.bounds()[0] < 0 else 0
+        never_negative = form.bounds()[0] >= 0 or copy_of(form) is not None
+        zero_point = form.zero_point if never_negative else 1 << (HIGHWAY_BITS - 1)
         return self.copy_as(source, f"{add.output}.skip", linear(HIGHWAY_BITS, scale, zero_point))
 
     def operand(self, node: Linear) -> str:
         """The tensor that a linear node multiplies: its input, or where that has more bits than wanted a copy."""
         name = node.input
-        if name not in self.wide or (isinstance(node, ConvNode) and node.affine):
+        if name not in self.wide or not multiplies(node):
             return name
         copy = f"{name}.operand"
         if copy in self.codes:
             return copy
+        known = copy_of(self.tensors[name].format)
+        if known is not None:
+            return self._written_copy(name, copy, *known)
         samples = self.taps[name]
         form = activation_format(samples, self.recipe.activation(self.wide[name]), self.method, self.engine)
         form = tuned_scale(form, samples, node) if self.recipe.compensation else form

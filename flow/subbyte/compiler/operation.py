@@ -16,6 +16,7 @@ from subbyte.compiler.fusion import Chain
 from subbyte.compiler.highway import skip_problems
 from subbyte.compiler.lane_weights import lane_digits
 from subbyte.compiler.linear_layer import convolution
+from subbyte.compiler.requant_on_read import pad_code_through, read_through
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
@@ -265,22 +266,26 @@ def stored_pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:
 
 def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engine: EngineConfig) -> Operation:
     """The operation of a chain, with `pool` fused into it. ScheduleError lists what this engine cannot do."""
-    layer, requantize = convolution(network, chain.linear, engine), chain.requantize
-    source = network.tensors[layer.input]
-    members = [member for member in (layer, chain.relu, requantize, pool) if member]
+    layer, requantize, lookup = convolution(network, chain.linear, engine), chain.requantize, chain.lookup
+    operand = network.tensors[layer.input].format
+    source = network.tensors[lookup.input if lookup else layer.input]
+    members = [member for member in (lookup, layer, chain.relu, requantize, pool) if member]
     if isinstance(requantize, Threshold):
         layer, requantize = turned(layer, without_relu(requantize) if chain.relu else requantize)
     problems: list[str] = []
     packs = packed(network, source.name, engine)
     try:
-        digits, outliers = lane_digits(layer, source.format, engine, packs)
+        digits, outliers = lane_digits(layer, operand, engine, packs)
     except ScheduleError as error:
         problems += [f"Layer {layer.name}: {text}" for text in error.problems]
     try:
-        codes = packed_coding() if packs else coding(source.format.dense, engine)
+        codes, pad_code = packed_coding() if packs else coding(operand.dense, engine), operand.pad_code
+        if lookup:
+            through = read_through(codes, lookup, source.format, operand)
+            codes, pad_code = through, pad_code_through(codes, through, source.format, operand)
     except ScheduleError as error:
-        problems += [f"Layer {layer.name}: input {source.name}: {text}" for text in error.problems]
-    lowest, highest = layer_bounds(layer, source.format)
+        problems += [f"Layer {layer.name}: input {layer.input}: {text}" for text in error.problems]
+    lowest, highest = layer_bounds(layer, operand)
     output, more = network.tensors[requantize.output].format, np.zeros_like(layer.bias)
     skip = None
     try:
@@ -302,7 +307,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         source=source,
         target=network.tensors[members[-1].output],
         pitch=stored_pitch(network, source, engine),
-        pad_code=source.format.pad_code,
+        pad_code=pad_code,
         digits=digits,
         outliers=outliers,
         bias=layer.bias.astype(np.int64) + more,

@@ -107,6 +107,7 @@ def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int,
         param=(slots.param + channel) % operation.engine.param_entries,
         groups=groups - 1,
         packed=int(target.packed),
+        relu=int(operation.requantizer.relu),
         **operation.drain_loops(pixel, target.row_nibbles),
     )
 
@@ -119,5 +120,4 @@ def _adding(drain: Drain, target: TensorLayout, skip: TensorLayout, operation: O
         skip=distance % operation.engine.memory_words,
         add=1,
         below=int(operation.requantizer.zero_point < 0),
-        relu=int(operation.requantizer.relu),
     )

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.canonical import never_negative
 from subbyte.compiler.formats import activation_format, output_format
-from subbyte.compiler.graph import ConcatNode, Graph, MaxPoolNode, run_taps
+from subbyte.compiler.graph import ConcatNode, Graph, Linear, MaxPoolNode, run_taps
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.stages import stages
+from subbyte.compiler.upper_bits import COPY_ROOM, copied, shared_scale, wide_format
 from subbyte.golden.quantize import Method, linear_format
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import TensorFormat
@@ -24,8 +25,9 @@ def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineC
     """Tensor -> format, for tensors that are summands or sums or parts of concatenations, the graph's input left out.
 
     All tensors that sums connect get linear codes of eight bits and one scale, so that no summand needs another
-    (numerics.md B12). Parts and result of a concatenation get one format; a part that is a summand too is no part
-    here. `fed` are the calibration samples, (n, height, width, channels).
+    (numerics.md B12); those with four-bit copies have them in their upper bits (`upper_bits`). Parts and result of a
+    concatenation get one format; a part that is a summand too is no part here. `fed` are the calibration samples,
+    (n, height, width, channels).
     """
     sums = _joined(
         _with_pooled(graph, {stage.add.inputs[0], stage.result}) for stage in stages(graph) if stage.add
@@ -38,10 +40,12 @@ def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineC
     wanted = {name for group in (*sums, *parts) for name in group}
     if not wanted:
         return {}
-    taps = run_taps(graph, fed, wanted)
+    copies = {name: behind for name, behind in copied(graph, recipe).items() if name in summands}
+    taps = run_taps(graph, fed, wanted | {delivered for delivered, _ in copies.values()})
     formats: dict[str, TensorFormat] = {}
     for group in sums:
-        formats |= _of_sums(graph, {name: taps[name] for name in group}, recipe)
+        read = {name: (taps[copies[name][0]], copies[name][1]) for name in group if name in copies}
+        formats |= _of_sums(graph, {name: taps[name] for name in group}, read, recipe)
     for group in parts:
         formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine)
     return formats
@@ -67,14 +71,22 @@ def _joined(groups: Iterable[Group]) -> list[Group]:
     return result
 
 
-def _of_sums(graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe) -> dict[str, TensorFormat]:
+def _of_sums(
+    graph: Graph, taps: dict[str, NDArray[np.float64]], read: dict[str, tuple[NDArray[np.float64], Linear]],
+    recipe: Recipe,
+) -> dict[str, TensorFormat]:
+    """Formats of tensors that sums connect; `read` are samples and a reader of those with four-bit copies."""
     method = Method(recipe.activation_method)
     forms = {
         name: linear_format(samples, 8, method, signed=not never_negative(graph, name))
         for name, samples in taps.items()
     }
-    scale = max(form.scale for form in forms.values())
-    return {name: dataclasses.replace(form, scale=scale) for name, form in forms.items()}
+    least = max(form.scale / (COPY_ROOM if name in read else 1) for name, form in forms.items())
+    scale, shifts = shared_scale(least, read, recipe.compensation)
+    return {
+        name: wide_format(scale, shifts[name]) if name in read else dataclasses.replace(form, scale=scale)
+        for name, form in forms.items()
+    }
 
 
 def _of_parts(

@@ -33,7 +33,7 @@ class Requantizer:
     zero_point : 0..255, with a skip, whose zero point is taken off, -255..255; with `lut` its address is
         2 * zero_point more
     lut : int64 (2**lut_bits,), or None for the linear requantizer
-    relu : products below 0 count as 0, for a Relu that the clamp behind a skip does not imply
+    relu : products below 0 count as 0, for a Relu that the clamp behind a zero point or a skip does not imply
     mode : what the drain section's `lut_slot` says besides the slot, 0 unless the engine has `exact_rounding`
     """
 
@@ -76,7 +76,7 @@ def requantizer(
 
     Parameters
     ----------
-    relu : a Relu stands before; implied by the clamp at code 0 if there is no skip
+    relu : a Relu stands before; implied by the clamp at code 0 if there is no skip and no zero point
     lowest, highest : int64 (channels,), ends of the accumulators of each channel
     skip : format of the codes that are added
 
@@ -114,7 +114,8 @@ def _linear(
         )
     if rounds and (top == LARGEST_BYTE or reached <= top or form.records):
         mode = 0 if half_up else ROUNDING_CODES[layer.rounding]
-        return Requantizer(*_fields(layer, LINEAR_GUARD, engine), offset, relu=relu and skip is not None, mode=mode)
+        explicit = relu and (skip is not None or form.zero_point > 0)
+        return Requantizer(*_fields(layer, LINEAR_GUARD, engine), offset, relu=explicit, mode=mode)
     if skip is None and form.bits <= engine.lut_code_bits:
         settings = _clamping_table(layer, form, half_up, engine)
         if settings is not None:
@@ -180,7 +181,7 @@ def _problems(layer: Requantize, form: TensorFormat, relu: bool, engine: EngineC
     most = engine.params.multiplier_bits
     if layer.multiplier_bits > most:
         yield f"multipliers must have {most} bits to be scheduled, not {layer.multiplier_bits}"
-    if relu and form.zero_point:
+    if relu and form.zero_point and not (engine.highway and form.bits == 8):  # where the shifter can do it
         yield f"relu before zero point {form.zero_point} must be implied by the clamp at code 0, zero point must be 0"
     if relu and form.signed:
         yield "relu before signed log codes must be implied by the clamp at code 0, codes must not be signed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,14 @@ class TablePool:
     def image(self) -> NDArray[np.int64]:
         """All tables, int64 (slots, *shape)."""
         return np.array(self._tables, dtype=np.int64).reshape(-1, *self._shape)
+
+
+def decode_slots(operations: Iterable[Operation]) -> int:
+    """Slots that the decode tables of all operations take, in this order."""
+    pool = TablePool((2, 16))
+    for operation in operations:
+        pool.place(operation.coding.planes)
+    return len(pool)
 
 
 def channel_params(operation: Operation) -> NDArray[np.int64]:
