@@ -167,11 +167,17 @@ class Driver:
 
     def infer_taps(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """Like `infer`, but every tensor of the program by name, in the order of the layouts."""
-        return self._inference(codes, lambda: {name: self.read_tensor(name) for name in self.program.layouts})
+        return {name: values[0] for name, values in self.batch_taps(codes[None]).items()}
 
     def batch(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """`infer` for each of the inputs (n, height, width, channels), n >= 1."""
         return np.stack([self.infer(code) for code in codes])
+
+    def batch_taps(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """`infer_taps` for each of the inputs (n, height, width, channels), n >= 1."""
+        names = list(self.program.layouts)
+        taps = [self._inference(code, lambda: [self.read_tensor(name) for name in names]) for code in codes]
+        return {name: np.stack(values) for name, values in zip(names, zip(*taps, strict=True), strict=True)}
 
     def counters(self, codes: NDArray[np.int64]) -> dict[Counter, int]:
         """All counters of one inference: as many runs of the same input."""

@@ -72,10 +72,9 @@ def commands(data: bytes) -> list[bytes]:
     """Consecutive commands of the engine, one by one, data of WRITE included. ValueError when the last is not whole."""
     parts, start = [], 0
     while start < len(data):
-        written = data[start] + 1 if data[start + HEADER_BYTES - 1 : start + HEADER_BYTES] and (
-            data[start + HEADER_BYTES - 1] & 3 == Op.WRITE
-        ) else 0
-        end = start + HEADER_BYTES + written
+        header = data[start : start + HEADER_BYTES]
+        writes = len(header) == HEADER_BYTES and header[-1] & 3 == Op.WRITE
+        end = start + HEADER_BYTES + (header[0] + 1 if writes else 0)
         if end > len(data):
             raise ValueError(f"Command must have {end - start} bytes, not {len(data) - start}")
         parts.append(data[start:end])
@@ -83,7 +82,8 @@ def commands(data: bytes) -> list[bytes]:
     return parts
 
 
-def _check(data: bytes) -> bytes:
+def checksum(data: bytes) -> bytes:
+    """CRC-32 as it is sent."""
     return zlib.crc32(data).to_bytes(CHECK_BYTES, "little")
 
 
@@ -93,7 +93,7 @@ def request(sequence: int, command: bytes) -> bytes:
         raise ValueError(f"Sequence must be in 0..{SEQUENCES - 1}, but not {END} or {ESC}, not {sequence}")
     head = bytes([sequence]) + command[:HEADER_BYTES]
     data = command[HEADER_BYTES:]
-    return head + _check(head) + (data + _check(head + data) if data else b"")
+    return head + checksum(head) + (data + checksum(head + data) if data else b"")
 
 
 def following(sequence: int) -> int:
@@ -105,12 +105,12 @@ def following(sequence: int) -> int:
 def answer(sequence: int, status: Status, data: bytes = b"") -> bytes:
     """Body of an answer."""
     body = bytes([sequence, VERSION << STATUS_VERSION_BIT | status]) + data
-    return body + _check(body)
+    return body + checksum(body)
 
 
 def parse_answer(body: bytes) -> Answer | None:
     """Inverse of `answer`; None when the checksum is wrong."""
-    if len(body) < 2 + CHECK_BYTES or _check(body[:-CHECK_BYTES]) != body[-CHECK_BYTES:]:
+    if len(body) < 2 + CHECK_BYTES or checksum(body[:-CHECK_BYTES]) != body[-CHECK_BYTES:]:
         return None
     version, status = divmod(body[1], 1 << STATUS_VERSION_BIT)
     return Answer(body[0], version, Status(status), body[2:-CHECK_BYTES])
