@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from board_model import BoardModel, DeviceTransport, ModelLine
 
 from subbyte.boards.registry import BOARDS
 from subbyte.bundled import digits_data, digits_model
@@ -21,9 +22,7 @@ from subbyte.cli.parser import COMMANDS
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.recipe import RECIPES, load_recipe
-from subbyte.golden.device import Device
 from subbyte.spec.engine import PRESETS, load_engine
-from subbyte.spec.frames import COUNTER_BYTES, HEADER_BYTES, SPACE_BIT, UNIT_BYTES, Op, Space, identity
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -101,46 +100,17 @@ def test_every_page_is_in_the_index() -> None:
     assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= linked
 
 
-class DeviceTransport:
-    """Transport to a golden device, in place of a serial port."""
-
-    def __init__(self, port: str, baud: int) -> None:
-        assert baud == BOARDS["icebreaker"].baud
-        self.device = Device(PRESETS["up5k"])
-        self.answer = b""
-
-    def __enter__(self) -> DeviceTransport:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def send(self, data: bytes) -> None:
-        while data:
-            count, where, op = data[0] + 1, int.from_bytes(data[1:4], "little"), Op(data[4] & 3)
-            space, unit, data = Space(where >> SPACE_BIT), where % (1 << SPACE_BIT) // UNIT_BYTES, data[HEADER_BYTES:]
-            if op is Op.WRITE:
-                self.device.write(space, unit, np.frombuffer(data[:count], dtype="<u2"))
-                data = data[count:]
-            elif op is Op.READ:
-                self.answer += self.device.read(unit, count // UNIT_BYTES).astype("<u2").tobytes()
-            elif op is Op.RUN:
-                self.device.run_program()
-                self.answer += bytes(COUNTER_BYTES)
-            else:
-                self.answer += identity(self.device.engine.digest())
-
-    def receive(self, count: int) -> bytes:
-        taken, self.answer = self.answer[:count], self.answer[count:]
-        return taken
-
-
 def test_example_of_the_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (example,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "boards.md").read_text(), re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("subbyte.host.serial_transport.SerialTransport", DeviceTransport)
+
+    def serial_line(port: str, baud: int) -> ModelLine:
+        assert baud == BOARDS["icebreaker"].baud
+        return ModelLine(BoardModel(DeviceTransport(PRESETS["up5k"])))
+
+    monkeypatch.setattr("subbyte.host.serial_line.SerialLine", serial_line)
     transform, recipe = InputTransform(scale=(1 / 16,)), RECIPES["w4-a4log"]
     out = tmp_path / "build" / "digits"
     compile_model(digits_model(), PRESETS["up5k"], recipe, digits_data(), transform, 0, out)

@@ -1,4 +1,4 @@
-"""The driver against an engine in memory that speaks the frames, and the serial transport on a loop."""
+"""The driver against an engine in memory that speaks the frames, and the serial line on a loop."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from subbyte.host.driver import Driver, DriverError
-from subbyte.host.serial_transport import SerialTransport
-from subbyte.spec import frames
+from subbyte.host.driver import Driver, Identity
+from subbyte.host.errors import DriverError
+from subbyte.host.serial_line import SerialLine
+from subbyte.spec import frames, link
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.frames import SPACE_BIT, Counter, Op, Space
 from subbyte.spec.program import Program, TensorLayout
+from subbyte.spec.program_digest import program_digest, word_zero
 
 ENGINE = PRESETS["up5k"]
 INPUT = TensorLayout(
@@ -73,7 +75,8 @@ def test_load_writes_the_image() -> None:
     main = engine.memory[Space.MAIN]
     weights = 4 * (ENGINE.memory_words - 8)
     assert (main[weights : weights + 32].view("<u8") == np.arange(8)).all()
-    assert (main[:8] == loaded.descriptor_words().view("<u2")).all()
+    assert (main[4:8] == loaded.descriptor_words().view("<u2")[4:]).all()
+    assert (main[:4] == word_zero(loaded.descriptor_words()[:1].view("<u2"), program_digest(loaded))).all()
     assert (engine.memory[Space.TABLES][:32] == np.arange(32)).all()
     assert (engine.memory[Space.LUTS][:256] == np.arange(256) % 16).all()
     assert main[INPUT.address // 4] == 0x0909
@@ -136,15 +139,76 @@ def test_order_of_calls() -> None:
         driver.read_tensor("z")
 
 
+def test_identify() -> None:
+    engine, loaded = FakeEngine(), program()
+    assert Driver(engine).identify() == Identity(ENGINE.digest()[:6], None, None)
+    Driver(engine, loaded)
+    assert Driver(engine).identify().program == f"{program_digest(loaded):010x}"
+
+
+def test_another_program_is_refused() -> None:
+    engine = FakeEngine()
+    first, second = Driver(engine, program()), Driver(engine)
+    second.load(program(pinned=False))
+    with pytest.raises(DriverError, match=r"^The device holds program \w{10}, not program \w{10}; load it again$"):
+        first.infer(np.zeros((3, 4, 5), dtype=np.int64))
+    with pytest.raises(DriverError, match=r"^The device holds program \w{10}, not program \w{10}; load it again$"):
+        second.attach(program())
+    second.attach(program(pinned=False))
+
+
+def test_half_a_program_is_none() -> None:
+    """Whatever command of a load is the last one."""
+    whole = FakeEngine()
+    commands: list[bytes] = []
+    whole.send = lambda data: commands.extend(link.commands(data))  # type: ignore[method-assign]
+    whole.answer = frames.identity(ENGINE.digest()) + bytes(8)
+    Driver(whole, program())
+    writes = [command for command in commands if command[-1:] and command[4] & 3 == Op.WRITE]
+    for count in range(1, len(writes)):
+        engine = FakeEngine()
+        Driver(engine, program(pinned=False))
+        engine.send(b"".join(writes[:count]))
+        for one in (program(), program(pinned=False)):
+            with pytest.raises(DriverError, match=r"^The device holds no whole program, not program \w{10}; load it"):
+                Driver(engine).attach(one)
+
+
+def test_reload_writes_what_differs() -> None:
+    engine, one = FakeEngine(), program()
+    driver = Driver(engine, one)
+    engine.memory[Space.TABLES][0] = 12345  # not written again
+    other = program(weights=one.weights + np.uint64(1))
+    driver.reload(other)
+    assert engine.memory[Space.TABLES][0] == 12345
+    assert (engine.memory[Space.MAIN][4 * (ENGINE.memory_words - 8) :][:32].view("<u8") == np.arange(1, 9)).all()
+    assert driver.program is other
+    driver.infer(np.zeros((3, 4, 5), dtype=np.int64))
+    with pytest.raises(DriverError, match=r"^Program must be for engine up5k, not up5k-plain$"):
+        driver.reload(program(engine=PRESETS["up5k-plain"]))
+
+
+def test_batch_and_counters(rng: np.random.Generator) -> None:
+    codes = rng.integers(0, 256, (3, 3, 4, 5))
+    driver = Driver(FakeEngine(), program())
+    assert (driver.batch(codes) == codes).all()
+    assert driver.counters(codes[0]) == {
+        Counter.CYCLES: 1004, Counter.WAIT_WEIGHTS: 20, Counter.WAIT_ACTIVATIONS: 30, Counter.WAIT_REQUANTIZER: 40
+    }
+
+
+def test_a_raw_transport_cannot_reset() -> None:
+    with pytest.raises(DriverError, match=r"^This transport cannot reset the engine; use the reset of its bus$"):
+        Driver(FakeEngine()).reset()
+
+
 def test_serial_loop() -> None:
-    with SerialTransport("loop://", 1_000_000, timeout=0.1) as port:
-        port.send(b"subbyte")
-        assert port.receive(7) == b"subbyte"
-        port.send(b"abc")
-        with pytest.raises(TimeoutError, match=r"^Serial port loop://: 3 of 4 bytes came within 0\.1 s$"):
-            port.receive(4)
+    with SerialLine("loop://", 1_000_000) as port:
+        port.write(b"subbyte")
+        assert port.read(0.1) == b"subbyte"
+        assert port.read(0.01) == b""
 
 
 def test_serial_port_that_is_not_there() -> None:
-    with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/no-such-port: "):
-        SerialTransport("/dev/no-such-port", 1_000_000)
+    with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/no-such-port: it does not exist$"):
+        SerialLine("/dev/no-such-port", 1_000_000)

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def write_files(texts: Mapping[Path, str]) -> None:
-    """Write all of them; none is left when one cannot be written."""
-    staged = {path.with_name(f".{path.name}.new"): path for path in texts}
+def write_files(contents: Mapping[Path, str | bytes]) -> None:
+    """Write all of them, text in UTF-8; none is left when one cannot be written."""
+    staged = {path.with_name(f".{path.name}.new"): path for path in contents}
     try:
         for new, path in staged.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(texts[path])
+            content = contents[path]
+            new.write_bytes(content.encode() if isinstance(content, str) else content)
         for new, path in staged.items():
             new.replace(path)
     finally:

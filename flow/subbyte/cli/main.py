@@ -17,11 +17,15 @@ from subbyte.compiler.data import DataError
 from subbyte.compiler.graph import ModelError
 from subbyte.compiler.recipe import RecipeError
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.host.errors import DriverError
 from subbyte.sim.runner import SimulationError
 from subbyte.spec.engine import EngineError
 from subbyte.tools.errors import ToolError
 
-MISTAKES = (UserError, ModelError, DataError, RecipeError, ScheduleError, OutputError, EngineError, ToolError, OSError)
+MISTAKES = (
+    UserError, ModelError, DataError, RecipeError, ScheduleError, OutputError, EngineError, ToolError, DriverError,
+    OSError,
+)
 """Errors whose text is for the user: exit status 2. A failing simulation is 1, anything else is a bug."""
 PIPE_WIDTH = 160
 """Columns of a table that goes to a file or a pipe."""

@@ -1,0 +1,78 @@
+"""A serial port as `Line`."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+import serial
+
+BITS_PER_BYTE = 10
+
+
+class SerialLine:
+    """Bytes over a serial port, 8N1, no flow control.
+
+    Parameters
+    ----------
+    port : str
+        /dev/ttyUSB1, or any URL of pyserial (loop://, socket://host:port).
+    baud : int
+        Bits per second, that of the board.
+
+    ConnectionError when the port cannot be opened or goes away.
+    """
+
+    def __init__(self, port: str, baud: int) -> None:
+        self._port = port
+        self.byte_seconds = BITS_PER_BYTE / baud
+        try:
+            self._serial = serial.serial_for_url(port, baudrate=baud)
+            self._serial.reset_input_buffer()
+        except (OSError, ValueError) as error:  # SerialException is an OSError
+            raise ConnectionError(f"Cannot open serial port {port}: {_reason(error)}") from None
+
+    @staticmethod
+    def now() -> float:
+        """Seconds since some moment."""
+        return time.monotonic()
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`, in order."""
+        try:
+            self._serial.write(data)
+            self._serial.flush()
+        except OSError as error:
+            raise ConnectionError(f"Serial port {self._port} failed: {_reason(error)}") from None
+
+    def read(self, seconds: float) -> bytes:
+        """What has come; waits for the first byte, `seconds` at most. Empty when none came."""
+        try:
+            self._serial.timeout = seconds
+            first = bytes(self._serial.read(1))
+            return first + bytes(self._serial.read(self._serial.in_waiting)) if first else b""
+        except OSError as error:
+            raise ConnectionError(f"Serial port {self._port} failed: {_reason(error)}") from None
+
+    def close(self) -> None:
+        """Release the port."""
+        self._serial.close()
+
+    def __enter__(self) -> SerialLine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the Python around it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        reasons = {
+            2: "it does not exist",
+            13: "permission denied; the user must be in its group, often dialout, or have a udev rule",
+        }
+        return reasons.get(error.errno, str(error.strerror or error))
+    return str(error)

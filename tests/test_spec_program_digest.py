@@ -1,0 +1,33 @@
+"""The digest of a program in word 0."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from test_host_driver import program
+
+from subbyte.spec.engine import PRESETS
+from subbyte.spec.program import HEADER_FIELDS, unpack_fields
+from subbyte.spec.program_digest import program_digest, stored_digest, word_zero
+
+
+def test_every_part_counts() -> None:
+    one = program()
+    changes = {
+        "weights": one.weights + np.uint64(1), "pinned": False, "params": one.params + 1, "tables": one.tables ^ 1,
+        "luts": one.luts ^ 1, "engine": dataclasses.replace(PRESETS["up5k"], name="other", ring_rows=128),
+    }
+    digests = [program_digest(one), *(program_digest(program(**{name: value})) for name, value in changes.items())]
+    assert len(set(digests)) == len(digests)
+    assert program_digest(program()) == digests[0]
+    assert all(0 < digest < 1 << 40 for digest in digests)
+
+
+def test_word_zero_keeps_the_header() -> None:
+    header = program().descriptor_words()[:1].view("<u2")
+    units = word_zero(header, 0x123456789A)
+    assert stored_digest(units) == 0x123456789A
+    assert stored_digest(header) == stored_digest(np.zeros(4, dtype=np.uint16)) == 0
+    word, plain = (int(u.view("<u8")[0]) for u in (units, header))
+    assert unpack_fields(HEADER_FIELDS, word) == unpack_fields(HEADER_FIELDS, plain)
