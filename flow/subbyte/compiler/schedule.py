@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from subbyte.compiler.activation_records import record_layouts, with_records
+from subbyte.compiler.activation_records import with_records
 from subbyte.compiler.concat import parts
-from subbyte.compiler.layout import Placement, placements
 from subbyte.compiler.liveness import lives
+from subbyte.compiler.memory_use import memory_use
 from subbyte.compiler.operation import Operation
 from subbyte.compiler.passes import Slots, blocks, lower
 from subbyte.compiler.schedule_error import ScheduleError
@@ -50,12 +49,12 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
     descriptors = 1 + pass_words(engine) * sum(len(blocks(operation)) for operation in operations) + 1
     if engine.param_stream:
         descriptors += entries
-    memory = _placed(operations, network, engine, descriptors, weights.size)
+    memory = memory_use(operations, network, engine, descriptors, weights.size)
     problems = list(_shortages(engine, (
         *([] if engine.param_stream else [("parameters", entries, "channels", engine.param_entries, "")]),
         ("decode tables", len(decode), "slots", engine.table_slots, ""),
         ("requantizer tables", len(luts), "slots", engine.lut_slots, ""),
-        ("main memory", memory.words, "words", engine.memory_words, memory.parts()),
+        ("main memory", memory.words, "words", engine.memory_words, f" ({memory})"),
     )))
     if problems:
         raise ScheduleError(*problems)
@@ -75,48 +74,6 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         records=memory.records,
         lives=lives(passes, network, layouts),
     )
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """What main memory holds: words of descriptors, with `param_stream` parameters too, of tensors and of weights."""
-
-    descriptors: int
-    placement: Placement
-    records: dict[str, RecordLayout]
-    weights: int
-
-    @property
-    def record_words(self) -> int:
-        """Of all blocks of records."""
-        return sum(block.words for block in self.records.values())
-
-    @property
-    def words(self) -> int:
-        """Of all."""
-        return self.descriptors + self.placement.words + self.record_words + self.weights
-
-    def parts(self) -> str:
-        """What the words are for."""
-        place = self.placement
-        records = f", {self.record_words} for activation records" if self.records else ""
-        return (
-            f" ({self.weights} for weights, {self.descriptors} for descriptors and parameters, {place.words} for "
-            f"tensors{records}; layer {place.at} needs {place.most} words of tensors at a time, no other more)"
-        )
-
-
-def _placed(
-    operations: list[Operation], network: Network, engine: EngineConfig, descriptors: int, weights: int
-) -> _Memory:
-    """The first placement of the tensors that leaves room for all else, or the smallest one."""
-    tried: list[_Memory] = []
-    for placement in placements(operations, network, engine, descriptors):
-        records = record_layouts(network, placement.layouts, descriptors + placement.words)
-        tried.append(_Memory(descriptors, placement, records, weights))
-        if tried[-1].words <= engine.memory_words:
-            return tried[-1]
-    return min(tried, key=lambda memory: memory.words)
 
 
 def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, int, str]]) -> Iterator[str]:
