@@ -454,6 +454,39 @@ def _draw_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int) -
     return builder.network()
 
 
+def random_sliding(rng: np.random.Generator, engine: EngineConfig, layers: int = 2) -> Network:
+    """Convolutions that `engine` can run, most of them as sliding ones if it has these: windows overlap from left to
+    right, input channels fill words of a column or not, skips where the engine adds them."""
+    return first_that_runs(lambda: _draw_sliding(rng, engine, layers), engine)
+
+
+def _draw_sliding(rng: np.random.Generator, engine: EngineConfig, layers: int) -> Network:
+    def pick(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    bits, m = pick(2, 4, 4, 8, 8), engine.m
+    zero_point = pick(0, 1)
+    form = TensorFormat(Kind.LIN, bits, 1.0, zero_point, (), (1 << bits) - 1)
+    channels = pick(1, 3, 4, 5, 8, 16)
+    builder = NetworkBuilder(rng, engine, (pick(1, 4, 5, 7), pick(3, 5, 6, 9), channels), form)
+    for _ in range(pick(*range(1, layers + 1))):
+        height, width, _ = builder.last.shape
+        kernel = pick(*range(1, min(height, 4) + 1)), pick(*range(min(width, 2), min(width, 4) + 1))
+        padding = pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1)
+        stride = pick(1, 1, 2, 3), pick(*range(1, max(2, kernel[1])))
+        out = pick(1, 3, m, 2 * m, 3 * m + 1, 16)
+        if not (engine.highway and rng.random() < 0.4):
+            codes = _random_format(rng, engine, False)
+            builder.conv(out, kernel, codes, stride, padding, pick(4, 8), groups=1)
+            continue
+        source = builder.last
+        skip = builder.conv(out, kernel, linear(8, zero_point=pick(0, 128)), stride, padding, pick(4, 8)).last
+        builder.last = source
+        target = linear(8, zero_point=pick(0, 77, 255))
+        builder.conv(out, kernel, target, stride, padding, pick(4, 8), relu=bool(pick(0, 1)), skip=skip.name)
+    return builder.network()
+
+
 def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -> TensorFormat:
     """Format of computed codes; with a ReLU before, zero point 0 and no sign."""
     kind = rng.integers(6)

@@ -20,7 +20,7 @@ from subbyte.spec.formats import linear
 from subbyte.spec.network import Network
 from subbyte.spec.program import Program
 
-UP5K = PRESETS["up5k"]
+UP5K, PLAIN = PRESETS["up5k"], PRESETS["up5k-plain"]
 LARGE = [name for name, engine in PRESETS.items() if engine.memory_words > 1024]
 """Presets whose memory holds the examples."""
 TOLERANCE = 0.03
@@ -102,8 +102,8 @@ def test_blocks_of_a_layer_are_added_up(rng: np.random.Generator) -> None:
 
 def test_window_work_by_hand(rng: np.random.Generator) -> None:
     """3 x 3 kernel, 3 channels of nibbles, 9 codes a row from addresses 0, 3, 6 ...; F = 4, K = 16."""
-    program = schedule(NetworkBuilder(rng, UP5K, (4, 4, 3), linear(4)).conv(4, (3, 3), linear(4)).network(), UP5K)
-    cycles, accesses = window_work(UP5K, program.passes[0].fill)
+    network = NetworkBuilder(rng, PLAIN, (4, 4, 3), linear(4)).conv(4, (3, 3), linear(4)).network()
+    cycles, accesses = window_work(PLAIN, schedule(network, PLAIN).passes[0].fill)
     assert cycles.shape == accesses.shape == (4, 1)
     # Pixel 0: codes 0..8 of rows at 0, 12, 24: chunks 0-3 4-7 8, and the K-word ends at code 16 = row 1, code 7.
     assert cycles[0, 0] == accesses[0, 0] == 3 + 4 + 3

@@ -81,7 +81,7 @@ def test_segments_of_one_piece(rng: np.random.Generator) -> None:
 
 def test_channel_multiplier(rng: np.random.Generator) -> None:
     """Two results of each channel: a word has two channels and up to eight rows."""
-    builder = NetworkBuilder(rng, UP5K, (9, 6, 6), linear(4))
+    builder = NetworkBuilder(rng, UP5K, (12, 12, 6), linear(4))
     program = checked(builder.conv(12, (7, 3), linear(4), groups=6).network(), UP5K, rng)
     assert in_lines(program)
     assert [one.compute.lines for one in program.passes] == [1, 1, 1]
@@ -100,7 +100,8 @@ def test_global_average_pool(shape: tuple[int, int, int], rng: np.random.Generat
     builder.average(shape[:2], linear(8))
     builder.last = codes
     network = builder.conv(4, (1, 2), linear(4), padding=(0, 1, 0, 2)).network()
-    passes = checked(network, UP5K, rng).passes
+    passes = [one for one in checked(network, UP5K, rng).passes if "average" in one.layer]
+    assert len(passes) == shape[2] // 4
     assert {one.compute.words + 1 for one in passes if one.compute.hop} == {-(-shape[0] // 4) * shape[1]}
 
 
@@ -110,15 +111,19 @@ def test_kernel_of_the_whole_input(rng: np.random.Generator) -> None:
     checked(builder.network(), SHIFT, rng)
 
 
-@pytest.mark.parametrize(("shape", "kernel", "bits"), [
-    ((7, 7, 8), (5, 3), 4), ((3, 253, 4), (2, 5), 4), ((7, 7, 4), (2, 7), 8),
+@pytest.mark.parametrize(("shape", "kernel", "bits", "slides"), [
+    ((7, 7, 12), (5, 3), 4, True), ((3, 253, 4), (2, 5), 4, False), ((7, 7, 4), (2, 7), 8, True),
+    ((7, 7, 4), (2, 9), 8, False),
 ])
 def test_what_does_not_fit_runs_in_other_passes(
-    shape: tuple[int, int, int], kernel: tuple[int, int], bits: int, rng: np.random.Generator
+    shape: tuple[int, int, int], kernel: tuple[int, int], bits: int, slides: bool, rng: np.random.Generator
 ) -> None:
-    """More rows than K/M, a line longer than the tile, more weights than the buffer."""
+    """More rows than K/M, a line longer than the tile and its count, more weights than the buffer: of a band of two
+    rows or of one, which slides."""
     engine = dataclasses.replace(UP5K, ring_rows=16)
-    assert not in_lines(checked(depthwise(rng, engine, shape, kernel, bits=bits), engine, rng))
+    program = checked(depthwise(rng, engine, shape, kernel, bits=bits), engine, rng)
+    assert all(one.compute.lines == 0 for one in program.passes)
+    assert in_lines(program) == slides
 
 
 def test_engines_without_the_option(rng: np.random.Generator) -> None:

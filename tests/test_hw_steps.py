@@ -38,29 +38,41 @@ class Step:
 
 def group_words(compute: Compute) -> int:
     """Words of the tile that a pixel group, or the band of a line pass, takes."""
-    return compute.groups * compute.hop + (compute.windows + 1) * (compute.words + 1) * (compute.planes + 1)
+    windows = 1 if compute.hop else compute.windows + 1
+    return compute.groups * compute.hop + windows * (compute.words + 1) * (compute.planes + 1)
+
+
+def least_words(compute: Compute) -> int:
+    """Words that the tile must hold at once, besides those that a pass of one column group streams through it."""
+    shared = compute.hop and not compute.lines
+    return (compute.words + 1) * (compute.planes + 1) if shared else group_words(compute)
 
 
 def expected_steps(passes: list[Compute]) -> list[Step]:
     """The loops in their documented order. A row or word is free after the last step that uses it or an earlier one.
 
-    But a line pass keeps the words of a band up to the first step in the last column of its last row.
+    But a line pass keeps the words of a band up to the last row, there those of a column up to its last column group's
+    end, which frees all before the next column; in the last column each word is freed.
     """
     bare: list[tuple[Compute, int, int, int, dict[str, int]]] = []
     pass_row = pass_word = 0
     names = ("pixel_groups", "lines", "groups", "windows", "words", "rows", "planes")
     for compute in passes:
         counts = {name: getattr(compute, name) + 1 for name in names}
-        weights = "lines" if compute.hop else "groups"
+        weights = counts["lines"] * counts["windows"] if compute.hop else counts["groups"]
         for turn in itertools.product(*(range(counts[name]) for name in names)):
             at = dict(zip(names, turn, strict=True))
-            row = (at[weights] * counts["words"] + at["words"]) * counts["rows"] + at["rows"]
+            block = at["lines"] * counts["windows"] + at["windows"] if compute.hop else at["groups"]
+            row = (block * counts["words"] + at["words"]) * counts["rows"] + at["rows"]
             first = pass_word + at["pixel_groups"] * group_words(compute)
-            word = first + at["groups"] * compute.hop
-            word += (at["windows"] * counts["words"] + at["words"]) * counts["planes"]
-            ending = at["groups"] == compute.groups and at["lines"] == compute.lines and at["words"]
-            bare.append((compute, pass_row + row, word, first if compute.hop and not ending else word, at))
-        pass_row += counts[weights] * counts["words"] * counts["rows"]
+            column = first + at["groups"] * compute.hop
+            window = 0 if compute.hop else at["windows"]
+            word = kept = column + (window * counts["words"] + at["words"]) * counts["planes"]
+            if compute.hop:
+                ends = at["groups"] == compute.groups and at["windows"] == compute.windows
+                kept = first if at["lines"] < compute.lines else word if ends else column
+            bare.append((compute, pass_row + row, word, kept, at))
+        pass_row += weights * counts["words"] * counts["rows"]
         pass_word += counts["pixel_groups"] * group_words(compute)
     steps = []
     row_free, word_free = pass_row, pass_word  # lowest pointers that later steps use, or keep
@@ -71,7 +83,8 @@ def expected_steps(passes: list[Compute]) -> list[Step]:
             first=(at["words"], at["rows"], at["planes"]) == (0, 0, 0),
             level=at["rows"] + at["planes"] * compute.radix,
             last=not missing and all(at[name] == getattr(compute, name) for name in ("words", "rows", "planes")),
-            window_first=at["windows"] == 0, window_last=at["windows"] == compute.windows,
+            window_first=bool(compute.hop) or at["windows"] == 0,
+            window_last=bool(compute.hop) or at["windows"] == compute.windows,
             released_row=row_free, released_word=word_free,
         ))
         row_free, word_free = min(row_free, row), min(word_free, kept)
@@ -102,17 +115,18 @@ def random_compute(rng: np.random.Generator, config: EngineConfig) -> Compute:
 
 
 def random_lines(rng: np.random.Generator, config: EngineConfig) -> Compute:
-    """A line pass: columns that share words or stand apart, bands of one row or two, the last one short or not."""
+    """A line pass: columns that share words or stand apart, one column group or several, bands of one row or two, the
+    last one short or not; those of one row may be longer than the tile."""
     while True:
         planes, words = int(rng.integers(1, 3)), int(rng.integers(1, 5))
         hop, lines = int(rng.integers(1, words + 1)), int(rng.integers(0, 2))
         compute = Compute(
             words=words - 1, rows=int(rng.integers(0, 2)), planes=planes - 1, radix=int(rng.integers(0, planes)),
-            windows=0, groups=int(rng.integers(0, 6)), pixel_groups=int(rng.integers(0, 4)),
+            windows=int(rng.choice([0, 1, 3])), groups=int(rng.integers(0, 6)), pixel_groups=int(rng.integers(0, 4)),
             hop=hop * planes, apart=int(hop == words), lines=lines, short=int(lines and rng.integers(0, 2)),
         )
-        fits_ring = (lines + 1) * words * (compute.rows + 1) <= config.ring_rows
-        if group_words(compute) <= config.tile_words and fits_ring:
+        fits_ring = (lines + 1) * (compute.windows + 1) * words * (compute.rows + 1) <= config.ring_rows
+        if least_words(compute) <= config.tile_words and fits_ring:
             return compute
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import inf
 
-from subbyte.compiler.cost_gather import GatherModel
+from subbyte.compiler.cost_gather import GatherModel, column_words
 from subbyte.compiler.cost_records import record_steps
 from subbyte.compiler.cost_timeline import Accesses, Port, Releases
 from subbyte.spec.engine import EngineConfig, Family, Lane
@@ -185,8 +185,10 @@ class _Model:
             for pixel_group in range(one.compute.pixel_groups + 1):
                 follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         self._coming.tell(inf)
-        weights = one.compute.lines if one.compute.hop and not one.fill.column else one.compute.groups
-        self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
+        weights = one.compute.groups + 1
+        if one.compute.hop and not one.fill.column:
+            weights = (one.compute.lines + 1) * (one.compute.windows + 1)
+        self._first_row += weights * (one.compute.words + 1) * (one.compute.last_row + 1)
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.release(self._done + latency.written)
         return self._done
@@ -222,30 +224,37 @@ class _Model:
 
     def _band(self, index: int, one: Pass, first: bool, last: bool) -> None:
         """All columns of all rows of a band of a line pass."""
-        compute = one.compute
-        rows, planes = compute.last_row + 1, compute.planes + 1
-        words, shift = compute.words + 1, compute.hop // planes
+        compute, each = one.compute, column_words(self._engine, one.fill)
+        planes, groups = compute.planes + 1, compute.windows + 1
+        rows = (compute.words + 1) * (compute.last_row + 1)
+        columns, shift = (compute.words + 1) // each, compute.hop // (planes * each)
         gathered, begin = 0, self._now
         for line in range(compute.lines + 1):
-            row = self._first_row + line * words * rows
+            row = self._first_row + line * groups * rows
+            missing = last and compute.short and line
             for column in range(compute.groups + 1):
-                begin = self._now
-                needs: dict[str, float] = {}
-                while gathered < column * shift + words:
-                    needs["activations"] = self._gather.next_ready(index) + self.latency.tile + rows * planes
-                    gathered += 1
-                if first and column == 0 and not self._resident:
-                    self._gather.advance(inf)  # it asks for memory in every cycle, the pump only gets what is left
-                    needs["weights"] = self._load(row + words * rows) + self.latency.pump + planes
-                missing = last and compute.short and line
-                if not missing:
-                    needs["requantizer"] = self._shadow_free
-                self._finish(index, words * rows * planes, needs)
-                if not missing:
-                    self._drain(one)
-            if last:
-                self._rows_released.add(row + words * rows, begin, self._now)
-        self._tile += gathered * planes
+                for group in range(groups):
+                    begin = self._now
+                    needs: dict[str, float] = {}
+                    while gathered < column * shift + columns:
+                        ready = self._gather.next_ready(index) + self.latency.tile
+                        needs["activations"] = ready + (compute.last_row + 1) * planes
+                        gathered += 1
+                    if first and column == 0 and not self._resident:
+                        self._gather.advance(inf)  # it asks for memory in every cycle, the pump only gets what is left
+                        needs["weights"] = self._load(row + (group + 1) * rows) + self.latency.pump + planes
+                    if not missing:
+                        needs["requantizer"] = self._shadow_free
+                    self._finish(index, rows * planes, needs)
+                    if not missing:
+                        self._drain(one)
+                    if last and column == compute.groups:
+                        self._rows_released.add(row + (group + 1) * rows, begin, self._now)
+                if line == compute.lines and column < compute.groups:
+                    self._tile += compute.hop
+                    self._gather.released.add(self._tile, self._now, self._now)
+                self._gather.advance(self._now)
+        self._tile += (compute.words + 1) * planes
         self._gather.released.add(self._tile, begin, self._now)
         self._gather.advance(self._now)
 

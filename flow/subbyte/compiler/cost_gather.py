@@ -39,6 +39,11 @@ def window_work(engine: EngineConfig, fill: Fill) -> tuple[NDArray[np.int64], ND
     return cycles, reads
 
 
+def column_words(engine: EngineConfig, fill: Fill) -> int:
+    """K-words of a window position of a line pass: a column of its input, or a part of one."""
+    return -(-(fill.ky + 1) * (fill.segment + 1) // engine.k)
+
+
 def _window_origins(fill: Fill) -> NDArray[np.int64]:
     """Nibble address of the first segment of every pixel and window position, int64 (pixels, windows)."""
     inside = fill.ky * fill.step_ky
@@ -161,7 +166,7 @@ class GatherModel:
         if one.fill.column:
             return self._split_columns(one.fill)
         cycles, reads = window_work(self._engine, one.fill)
-        words = 1 if one.compute.hop else one.compute.words + 1  # a window position of a line pass is a word
+        words = column_words(self._engine, one.fill) if one.compute.hop else one.compute.words + 1
         size = words * (one.compute.planes + 1)
         ends = [size * part // pieces for part in range(pieces + 1)]
         units = []

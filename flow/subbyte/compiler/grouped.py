@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from subbyte.compiler.lines import line_form
 from subbyte.compiler.operation import Operation, round_up
+from subbyte.compiler.sliding import sliding_form
 
 PASS_CYCLES = 30
 """About what one more part costs: its descriptor, filling and emptying of the pipeline."""
@@ -42,12 +43,12 @@ def partitions(operation: Operation, groups: int) -> Iterator[list[Operation]]:
     yield [operation]
 
 
-def forms(operation: Operation, groups: int) -> Iterator[list[Operation]]:
-    """All forms of a convolution with `groups`, in line passes where the engine has them; it as a whole comes last."""
+def forms(operation: Operation, groups: int, slides: bool = True) -> Iterator[list[Operation]]:
+    """All forms of a convolution with `groups`, in line passes where the engine has them, sliding ones among them if it
+    `slides`; it as a whole comes last."""
     for form in partitions(operation, groups):
-        lines = line_form(form) if groups > 1 else None
-        if lines is not None:
-            yield lines
+        lines = line_form(form) if groups > 1 else None, sliding_form(form) if slides else None
+        yield from filter(None, lines)
         yield form
 
 

@@ -24,7 +24,7 @@ from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PACKED_CODES, EngineConfig
 from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Threshold
-from subbyte.spec.program import Compute
+from subbyte.spec.program import COMPUTE_FIELDS, Compute
 from subbyte.spec.step_weight import step_weight
 
 
@@ -128,6 +128,11 @@ class Operation:
     def groups(self) -> int:
         """Column groups of M channels."""
         return -(-self.channels // self.engine.m)
+
+    @property
+    def most_groups(self) -> int:
+        """Column groups that a pass may have."""
+        return 1 << COMPUTE_FIELDS[0]["groups"]
 
     @property
     def windows(self) -> int:
@@ -249,9 +254,12 @@ class Operation:
     def rough_cycles(self) -> int:
         """About how long it takes, to compare two forms: the longer of array and gather unit."""
         steps = self.pixel_groups * self.groups * self.windows * self.words * self.rows * self.planes
+        return max(steps, self.pixels * self.windows * self.kernel[0] * self.segment_cycles())
+
+    def segment_cycles(self) -> int:
+        """Cycles of the gather unit for a segment that begins with a chunk."""
         per_cycle = self.engine.fill_nibbles // self.source.format.nibbles
-        segments = self.pixels * self.windows * self.kernel[0]
-        return max(steps, segments * -(-self.segment // per_cycle) * self.planes)
+        return -(-self.segment // per_cycle) * self.planes
 
 
 def stored_pitch(network: Network, tensor: Tensor, engine: EngineConfig) -> int:

@@ -24,7 +24,7 @@ class Slots:
 def blocks(operation: Operation) -> list[tuple[int, int]]:
     """(first group, groups) of each pass: as few and as even as the memories allow."""
     engine, groups = operation.engine, operation.groups
-    largest = min(groups, engine.pass_params // engine.m)
+    largest = min(groups, engine.pass_params // engine.m, operation.most_groups)
     if not streams_weights(operation):
         largest = min(largest, engine.ring_rows // (operation.words * operation.rows))
     if operation.tile_words > engine.tile_words:

@@ -90,8 +90,10 @@ def _operations(network: Network, group: Group, engine: EngineConfig) -> list[Op
         return _checked([pool_operation(network, group, engine)])
     groups = channel_groups(network, group.linear)
     behind = [] if group.pool is None else [pool_operation(network, group.pool, engine)]
-    choice = [[*form, *behind] for form in forms(chain_operation(network, group, None, engine), groups)]
-    if group.pool is not None and fusable(network, group.pool):
+    fused = group.pool is not None and fusable(network, group.pool)
+    # A convolution does not slide for a pool that can be fused: what it writes would take memory of its own.
+    choice = [[*form, *behind] for form in forms(chain_operation(network, group, None, engine), groups, not fused)]
+    if fused:
         choice = [*forms(chain_operation(network, group, group.pool, engine), groups), *choice]
     choice = [[spread_outliers(part) for part in form] for form in choice]
     fitting = [form for form in choice if not any(problem for part in form for problem in capacity_problems(part))]

@@ -60,10 +60,16 @@ def run_pass(
         return shape.weight_words(engine)
     places = _places(engine, drain, _offsets(drain)) % main.shape[1]
     if compute["hop"]:
-        lines = Lines.of(compute)
-        operands = lines.windows(_operands(engine, fill, replace(shape, words=1), main, addresses, tables))
-        acc = lines.results(_accumulate(engine, shape, operands, weights, outliers)[:, :, 0])
-        _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
+        lines, words_each = Lines.of(compute), -(-addresses.shape[2] // engine.k)
+        by_band = addresses.reshape(lines.bands, -1, *addresses.shape[1:])
+        for piece in _pieces(len(main), by_band, shape.planes):
+            own = by_band[piece].reshape(-1, *addresses.shape[1:])
+            tile = _operands(engine, fill, replace(shape, words=words_each), main, own, tables)
+            operands = lines.piece(piece).windows(tile.reshape(*tile.shape[:2], -1, engine.k))
+            acc = lines.piece(piece).results(_accumulate(engine, shape, operands, weights, outliers)[:, :, 0])
+            own_places = places[lines.pixels(piece)]
+            skip = _skip_codes(engine, drain, main, own_places)
+            _write(main, drain, own_places, _requantize(engine, drain, luts, channels, acc, skip))
         return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
         operands = _operands(engine, fill, shape, main, addresses[piece], tables)
@@ -80,7 +86,7 @@ def run_pass(
 @dataclass(frozen=True)
 class _Shape:
     """Loop counts of a compute section, none of them minus one. `groups`: of M columns of weights, which in a line
-    pass are those of the rows of a band."""
+    pass are the column groups of each row of a band."""
 
     words: int
     rows: int
@@ -94,7 +100,9 @@ class _Shape:
     def of(engine: EngineConfig, compute: Fields) -> _Shape:
         counts = {name: compute[name] + 1 for name in ("words", "rows", "planes", "windows")}
         counts["rows"] += 2 * compute["upper_rows"]
-        groups = compute["lines" if compute["hop"] and not engine.columns else "groups"] + 1
+        groups = compute["groups"] + 1
+        if compute["hop"] and not engine.columns:
+            groups = (compute["lines"] + 1) * counts["windows"]
         return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"])
 
     def weight_words(self, engine: EngineConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +31,31 @@ class Lines:
         )
         return Lines(bands, lines, columns, words, compute["hop"] // planes, compute["short"])
 
-    def windows(self, tile: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Words as gathered (planes, batch, pixels, windows, K) -> those of every band and column.
+    def piece(self, bands: slice) -> Lines:
+        """Those of some of the bands."""
+        first, end, _ = bands.indices(self.bands)
+        return replace(self, bands=end - first, short=self.short if end == self.bands else 0)
+
+    def pixels(self, bands: slice) -> slice:
+        """Output pixels of some of the bands."""
+        first, end, _ = bands.indices(self.bands)
+        per_band = self.lines * self.columns
+        return slice(first * per_band, end * per_band)
+
+    def windows(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
+        """K-words as gathered (planes, batch, words, K) -> those of every band and column.
 
         int64 (planes, batch, bands * columns, 1, words * K). A band's first word follows the last column of the band
         before.
         """
         per_band = (self.columns - 1) * self.stride + self.words
         starts = per_band * np.arange(self.bands)[:, None] + self.stride * np.arange(self.columns)
-        words = tile.reshape(*tile.shape[:2], -1, tile.shape[4])
         chosen: NDArray[np.int64] = words[:, :, starts.reshape(-1, 1) + np.arange(self.words)]
         return chosen.reshape(*chosen.shape[:3], 1, -1)
 
     def results(self, acc: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Sums (batch, bands * columns, lines * M) -> of the pixels in order, (batch, rows * columns, M)."""
+        """Sums (batch, bands * columns, lines * channels) -> of the pixels in order, (batch, rows * columns, channels).
+        """
         batch, _, channels = acc.shape
         split = acc.reshape(batch, self.bands, self.columns, self.lines, channels // self.lines)
         pixels = split.swapaxes(2, 3).reshape(batch, -1, channels // self.lines)

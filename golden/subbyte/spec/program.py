@@ -140,7 +140,8 @@ class Compute:
     Line passes, of engines with `depthwise`: `hop` is not 0. A pixel group is then a band of `lines` + 1 output rows,
     a group an output column; the words of a column begin `hop` tile words behind those of the one before (`apart`: they
     share none), the weight rows of each of the band's rows follow those of the one above. `short`: the last band lacks
-    its second row, whose steps are made and give nothing.
+    its second row, whose steps are made and give nothing. `windows` counts column groups, which have weight rows of
+    their own for the same words.
 
     Column passes, of engines with `depthwise` and P > 1: `hop` is not 0. A pixel group is P output rows of an output
     column, those of a column follow each other. The words of a result lie `windows` + 1 tile words apart, which is what

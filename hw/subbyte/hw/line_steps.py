@@ -9,33 +9,43 @@ __all__ = ["LineStepController", "step_controller"]
 
 
 class LineStepController(StepController):
-    """In a line pass (`hop` is not 0) pixel groups are bands of one or two output rows, groups are output columns.
+    """In a line pass (`hop` is not 0) pixel groups are bands of one or two output rows, groups are output columns,
+    windows are column groups.
 
-    The words of a column begin `hop` behind those of the one before: both share some. A row of the band has its own
-    weight rows, the same for all columns, and goes over the band's words from the first one on. Words are released in
-    the last column of the band's last row. Nothing of the second row of a `short` last band is captured.
+    The words of a column begin `hop` behind those of the one before: both share some. All column groups go over them.
+    A row of the band has its own weight rows, the same for all columns, and goes over the band's words from the first
+    one on. In the band's last row the words of a column are released up to those of the next. Nothing of the second row
+    of a `short` last band is captured.
     """
 
     LOOPS = ("planes", "rows", "words", "windows", "groups", "lines", "pixel_groups")
 
+    def __init__(self, config):
+        super().__init__(config)
+        self._hops = Signal(name="hops")  # early: the section is there before its first step
+
+    def _window(self, m, turn):
+        """A column group of a line pass has one window position."""
+        m.d.sync += self._hops.eq(self.compute.hop != 0)
+        return turn.first | self._hops, turn.last | self._hops
+
     def _results(self, m, turns, last, ends):
         missing = Signal()
         m.d.comb += missing.eq(self.compute.short & turns["lines"].count & last["pixel_groups"])
-        return ends["words"] & ~missing, ends["windows"] & ~missing
+        return ends["words"] & ~missing, ends["words"] & (last["windows"] | self._hops) & ~missing
 
     def _advance_row(self, m, go, last, ends, row, group_row, row_released, no_row):
         """As in other passes, but a column begins with the row of the one before."""
         following = Signal.like(row)
-        hops = Signal()  # early: the section is there before its first step
+        hops = self._hops
         whole = Signal()  # nothing is done again with this row of weights before the next band
-        next_window = ends["words"] & ~last["windows"]
+        next_window = ends["words"] & ~last["windows"] & ~hops
         next_column = ends["windows"] & ~whole
         next_pixels = ends["lines"] & ~last["pixel_groups"]
-        m.d.sync += hops.eq(self.compute.hop != 0)
         m.d.comb += [following.eq(row + 1), whole.eq(~hops | last["groups"])]
         with m.If(go & ends["planes"]):
             m.d.sync += row.eq(following)
-            with m.If(last["windows"] & last["pixel_groups"] & whole):
+            with m.If((last["windows"] | hops) & last["pixel_groups"] & whole):
                 m.d.sync += row_released.eq(following)
         with m.If(go & ends["windows"] & whole):
             m.d.sync += group_row.eq(following)
@@ -47,25 +57,35 @@ class LineStepController(StepController):
         self._watch(m, go, no_row, self.row_available, row, following, ends["planes"], rewinds)
 
     def _advance_word(self, m, go, last, ends, word, word_released, no_word):
-        """Every group begins `hop` words behind the one before, which is where that one began if `hop` is 0."""
+        """Every column begins `hop` words behind the one before, column groups of ordinary passes where that one began:
+        there `hop` is 0."""
         following, hopped = Signal.like(word), Signal.like(word)
-        column = Signal.like(word, reset_less=True)  # first word of this group
-        next_group = ends["windows"] & ~last["groups"]
+        column = Signal.like(word, reset_less=True)  # first word of this column or group
+        again, next_column = Signal(), Signal()
         next_line = ends["groups"] & ~last["lines"]
-        m.d.comb += [following.eq(word + self.compute.planes + 1), hopped.eq(column + self.compute.hop)]
+        m.d.comb += [
+            following.eq(word + self.compute.planes + 1),
+            hopped.eq(column + self.compute.hop),
+            again.eq(ends["words"] & self._hops & ~last["windows"]),
+            next_column.eq(ends["windows"] & ~last["groups"]),
+        ]
         with m.If(go & ends["rows"]):
             m.d.sync += word.eq(following)
-            with m.If(last["groups"] & last["lines"]):
+            with m.If(last["groups"] & last["lines"] & (last["windows"] | ~self._hops)):
                 m.d.sync += word_released.eq(following)
-        with m.If(go & next_group):
+        with m.If(go & next_column):
             m.d.sync += [word.eq(hopped), column.eq(hopped)]
+            with m.If(last["lines"]):
+                m.d.sync += word_released.eq(hopped)
+        with m.If(go & again):
+            m.d.sync += word.eq(column)
         with m.If(go & ends["groups"]):
             m.d.sync += column.eq(following)
         with m.If(go & next_line):
             m.d.sync += [word.eq(word_released), column.eq(word_released)]
         with m.If(self.reset):
             m.d.sync += column.eq(0)
-        rewinds = (next_group & ~self.compute.apart) | next_line  # a group apart begins at `following`
+        rewinds = again | (next_column & ~self.compute.apart) | next_line  # a column apart begins at `following`
         self._watch(m, go, no_word, self.word_available, word, following, ends["rows"], rewinds)
 
 

@@ -86,6 +86,7 @@ class StepController(wiring.Component):
         active = Signal()
         go = early(Signal())
         turns, last, ends = self._loops(m, go)
+        window_first, window_last = self._window(m, turns["windows"])
         window_ends, drains = self._results(m, turns, last, ends)
         # Pointers have no reset but the pulse, which can then be that of the flip-flops.
         row, row_released, group_row = (Signal.like(self.row, name=name, reset_less=True)
@@ -100,7 +101,7 @@ class StepController(wiring.Component):
             self.row.eq(row),
             self.row_released.eq(row_released),
             self.word_released.eq(word_released),
-            no_shadow.eq(window_ends & turns["windows"].first & draining),
+            no_shadow.eq(window_ends & window_first & draining),
             go.eq(active & ~no_row & ~no_word & ~no_shadow),
             self.read_word.eq(word + turns["planes"].count),
         ]
@@ -117,8 +118,8 @@ class StepController(wiring.Component):
             self.step.first.eq(turns["planes"].first & turns["rows"].first & turns["words"].first),
             self.step.level.eq(self._level(turns)),
             self.step.last.eq(go & window_ends),
-            self.step.window_first.eq(turns["windows"].first),
-            self.step.window_last.eq(last["windows"]),
+            self.step.window_first.eq(window_first),
+            self.step.window_last.eq(window_last),
         ]
         if self._config.lane is Lane.XNOR:
             m.d.sync += self.single.eq(self._single(last["words"]))
@@ -186,6 +187,10 @@ class StepController(wiring.Component):
             if name not in ("planes", "rows"):  # they are in all the others, and would be a chain before them
                 within = early(ends[name])
         return turns, last, ends
+
+    def _window(self, m, turn):
+        """(first, last) window position of a result, from the loop's `turn`."""
+        return turn.first, turn.last
 
     def _results(self, m, turns, last, ends):
         """(this step ends a window position, and what the shadow has to drain)."""
