@@ -1,4 +1,4 @@
-"""Global average pools with channel groups for pixels on the Verilog: every tensor, and the cycles of the cost model."""
+"""Global average pools with channel groups for pixels on the Verilog: tensors, and cycles of the cost model."""
 
 from __future__ import annotations
 

@@ -185,8 +185,7 @@ class _Model:
             for pixel_group in range(one.compute.pixel_groups + 1):
                 follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         self._coming.tell(inf)
-        weights = one.compute.lines if one.compute.hop and not one.fill.column else one.compute.groups
-        self._first_row += (weights + 1) * (one.compute.words + 1) * (one.compute.last_row + 1)
+        self._first_row += one.weight_rows
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.release(self._done + latency.written)
         return self._done

@@ -221,6 +221,13 @@ class Pass:
     drain: Drain
     records: Records | None = None
 
+    @property
+    def weight_rows(self) -> int:
+        """Weight rows, those of a line pass for the rows of a band rather than for column groups."""
+        compute = self.compute
+        groups = compute.lines if compute.hop and not self.fill.column else compute.groups
+        return (groups + 1) * (compute.words + 1) * (compute.last_row + 1)
+
     def encode(self) -> list[int]:
         """The `pass_words` of the engine."""
         sections: list[tuple[Fill | Compute | Drain | Records, tuple[dict[str, int], ...]]] = [
