@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -125,8 +126,9 @@ class NetworkBuilder:
         form: TensorFormat,
         stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        alike: bool = False,
     ) -> NetworkBuilder:
-        """Average pool and codes of `form`, which divide by about the window."""
+        """Average pool and codes of `form`, which divide by about the window; `alike`: all channels by the same."""
         height, width, channels = self.last.shape
         name, source = f"average{len(self._layers)}", self.last
         shape = (
@@ -141,7 +143,12 @@ class NetworkBuilder:
         spread, acc = self._accumulators(layer, ones, source.format, False)
         if form.kind is Kind.BIN:
             return self._threshold(acc, form, spread)
-        return self._requantize(name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
+        self._requantize(name, acc, form, spread, Rounding.HALF_UP, TableRounding.LIN_NEAREST, 2)
+        divider = self._layers[-1]
+        if alike and isinstance(divider, Requantize):
+            multiplier, shift = (np.full_like(values, values[0]) for values in (divider.multiplier, divider.shift))
+            self._layers[-1] = dataclasses.replace(divider, multiplier=multiplier, shift=shift)
+        return self
 
     def concat(self, *names: str) -> NetworkBuilder:
         """Channels of the tensors side by side."""
@@ -323,10 +330,11 @@ def upper_bits(shift: int) -> NDArray[np.int64]:
 
 
 def copying_network(
-    rng: np.random.Generator, engine: EngineConfig, table: NDArray[np.int64], wide: TensorFormat
+    rng: np.random.Generator, engine: EngineConfig, table: NDArray[np.int64], wide: TensorFormat,
+    size: tuple[int, int] = (6, 5),
 ) -> NetworkBuilder:
     """An eight-bit tensor that a residual block adds and, as a four-bit copy, multiplies twice."""
-    builder = NetworkBuilder(rng, engine, (6, 5, 3), linear(8))
+    builder = NetworkBuilder(rng, engine, (*size, 3), linear(8))
     skip = builder.conv(8, (3, 3), wide, padding=(1, 1, 1, 1), relu=True).last
     read = builder.lookup(linear(4), table).last
     builder.conv(6 * engine.m * engine.p, (3, 3), linear(4), padding=(1, 1, 1, 1))

@@ -37,7 +37,7 @@ def adding_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
 
 def reading_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     """Codes with a ReLU before their zero point, which layers read through a lookup that is not written."""
-    network = copying_network(rng, engine, upper_bits(3), linear(8, zero_point=4)).network()
+    network = copying_network(rng, engine, upper_bits(3), linear(8, zero_point=4), (12, 11)).network()
     assert not any(one.layer.endswith("lookup2") for one in schedule(network, engine).passes)
     return network
 

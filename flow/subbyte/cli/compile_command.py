@@ -39,18 +39,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
 
 
+def _memory(use: dict[str, Any]) -> list[str]:
+    """What the program takes of each memory."""
+    def share(name: str) -> str:
+        return f"{use[name]['used']:,} of {use[name]['available']:,}"
+
+    main = use["main"]
+    parts = ", ".join(f"{name} {main[name]:,}" for name in ("weights", "activations", "descriptors"))
+    tables = f"decode tables: {share('table_slots')}, requantizer tables: {share('lut_slots')}"
+    return [f"main memory: {share('main')} words of 8 bytes ({parts})", f"parameters: {share('parameters')}, {tables}"]
+
+
 def _text(summary: dict[str, Any], output: Path) -> Group:
-    columns = ("layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "bound by")
+    columns = (
+        "layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "utilisation", "bound by",
+        "weight bytes",
+    )
     with_outliers = any(layer["outliers"] for layer in summary["layers"])
     table = plain_table(*columns, *(("outliers", "error removed") if with_outliers else ()))
     for layer in summary["layers"]:
         bought = (f"{layer['outliers']:,}", f"{layer['outliers_removed']:.0%}") if with_outliers else ()
         table.add_row(
             layer["name"], layer["op"], f"{layer['macs']:,}", layer["weight_format"], layer["act_format"],
-            f"{layer['cycles_est']:,}", layer["bound_by"], *bought,
+            f"{layer['cycles_est']:,}", f"{layer['utilisation']:.0%}", layer["bound_by"],
+            f"{layer['weight_bytes']:,}", *bought,
         )
     accuracy = summary["accuracy"]
-    lines = [f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"]
+    total = f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"
+    lines = [total, *_memory(summary["memory"])]
     if accuracy is not None:
         value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
         lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")

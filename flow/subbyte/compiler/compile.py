@@ -22,8 +22,9 @@ from subbyte.compiler.lower import input_ratio
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.sampling import accuracy, act_format, cost_of, kept_samples
 from subbyte.compiler.schedule import schedule
+from subbyte.compiler.usage import memory_use, utilisation, weight_bytes
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.network import Conv2d, Dense, Network
+from subbyte.spec.network import Conv2d, Dense
 
 
 def _weight(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.float64]:
@@ -36,24 +37,31 @@ def _removed(layer: Conv2d | Dense, node: Linear, graph: Graph, coding: InputCod
     return removed_error(layer, _weight(node, graph, coding)) if np.any(outliers(layer)) else 0.0
 
 
-def _layers(
-    graph: Graph, coding: InputCoding, network: Network, costs: tuple[Cost, ...]
-) -> list[dict[str, Any]]:
-    """One entry per linear node; ReLU, requantizer and pools are part of it."""
-    nodes = {node.name: node for node in graph.nodes if isinstance(node, Linear)}
+def _layer(node: Linear, layer: Conv2d | Dense, compiled: Compiled, cost: Cost) -> dict[str, Any]:
+    """One linear node; ReLU, requantizer and pools are part of it."""
+    graph, program = compiled.graph, compiled.program
+    count = macs(node, graph.shapes[node.output])
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "macs": count,
+        "weight_format": layer.weight_format.name,
+        "act_format": act_format(compiled.network, layer),
+        "cycles_est": cost.cycles,
+        "utilisation": utilisation(program, layer.name, count, cost.cycles),
+        "bound_by": cost.bound_by,
+        "weight_bytes": weight_bytes(program, layer.name),
+        "outliers": int(np.count_nonzero(outliers(layer))),
+        "outliers_removed": _removed(layer, node, graph, compiled.coding),
+    }
+
+
+def _layers(compiled: Compiled, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
+    """One entry per linear node."""
+    nodes = {node.name: node for node in compiled.graph.nodes if isinstance(node, Linear)}
     return [
-        {
-            "name": layer.name,
-            "op": layer.op,
-            "macs": macs(nodes[layer.name], graph.shapes[nodes[layer.name].output]),
-            "weight_format": layer.weight_format.name,
-            "act_format": act_format(network, layer),
-            "cycles_est": cost_of(costs, layer.name).cycles,
-            "bound_by": cost_of(costs, layer.name).bound_by,
-            "outliers": int(np.count_nonzero(outliers(layer))),
-            "outliers_removed": _removed(layer, nodes[layer.name], graph, coding),
-        }
-        for layer in network.layers
+        _layer(nodes[layer.name], layer, compiled, cost_of(costs, layer.name))
+        for layer in compiled.network.layers
         if isinstance(layer, Conv2d | Dense) and layer.name in nodes
     ]
 
@@ -64,11 +72,12 @@ def compile_model(
 ) -> dict[str, Any]:
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
-    Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, bound_by,
-    outliers, outliers_removed}], weight_bytes, act_bytes, cycles_est, accuracy{float_value, value, n} measured as
-    top-1 on the calibration samples, null without class labels. `outliers` are weights with one, `outliers_removed`
-    is the part of the squared error of the weights that they remove, see `removed_error`. Where the output is sums in
-    pieces (`OutputCoding`) also output_pieces.
+    Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, utilisation, bound_by,
+    weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see `memory_use`), cycles_est,
+    accuracy{float_value, value, n} measured as top-1 on the calibration samples, null without class labels.
+    `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed` is the part of the
+    squared error of the weights that they remove, see `removed_error`. Where the output is sums in pieces
+    (`OutputCoding`) also output_pieces.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -87,9 +96,10 @@ def compile_model(
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
-        "layers": _layers(imported.graph, made.coding, made.network, cost.layers),
+        "layers": _layers(compiled, cost.layers),
         "weight_bytes": program.weights.nbytes,
         "act_bytes": 8 * program.tensor_words,
+        "memory": memory_use(program),
         "cycles_est": cost.cycles,
         "accuracy": accuracy(compiled, made.samples),
         **({"output_pieces": made.output.pieces} if made.output else {}),

@@ -185,10 +185,7 @@ class _Model:
             for pixel_group in range(one.compute.pixel_groups + 1):
                 follow(index, one, pixel_group == 0, pixel_group == one.compute.pixel_groups)
         self._coming.tell(inf)
-        weights = one.compute.groups + 1
-        if one.compute.hop and not one.fill.column:
-            weights = (one.compute.lines + 1) * (one.compute.windows + 1)
-        self._first_row += weights * (one.compute.words + 1) * (one.compute.last_row + 1)
+        self._first_row += one.weight_rows
         if index + 1 < len(self._passes) and self._passes[index + 1].fill.wait:
             self._gather.release(self._done + latency.written)
         return self._done

@@ -167,6 +167,9 @@ class GatherModel:
             return self._split_columns(one.fill)
         cycles, reads = window_work(self._engine, one.fill)
         words = column_words(self._engine, one.fill) if one.compute.hop else one.compute.words + 1
+        if not one.compute.hop:  # a window position of a compute section may be several of its fill section
+            split = len(cycles), one.compute.windows + 1, -1
+            cycles, reads = (work.reshape(split).sum(axis=2) for work in (cycles, reads))
         size = words * (one.compute.planes + 1)
         ends = [size * part // pieces for part in range(pieces + 1)]
         units = []

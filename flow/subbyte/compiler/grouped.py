@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from subbyte.compiler.channel_pixels import channel_pixel_forms
 from subbyte.compiler.lines import line_form
 from subbyte.compiler.operation import Operation, round_up
 from subbyte.compiler.sliding import sliding_form
@@ -44,8 +45,11 @@ def partitions(operation: Operation, groups: int) -> Iterator[list[Operation]]:
 
 
 def forms(operation: Operation, groups: int, slides: bool = True) -> Iterator[list[Operation]]:
-    """All forms of a convolution with `groups`, in line passes where the engine has them, sliding ones among them if it
-    `slides`; it as a whole comes last."""
+    """All forms of a convolution with `groups`: with channels for pixels, in line passes where the engine has them,
+    sliding ones among them if it `slides`, in parts; it as a whole comes last."""
+    if groups > 1:
+        for alike in channel_pixel_forms(operation):
+            yield [alike]
     for form in partitions(operation, groups):
         lines = line_form(form) if groups > 1 else None, sliding_form(form) if slides else None
         yield from filter(None, lines)

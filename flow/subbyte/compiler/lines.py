@@ -113,10 +113,11 @@ class LineOperation(KernelColumnOperation):
         return np.pad(flat, ((0, 0),) * 4 + ((0, engine.k - flat.shape[4]),))
 
     def rough_cycles(self) -> int:
-        """The longer of array and gather unit."""
+        """The longer of array and main memory."""
         steps = self.pixel_groups * self.lines * self.target.shape[1] * self.words * self.rows * self.planes
         chunks = -(-self.inputs * self.source.format.nibbles // self.engine.fill_nibbles)
-        return max(steps, self.pixel_groups * self.columns * self.window_rows * chunks * self.planes)
+        gathered = self.pixel_groups * self.columns * self.window_rows * chunks * self.planes
+        return max(steps, gathered + (self.weight_words if self.pixels == 1 else 0))
 
 
 @dataclass(frozen=True)

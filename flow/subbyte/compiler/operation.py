@@ -251,10 +251,21 @@ class Operation:
         folded: NDArray[np.int64] = self.bias - self.excess() - self.coding.zero_point * sums
         return folded
 
+    @property
+    def weight_words(self) -> int:
+        """Words of main memory that its weight rows take."""
+        return self.groups * self.words * self.rows * self.engine.row_words
+
+    @property
+    def streamed(self) -> int:
+        """Words of weights that are read for one use each, beside the codes."""
+        return self.weight_words if self.pixel_groups * self.windows == 1 else 0
+
     def rough_cycles(self) -> int:
-        """About how long it takes, to compare two forms: the longer of array and gather unit."""
+        """About how long it takes, to compare two forms: the longer of array and main memory."""
         steps = self.pixel_groups * self.groups * self.windows * self.words * self.rows * self.planes
-        return max(steps, self.pixels * self.windows * self.kernel[0] * self.segment_cycles())
+        gathered = self.pixels * self.windows * self.kernel[0] * self.segment_cycles()
+        return max(steps, gathered + self.streamed)
 
     def segment_cycles(self) -> int:
         """Cycles of the gather unit for a segment that begins with a chunk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd
 
 from subbyte.compiler.capacity import streams_weights
 from subbyte.compiler.operation import Operation
@@ -83,15 +84,13 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
 
 
 def _single(operation: Operation, address: int, nibbles: int, steps: dict[str, int]) -> bool:
-    """The engine profits from it, and every segment lies within one chunk of F nibbles and one K-word."""
+    """The engine profits from it, and every segment lies within one chunk of F nibbles and one K-word.
+
+    All of them begin at the same place of an aligned part of a chunk, in which they then must lie.
+    """
     engine, segment = operation.engine, operation.segment
-    chunk = engine.fill_nibbles
-    return (
-        engine.depthwise
-        and address % chunk + segment * nibbles <= chunk
-        and all(step % chunk == 0 for step in steps.values())
-        and engine.k % segment == 0
-    )
+    unit = gcd(engine.fill_nibbles, *steps.values())
+    return engine.depthwise and address % unit + segment * nibbles <= unit and engine.k % segment == 0
 
 
 def _drain(operation: Operation, target: TensorLayout, slots: Slots, first: int, groups: int) -> Drain:

@@ -72,7 +72,9 @@ def run_pass(
             _write(main, drain, own_places, _requantize(engine, drain, luts, channels, acc, skip))
         return shape.weight_words(engine)
     for piece in _pieces(len(main), addresses, shape.planes):
-        operands = _operands(engine, fill, shape, main, addresses[piece], tables)
+        operands = _following(shape, _operands(
+            engine, fill, replace(shape, words=-(-addresses.shape[2] // engine.k)), main, addresses[piece], tables
+        ))
         acc = _accumulate(engine, shape, operands, weights, outliers)
         if records.reads:
             words_read = _addresses(records.steps(fill))[piece]
@@ -166,6 +168,11 @@ def _operands(
         else:
             tile[plane, ..., :codes] = table[addresses % 2, low]
     return tile
+
+
+def _following(shape: _Shape, operands: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Words of all window positions of the fill section as those of the compute section, which may have fewer."""
+    return operands.reshape(*operands.shape[:3], shape.windows, -1)
 
 
 def _read_weights(

@@ -222,6 +222,14 @@ class Pass:
     drain: Drain
     records: Records | None = None
 
+    @property
+    def weight_rows(self) -> int:
+        """Weight rows. A line pass has its column groups for window positions, and rows for each of a band's lines."""
+        compute = self.compute
+        line_pass = compute.hop and not self.fill.column
+        groups = (compute.lines + 1) * (compute.windows + 1) if line_pass else compute.groups + 1
+        return groups * (compute.words + 1) * (compute.last_row + 1)
+
     def encode(self) -> list[int]:
         """The `pass_words` of the engine."""
         sections: list[tuple[Fill | Compute | Drain | Records, tuple[dict[str, int], ...]]] = [
