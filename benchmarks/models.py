@@ -44,12 +44,12 @@ COLUMNS = (
     "seconds", "note",
 )
 
-KWS_OFFSET, KWS_SCALE = 83.0, 0.5847029089927673
-"""From the int8 numbers of the samples to what the float models are fed."""
-
 ENGINES = {
     # Weights of int8 files beyond the lanes' range need more slots than the preset has.
     "ecp5-85-slots": dataclasses.replace(PRESETS["ecp5-85"], name="ecp5-85-slots", outlier_slots=4),
+    # A slot costs a word of each weight row, which the 264,192 weights of the autoencoder leave no room for.
+    "ecp5-85-plain": dataclasses.replace(PRESETS["ecp5-85"], name="ecp5-85-plain", outlier_slots=0),
+    "ecp5-85-pixel": dataclasses.replace(PRESETS["ecp5-85"], name="ecp5-85-pixel", p=1, r=1, outlier_slots=4),
     "ecp5-85-binary": EngineConfig(
         "ecp5-85-binary", Family.ECP5, Lane.XNOR, p=4, r=4, operand_bits=4, fill_nibbles=8, memory_words=32768,
         ring_rows=1024, tile_words=1024, param_entries=2048, param_stream=True, device="85k",
@@ -102,28 +102,30 @@ def _jets(_: Path) -> NDArray[np.generic]:
     return np.random.default_rng(0).integers(-128, 128, (SAMPLES, 16))
 
 
-IMAGES_LAST, KWS = InputTransform(axes=(0, 2, 3, 1)), InputTransform((KWS_OFFSET,), (KWS_SCALE,))
-UNIT = InputTransform(scale=(1 / 255,))
 LAST = (0, 2, 3, 1)
+KWS, UNIT = InputTransform((83.0,), (0.5847029089927673,)), InputTransform(scale=(1 / 255,))
+IMAGES_LAST, KWS_LAST, UNIT_LAST = (
+    dataclasses.replace(transform, axes=LAST) for transform in (InputTransform(), KWS, UNIT)
+)
 MODELS = {
     "kws": Model("models/kws_dscnn.onnx", _stored("kws01"), KWS),
-    "kws-tf2onnx": Model("models/variants/kws_tf2onnx_nhwc.onnx", _stored("kws01"), dataclasses.replace(KWS, axes=LAST)),
-    "kws-int8": Model("models/int8/kws_dscnn_int8.tflite", _stored("kws01"), IMAGES_LAST, recipes=(IMPORT_RECIPE,)),
+    "kws-tf2onnx": Model("models/variants/kws_tf2onnx_nhwc.onnx", _stored("kws01"), KWS_LAST),
+    "kws-int8": Model(
+        "models/int8/kws_dscnn_int8.tflite", _stored("kws01"), IMAGES_LAST, "ecp5-85-slots", (IMPORT_RECIPE,)
+    ),
     "ic": Model("models/ic_resnet8.onnx", _stored("cifar10_jpg"), rtl=1),
     "ic-tf2onnx": Model("models/variants/ic_tf2onnx_nhwc.onnx", _stored("cifar10_jpg"), IMAGES_LAST, rtl=1),
     "ic-int8": Model(
         "models/int8/ic_resnet8_int8.tflite", _stored("cifar10_jpg"), IMAGES_LAST, "ecp5-85-slots", (IMPORT_RECIPE,), 1
     ),
     "vww": Model("models/vww_mbv1_025.onnx", _enlarged, UNIT, rtl=1),
-    "vww-tf2onnx": Model(
-        "models/variants/vww_tf2onnx_nhwc.onnx", _enlarged, dataclasses.replace(UNIT, axes=LAST), rtl=1
-    ),
+    "vww-tf2onnx": Model("models/variants/vww_tf2onnx_nhwc.onnx", _enlarged, UNIT_LAST, rtl=1),
     "vww-kai-jiang": Model("models/variants/vww_96_float_kai_jiang.onnx", _enlarged, UNIT, rtl=1),
     "vww-int8": Model(
-        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, dataclasses.replace(UNIT, axes=LAST), recipes=(IMPORT_RECIPE,), rtl=1
+        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, UNIT_LAST, "ecp5-85-slots", (IMPORT_RECIPE,), 1
     ),
-    "ad": Model("models/ad_fcae.onnx", _spectra),
-    "ad-int8": Model("models/int8/ad_fcae_int8.tflite", _spectra, recipes=(IMPORT_RECIPE,)),
+    "ad": Model("models/ad_fcae.onnx", _spectra, engine="ecp5-85-plain"),
+    "ad-int8": Model("models/int8/ad_fcae_int8.tflite", _spectra, engine="ecp5-85-plain", recipes=(IMPORT_RECIPE,)),
     "tfc-w1a1": Model("models/tfc_w1a1.onnx", _stored("mnist"), UNIT, "ecp5-85-binary", (IMPORT_RECIPE,)),
     "tfc-w2a2": Model("models/tfc_w2a2.onnx", _stored("mnist"), UNIT, recipes=(IMPORT_RECIPE,)),
     "kwsmlp-w3a3": Model(
@@ -132,7 +134,8 @@ MODELS = {
     ),
     "jet-w6a6": Model("models/jet_qkeras_w6a6.onnx", _jets, InputTransform(scale=(1 / 32,)), recipes=(IMPORT_RECIPE,)),
     "cnv-w1a1": Model(
-        "models/cnv_w1a1.onnx.gz", _stored("cifar10_jpg"), InputTransform((128.0,)), "ecp5-85-binary", (IMPORT_RECIPE,), 1
+        "models/cnv_w1a1.onnx.gz", _stored("cifar10_jpg"), InputTransform((128.0,)), "ecp5-85-binary",
+        (IMPORT_RECIPE,), 1,
     ),
 }
 
@@ -142,27 +145,30 @@ def engine_of(name: str) -> EngineConfig:
     return ENGINES.get(name) or load_engine(name)
 
 
-def compiled(model: Model, engine: EngineConfig, recipe: str) -> tuple[Compiled, float]:
-    """(the compiled model, seconds that it took). ValueError when it does not fit."""
+def compiled(model: Model, engine: EngineConfig, recipe: str, samples: int) -> tuple[Compiled, float]:
+    """(the compiled model, seconds of a processor that it took). ValueError when it does not fit."""
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         file, calib, out = SHARED / model.file, Path(scratch) / "samples.npz", Path(scratch) / "compiled"
         if file.suffix == ".gz":
             file = Path(scratch) / file.stem
             file.write_bytes(gzip.decompress((SHARED / model.file).read_bytes()))
-        np.savez(calib, allow_pickle=False, x_calib=model.samples(SHARED / "data"))
-        begin = time.monotonic()
+        np.savez(calib, allow_pickle=False, x_calib=model.samples(SHARED / "data")[:samples])
+        begin = time.process_time()
         compile_model(file, engine, load_recipe(recipe), calib, model.transform, 0, out)
-        return load_compiled(out), time.monotonic() - begin
+        return load_compiled(out), time.process_time() - begin
 
 
-def measure(name: str, model: Model, recipe: str, engine: str, machine: int, rtl: int) -> dict[str, object]:
+def measure(
+    name: str, model: Model, recipe: str, engine: str, samples: int, machine: int, rtl: int
+) -> dict[str, object]:
     """One row of the table; `failed` when something that was measured is not as it must be."""
     row: dict[str, object] = {"model": name, "engine": engine, "recipe": recipe, "failed": False}
     if not (SHARED / model.file).is_file():
         return row | {"note": f"skipped, not there: {SHARED / model.file}"}
     try:
-        made, seconds = compiled(model, engine_of(engine), recipe)
+        made, seconds = compiled(model, engine_of(engine), recipe, samples)
     except ValueError as error:
+        CONSOLE.note(f"{name} {recipe} {engine}: {error}")
         return row | {"note": f"refused: {error}"}
     program, codes = made.program, made.codes(made.samples)
     predicted = estimate(program).cycles
@@ -198,6 +204,7 @@ def main() -> int:
     parser.add_argument("--model", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--recipe", nargs="+", help="of the float models, instead of w4-a4log and int8")
     parser.add_argument("--engine", help="a preset or a file, instead of the one that each model is listed with")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="that compile has, 100")
     parser.add_argument("--machine", type=int, default=20, help="inputs of the NumPy machine, 20")
     parser.add_argument("--rtl", type=int, help="inferences of the Verilog, instead of 3 or, of large models, 1")
     arguments = parser.parse_args()
@@ -206,8 +213,9 @@ def main() -> int:
         model = MODELS[name]
         chosen = arguments.recipe if arguments.recipe and model.recipes != (IMPORT_RECIPE,) else model.recipes
         rtl = model.rtl if arguments.rtl is None else arguments.rtl
+        engine = arguments.engine or model.engine
         rows += [
-            measure(name, model, recipe, arguments.engine or model.engine, arguments.machine, rtl) for recipe in chosen
+            measure(name, model, recipe, engine, arguments.samples, arguments.machine, rtl) for recipe in chosen
         ]
     show(rows, COLUMNS, arguments.json)
     return int(any(row["failed"] for row in rows))
