@@ -38,8 +38,10 @@ ENGINE = EngineConfig(
     memory_words=256, ring_rows=16, tile_words=16, param_entries=16, table_slots=8, lut_slots=4, lut_bits=8,
 )
 TIMEOUT, RUN_TIMEOUT = 20_000 / CLOCK_HZ, 40_000 / CLOCK_HZ
-LONGEST = 5_000_000 / CLOCK_HZ
-"""Simulated seconds after which a case counts as stuck: three attempts of twenty exchanges that all time out twice."""
+FRAME = 540 * 10 * SIMULATED_DIVISOR / CLOCK_HZ
+"""The longest, all of it escaped."""
+LONGEST = 3 * (10 * 4 * (TIMEOUT + FRAME) + RUN_TIMEOUT)
+"""Simulated seconds after which a case counts as stuck: three attempts of ten commands that are sent four times."""
 INPUTS = 12
 LOADS = 20
 """One case in so many loads the program."""
