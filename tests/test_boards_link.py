@@ -134,10 +134,11 @@ def converse(wire: list[bytes | int], rng: np.random.Generator, words: list[int]
     return seen
 
 
+FINE = Status(0)
 IDENTITY = frames.identity(small_config().digest())
 
 
-def identified(answer: link.Answer | None, sequence: int, status: Status = Status(0)) -> bool:
+def identified(answer: link.Answer | None, sequence: int, status: Status = FINE) -> bool:
     """Whether this answers IDENTIFY."""
     return answer == link.Answer(sequence, link.VERSION, status, IDENTITY)
 
@@ -166,7 +167,7 @@ def test_conversation(share: float, rng: np.random.Generator) -> None:
         else:
             command, data = frames.identify(), IDENTITY
         wire += [framed(sequence, command), 2_000 if share < 1 else 900]
-        expected.append(link.Answer(sequence, link.VERSION, Status(0), data))
+        expected.append(link.Answer(sequence, link.VERSION, FINE, data))
     seen = converse(wire, rng, words, share)
     assert seen.answers == expected
     assert seen.writes == writes
@@ -228,7 +229,7 @@ def test_refusals(rng: np.random.Generator) -> None:
     wire = [LIMIT + sliplib.encode(bytes(command)), 500, LIMIT + sliplib.encode(bytes(data)), 500, framed(3, WRITE)]
     seen = converse(wire, rng, [0], 1.0)
     assert [(a.sequence, a.status) for a in seen.answers] == [
-        (1, Status.REFUSED), (2, Status.REFUSED), (3, Status(0))
+        (1, Status.REFUSED), (2, Status.REFUSED), (3, FINE)
     ]
     assert seen.writes[-2:] == [(Space.MAIN, 0x123, 0x1234), (Space.MAIN, 0x124, 0xC0DB)]
     assert len(seen.writes) == 4
@@ -266,7 +267,7 @@ def test_reset_and_mark(rng: np.random.Generator) -> None:
     seen = converse(wire, rng, [0], 1.0)
     told = [a for a in seen.answers if a is not None]
     assert [(a.sequence, a.status) for a in told] == [
-        (2, Status(0)), (3, Status.MARKED), (4, Status.MARKED), (5, Status.MARKED), (6, Status(0))
+        (2, FINE), (3, Status.MARKED), (4, Status.MARKED), (5, Status.MARKED), (6, FINE)
     ]
     assert seen.runs == [] and seen.started == 1
     assert told[2].data == IDENTITY and told[4].data == IDENTITY

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pty
+import tty
 
 import numpy as np
 import pytest
@@ -207,6 +210,24 @@ def test_serial_loop() -> None:
         port.write(b"subbyte")
         assert port.read(0.1) == b"subbyte"
         assert port.read(0.01) == b""
+
+
+def test_serial_port_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pty that nobody reads from, filled up."""
+    monkeypatch.setattr("subbyte.host.serial_line.WRITE_SECONDS", 0.1)
+    host, device = pty.openpty()
+    tty.setraw(device)
+    try:
+        with SerialLine(os.ttyname(device), 1_000_000) as port:
+            with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/pts/\d+: another program uses it$"):
+                SerialLine(os.ttyname(device), 1_000_000)
+            with pytest.raises(ConnectionError, match=r"^Serial port /dev/pts/\d+ failed: Write timeout$"):
+                port.write(bytes(1 << 20))
+            os.close(host)
+            with pytest.raises(ConnectionError, match=r"^Serial port /dev/pts/\d+ failed: "):
+                port.read(0.1)
+    finally:
+        os.close(device)
 
 
 def test_serial_port_that_is_not_there() -> None:

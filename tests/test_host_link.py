@@ -11,7 +11,7 @@ import sliplib
 from board_model import BoardModel, ModelLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_host_driver import ENGINE, INPUT, FakeEngine, program
+from test_host_driver import FakeEngine, program
 
 from subbyte.host.driver import Driver
 from subbyte.host.errors import DriverError, LinkError, ProgramLostError
@@ -214,7 +214,8 @@ def test_a_corrupted_load_is_refused() -> None:
     """A wire that damages all data of more than 100 bytes: the load fails, and no program is there."""
     engine, wire, transport = connected()
     wire.there = lambda data: data[:60] + bytes([data[60] ^ 4]) + data[61:] if len(data) > 61 else data
-    with pytest.raises(LinkError, match=r"^No valid answer to WRITE: the board received a wrong checksum \(4 attempts\)$"):
+    message = r"^No valid answer to WRITE: the board received a wrong checksum \(4 attempts\)$"
+    with pytest.raises(LinkError, match=message):
         Driver(transport, program())
     wire.there = lambda data: data
     assert Driver(transport).identify().program is None
@@ -223,7 +224,7 @@ def test_a_corrupted_load_is_refused() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_random_faults(data: st.DataObject) -> None:
-    """Any bytes changed, lost, doubled, invented, on both ways: the right answer or an error; then all is well again."""
+    """Bytes changed, lost, doubled, invented, on both ways: the right answer or an error; then all is well again."""
     engine, wire, transport = connected(timeout=0.05, run_timeout=0.1)
     driver = Driver(transport, program())
     rate = data.draw(st.sampled_from([0.001, 0.01, 0.05]))

@@ -25,7 +25,8 @@ def test_request_of_a_write() -> None:
 
 
 def test_request_without_data() -> None:
-    assert link.request(1, frames.run()) == b"\x01" + frames.run() + zlib.crc32(b"\x01" + frames.run()).to_bytes(4, "little")
+    head = b"\x01" + frames.run()
+    assert link.request(1, frames.run()) == head + zlib.crc32(head).to_bytes(4, "little")
 
 
 @pytest.mark.parametrize("sequence", [-1, 256, link.END, link.ESC])

@@ -47,7 +47,7 @@ class Link(wiring.Component):
 
     Members
     -------
-    received : In(stream of bytes), from the UART, one in `BYTE_CYCLES` at most
+    received : In(stream of bytes), from the UART, `BYTE_CYCLES` or more from one to the next
     sent : Out(stream of bytes), to the UART
     commands : Out(stream of bytes), to the engine, valid and payload are registers
     answers : In(stream of bytes), from the engine

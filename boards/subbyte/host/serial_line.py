@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 
 import serial
 
 BITS_PER_BYTE = 10
+WRITE_SECONDS = 10.0
+"""After which a port that takes no bytes has failed."""
 
 
 class SerialLine:
@@ -27,10 +30,13 @@ class SerialLine:
         self._port = port
         self.byte_seconds = BITS_PER_BYTE / baud
         try:
-            self._serial = serial.serial_for_url(port, baudrate=baud)
+            self._serial = serial.serial_for_url(port, baudrate=baud, write_timeout=WRITE_SECONDS, exclusive=True)
             self._serial.reset_input_buffer()
         except (OSError, ValueError) as error:  # SerialException is an OSError
             raise ConnectionError(f"Cannot open serial port {port}: {_reason(error)}") from None
+        with suppress(AttributeError, OSError, ValueError):  # not every port has it
+            # An FTDI adapter keeps what came for 16 ms otherwise, in each exchange.
+            self._serial.set_low_latency_mode(True)
 
     @staticmethod
     def now() -> float:
@@ -41,7 +47,6 @@ class SerialLine:
         """Send all of `data`, in order."""
         try:
             self._serial.write(data)
-            self._serial.flush()
         except OSError as error:
             raise ConnectionError(f"Serial port {self._port} failed: {_reason(error)}") from None
 
@@ -72,6 +77,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         reasons = {
             2: "it does not exist",
+            11: "another program uses it",
             13: "permission denied; the user must be in its group, often dialout, or have a udev rule",
         }
         return reasons.get(error.errno, str(error.strerror or error))
