@@ -23,7 +23,8 @@ ALLOWED = {
     "host": {"spec"},
     "train": {"spec", "golden", "compiler"},
     "bundled": set(),
-    "cli": {"spec", "golden", "hw", "compiler", "tools", "sim", "boards", "host", "train", "bundled"},
+    "report": {"spec", "compiler"},
+    "cli": {"spec", "golden", "hw", "compiler", "tools", "sim", "boards", "host", "train", "bundled", "report"},
 }
 """Package -> packages of ours that it may import besides itself."""
 

@@ -12,6 +12,7 @@ from subbyte.cli.arguments import positive
 from subbyte.cli.console import Console
 from subbyte.cli.levels import LEVELS, Run, check_level, hardware_facts, run_level
 from subbyte.cli.outcome import Outcome
+from subbyte.cli.results import keep
 from subbyte.compiler.accuracy import METRICS
 from subbyte.compiler.compiled import Compiled, load_compiled
 from subbyte.compiler.data import load_samples
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
         chosen = run_reference if level == "reference" else outputs
         measured = evaluate(compiled, data, options.metric, options.limit, chosen)
     facts = {"level": level, **measured, **hardware_facts(runs)}
+    keep(options.directory, f"eval-{level}-{options.metric}", {"data": str(options.data), **facts}, console)
     shown = "{:.4f}" if options.metric == "mse" else "{:.2%}"
     text = (
         f"{options.metric} {shown.format(facts['value'])}, float {shown.format(facts['float_value'])}, "

@@ -20,6 +20,7 @@ COMMANDS = {
     "verilog": "write an engine's Verilog",
     "build": "make a board's bitstream",
     "run": "run a compiled network on a board, or on its simulated Verilog, through the driver",
+    "report": "write an HTML page about a compiled network",
     "boards": "list the boards",
     "engines": "list the engine presets",
     "doctor": "check tools, libraries and permissions",

@@ -9,6 +9,7 @@ from subbyte.cli.arguments import positive
 from subbyte.cli.console import Console
 from subbyte.cli.levels import LEVELS, check_level, hardware_facts, verify
 from subbyte.cli.outcome import Outcome, plain_table
+from subbyte.cli.results import keep
 from subbyte.compiler.compiled import load_compiled
 from subbyte.compiler.data import load_samples
 
@@ -28,6 +29,10 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     samples = compiled.samples if options.data is None else load_samples(options.data)
     verdicts = verify(compiled, compiled.codes(samples)[: options.limit], levels, console)
     facts = hardware_facts([verdict.run for verdict in verdicts])
+    data = str(options.data or "calibration samples")
+    for verdict in verdicts:
+        found = {"data": data, "level": verdict.level, **verdict.to_dict(), **hardware_facts([verdict.run])}
+        keep(options.directory, f"verify-{verdict.level}", found, console)
     table = plain_table("level", "inputs", "against the reference", "cycles")
     for verdict in verdicts:
         cycles = "" if verdict.run.cycles is None else f"{verdict.run.cycles:,}"
