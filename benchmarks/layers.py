@@ -92,8 +92,8 @@ CASES = (
     separable("up5k", most=9000),
     separable("up5k-shift"),
     separable("up5k-shift", depthwise=True),
-    separable("ecp5-25"),
-    separable("ecp5-25", depthwise=True, most=3000),
+    separable("ecp5-25-plain"),
+    separable("ecp5-25", most=3000),
     separable("up5k-binary"),
 )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from amaranth.hdl import Elaboratable
 from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
+from subbyte.hw.multiplier import Mult18Multiplier, Multiplier
 from subbyte.spec.engine import WORD_BITS, EngineConfig, Family, Lane
 from subbyte.spec.weights import complement_excess, decode
 
@@ -18,8 +20,12 @@ DEADLINE = 200_000
 
 
 def simulate(dut: Elaboratable, *benches: Callable[..., Any]) -> None:
-    """Run the testbenches `bench(ctx)` on a clocked `dut` until all have ended. The only place that makes a clock."""
-    simulator = Simulator(dut)
+    """Run the testbenches `bench(ctx)` on a clocked `dut` until all have ended. The only place that makes a clock.
+
+    Amaranth simulates no cells, so multipliers of ECP5 are their generic twins (tests/test_hw_cells.py compares both).
+    """
+    with patch.object(Mult18Multiplier, "_multiply", Multiplier._multiply):
+        simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     for bench in benches:
         simulator.add_testbench(bench)

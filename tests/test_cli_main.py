@@ -80,7 +80,8 @@ def test_engines_shows_lanes_and_ledger(capsys: pytest.CaptureFixture[str]) -> N
     engines = {engine["name"]: engine for engine in json.loads(capsys.readouterr().out)["engines"]}
     assert engines["up5k"]["lanes"] == 64
     assert {"resource": "SPRAM", "used": 4, "available": 4} in engines["up5k"]["ledger"]
-    assert engines["up5k"]["options"] == {"depthwise": True, "highway": True, "outlier_slots": 1}
+    has = {"depthwise": True, "highway": True, "outlier_slots": 1, "param_stream": True}
+    assert engines["up5k"]["options"] == has
     assert engines["up5k"]["measured"]["board"] == "icebreaker" and engines["hx8k"]["measured"] is None
     assert "xnor lanes" in engines["up5k-binary"]["refused"]["highway"]
 
@@ -106,7 +107,7 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (
             ["verilog", "--engine", "up6k", "-o", "out/e.v"],
-            "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-85, up5k-binary",
+            "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-25-plain, ecp5-85, up5k-binary",
         ),
         (["verilog", "-o", "out/e.txt"], "must be named *.v"),
         (["verilog", "--bus", "ahb", "-o", "out/e.v"], "axi-lite"),

@@ -17,7 +17,7 @@ from subbyte.compiler.cost import estimate
 from subbyte.spec.engine import PRESETS, EngineConfig, EngineError, Family, Lane
 from subbyte.spec.formats import linear
 
-ECP5 = dataclasses.replace(PRESETS["ecp5-25"], name="ecp5-columns", depthwise=True)
+ECP5 = dataclasses.replace(PRESETS["ecp5-25-plain"], name="ecp5-columns", depthwise=True)
 SHIFT = dataclasses.replace(
     ECP5, name="shift-columns", lane=Lane.SHIFT, operand_bits=4, r=1, fill_nibbles=16, table_slots=32,
 )

@@ -164,11 +164,12 @@ def test_parameters_come_before_the_pump() -> None:
 def test_parameters_delay_passes_by_their_number(rng: np.random.Generator) -> None:
     """Where no pass waits for results, on its way from the gather unit's end to that of the array, they are hidden."""
     network = example(rng, "up5k", "convolutions")
-    streamed = estimate(schedule(network, dataclasses.replace(UP5K, param_stream=True)))
-    assert 0 < streamed.cycles - estimate(schedule(network, UP5K)).cycles <= 16 + 4
+    without = dataclasses.replace(UP5K, param_stream=False)
+    streamed = estimate(schedule(network, UP5K))
+    assert 0 < streamed.cycles - estimate(schedule(network, without)).cycles <= 16 + 4
     weights = example(rng, "up5k", "weights")
-    program = schedule(weights, dataclasses.replace(UP5K, param_stream=True))
-    assert estimate(program).cycles - estimate(schedule(weights, UP5K)).cycles == len(program.params)
+    program = schedule(weights, UP5K)
+    assert estimate(program).cycles - estimate(schedule(weights, without)).cycles == len(program.params)
 
 
 def test_writer_delays_the_pump() -> None:
@@ -180,7 +181,7 @@ def test_writer_delays_the_pump() -> None:
 # The dense layer behind it has 4,096 inputs and streams through the tile: the gather unit then takes one access
 # per chunk beside the weight pump, and the model lets the pump run ahead of it. up5k and up5k-plain are 18 % low, the
 # others 12 %.
-LOW = {"up5k", "up5k-plain", "ecp5-25", "up5k-binary"}
+LOW = {"up5k", "up5k-plain", "ecp5-25-plain", "up5k-binary"}
 STREAMED = pytest.mark.xfail(strict=True, reason="model is too low where gather unit and weight pump both stream")
 
 

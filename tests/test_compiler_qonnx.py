@@ -45,7 +45,7 @@ from subbyte.spec.rounding import Rounding
 
 PLAIN = PRESETS["up5k-plain"]
 EXACT = dataclasses.replace(
-    PRESETS["ecp5-25"], name="exact", exact_rounding=True, wide_tables=True, memory_words=4096, param_entries=1024
+    PRESETS["ecp5-25-plain"], name="exact", exact_rounding=True, wide_tables=True, memory_words=4096, param_entries=1024
 )
 NOTHING = InputTransform()
 

@@ -21,7 +21,7 @@ from subbyte.spec.rounding import Rounding, TableRounding
 UP5K = dataclasses.replace(PRESETS["up5k-plain"], operand_bits=5, lut_slots=2)
 EXACT = dataclasses.replace(UP5K, exact_rounding=True)
 WIDE = dataclasses.replace(UP5K, wide_tables=True)
-BOTH = dataclasses.replace(PRESETS["ecp5-25"], exact_rounding=True, wide_tables=True, lut_bits=9)
+BOTH = dataclasses.replace(PRESETS["ecp5-25-plain"], exact_rounding=True, wide_tables=True, lut_bits=9)
 ROUNDINGS = pytest.mark.parametrize("rounding", list(Rounding), ids=lambda rounding: rounding.value)
 SINGLE = [rounding for rounding in Rounding if rounding is not Rounding.TFLITE_DOUBLE]
 SIGNED = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3), 0, True)
@@ -100,7 +100,7 @@ def test_signed_codes_on_borders(rounding: TableRounding, rng: np.random.Generat
         refused(network_of(layer, UP5K, SIGNED), UP5K, "^Layer q: (accumulator -|multipliers must have 16 bits)")
 
 
-@pytest.mark.parametrize("engine", [PRESETS["ecp5-25"], BOTH], ids=["plain", "exact"])
+@pytest.mark.parametrize("engine", [PRESETS["ecp5-25-plain"], BOTH], ids=["plain", "exact"])
 def test_tables_with_wide_multipliers(engine: EngineConfig, rng: np.random.Generator) -> None:
     form = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 5))
     for kind in TableRounding:

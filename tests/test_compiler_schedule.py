@@ -40,7 +40,7 @@ from subbyte.spec.weight_formats import (
 
 UP5K = PRESETS["up5k-plain"]
 SHIFT = PRESETS["up5k-shift"]
-WIDE = dataclasses.replace(PRESETS["ecp5-25"], name="wide", r=2)
+WIDE = dataclasses.replace(PRESETS["ecp5-25-plain"], name="wide", r=2)
 HALF_OCTAVE = TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 63))
 
 

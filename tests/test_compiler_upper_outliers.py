@@ -20,7 +20,7 @@ from subbyte.spec.weight_formats import OutlierWeights
 from subbyte.spec.weights import WeightFormat
 
 SLOTS = 2
-ENGINE = dataclasses.replace(PRESETS["ecp5-25"], name="slots", outlier_slots=SLOTS)
+ENGINE = dataclasses.replace(PRESETS["ecp5-25-plain"], name="slots", outlier_slots=SLOTS)
 
 
 def crowded(rng: np.random.Generator, kernel: tuple[int, int], most: int) -> Network:

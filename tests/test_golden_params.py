@@ -22,7 +22,7 @@ from subbyte.spec.frames import Space
 from subbyte.spec.network import Network
 from subbyte.spec.program import FILL_FIELDS
 
-ENGINE = dataclasses.replace(PRESETS["up5k"], param_stream=True, param_entries=16)
+ENGINE = dataclasses.replace(PRESETS["up5k"], param_entries=16)
 """Eight channels a pass."""
 
 
@@ -51,9 +51,10 @@ def test_more_channels_than_entries(rng: np.random.Generator) -> None:
 
 def test_as_many_passes_as_without_where_they_fit(rng: np.random.Generator) -> None:
     """The words between the sections are all that differs."""
-    with_stream = dataclasses.replace(PRESETS["up5k"], param_stream=True)
+    with_stream = PRESETS["up5k"]
     network = wide(rng, with_stream)
-    streamed, kept = schedule(network, with_stream), schedule(network, PRESETS["up5k"])
+    without = dataclasses.replace(with_stream, param_stream=False)
+    streamed, kept = schedule(network, with_stream), schedule(network, without)
     assert len(streamed.passes) == len(kept.passes)
     assert np.array_equal(streamed.params, kept.params)
     assert len(streamed.descriptor_words()) == len(kept.descriptor_words()) + len(kept.params)
@@ -100,7 +101,7 @@ def test_ring() -> None:
 
 
 def test_largest_pass_fits_its_field() -> None:
-    engine = dataclasses.replace(PRESETS["ecp5-25"], param_stream=True, param_entries=4096, memory_words=1024)
+    engine = dataclasses.replace(PRESETS["ecp5-25-plain"], param_stream=True, param_entries=4096, memory_words=1024)
     assert engine.pass_params <= 1 << FILL_FIELDS[-1]["params"]
 
 

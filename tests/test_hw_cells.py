@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Units that have a twin of iCE40 primitives: both do the same, and the generic one what its docstring says."""
+"""Units that have a twin of primitives: both do the same, and the generic one what its docstring says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth.hdl import Fragment, Module, Shape, unsigned
+from amaranth.hdl import Fragment, Module, Shape, Signal, unsigned
 from amaranth.hdl import signed as signed_shape
 from amaranth.lib import wiring
 from hw_bench import pack
@@ -18,7 +18,8 @@ from subbyte.hw.add_accumulator import AddAccumulator, DspAddAccumulator
 from subbyte.hw.counter import CarryCounter, Counter, up_counter
 from subbyte.hw.fine_accumulator import FINE_LEVELS, DspFineAccumulator, FineAccumulator
 from subbyte.hw.largest import CarryLargest, Largest, largest
-from subbyte.hw.multiplier import DspMultiplier, Multiplier, multiplier
+from subbyte.hw.mult18 import registered_product
+from subbyte.hw.multiplier import DspMultiplier, Mult18Multiplier, Multiplier, multiplier
 from subbyte.hw.phase_accumulator import PHASE_LEVELS, DspPhaseAccumulator, PhaseAccumulator
 from subbyte.hw.selector import LutSelector, Selector, selector
 from subbyte.hw.shifter import DspShifter, Shifter, shifter
@@ -165,13 +166,15 @@ def assert_accumulator_twins(
 
 
 @pytest.mark.cocotb
-def test_multiplier_twins(rng: np.random.Generator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", [Family.ICE40, Family.ECP5])
+def test_multiplier_twins(family: Family, rng: np.random.Generator, tmp_path: Path) -> None:
     inputs = [
         {"x": int(x) % (1 << 28), "factor": int(factor)}
         for x, factor in zip(rng.integers(-TOP, TOP, 1000), rng.integers(0, 1 << 16, 1000), strict=True)
     ]
     inputs += [{"x": x % (1 << 28), "factor": factor} for x in (-TOP, TOP - 1, -1, 0) for factor in (0, 1, 65535)]
-    assert_twins(Multiplier(), DspMultiplier(), inputs, ["product"], tmp_path, Multiplier.LATENCY)
+    cells = multiplier(family)
+    assert_twins(Multiplier(), cells, inputs, ["product"], tmp_path, Multiplier.LATENCY, family=family)
 
 
 def shifts(rng: np.random.Generator, zero_point: int, lut: int) -> list[dict[str, int]]:
@@ -240,6 +243,8 @@ def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.
         (largest(Family.ICE40_HX, 28), CarryLargest),
         (shifter(Family.ICE40_HX, 8), Shifter),
         (multiplier(Family.ICE40_HX), Multiplier),
+        (multiplier(Family.ICE40), DspMultiplier),
+        (multiplier(Family.ECP5), Mult18Multiplier),
         (accumulator(Family.ICE40_HX, 14, 28), Accumulator),
     ],
 )
@@ -247,6 +252,11 @@ def test_choice(unit: wiring.Component, kind: type) -> None:
     """Primitives only where there are some and they suit."""
     Fragment.get(unit, None)  # so that Amaranth does not count it as forgotten
     assert type(unit) is kind
+
+
+def test_registered_product_wrong_size() -> None:
+    with pytest.raises(ValueError, match=r"^Factor of a MULT18X18D must have at most 18 bits, not 19$"):
+        registered_product(Module(), Signal(36), Signal(19), Signal(18))
 
 
 def test_init_wrong_size() -> None:

@@ -155,7 +155,7 @@ SMALL = {"memory_words": 1024, "ring_rows": 64, "tile_words": 128, "param_entrie
 ENGINES = {
     "up5k": PRESETS["up5k"],
     "up5k-shift": dataclasses.replace(PRESETS["up5k-shift"], outlier_slots=1),
-    "ecp5-25": dataclasses.replace(PRESETS["ecp5-25"], outlier_slots=2),
+    "ecp5-25": dataclasses.replace(PRESETS["ecp5-25-plain"], outlier_slots=2),
     "ecp5-4": small_config(k=16, m=4, p=2, r=2, outlier_slots=4, **SMALL),
     "ecp5-shift-2": small_config(lane=Lane.SHIFT, operand_bits=4, k=8, m=2, p=2, outlier_slots=2, **SMALL),
     "ice40-4": small_config(family=Family.ICE40, k=8, m=1, outlier_slots=4, **SMALL),

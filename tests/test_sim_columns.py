@@ -19,10 +19,9 @@ from subbyte.spec.network import Network
 pytestmark = pytest.mark.cocotb
 
 ENGINES = {
-    "ecp5-25": dataclasses.replace(PRESETS["ecp5-25"], depthwise=True),
+    "ecp5": dataclasses.replace(PRESETS["ecp5-25-plain"], depthwise=True),
     "shift": dataclasses.replace(
-        PRESETS["ecp5-25"], lane=Lane.SHIFT, operand_bits=4, p=2, r=1, table_slots=32, depthwise=True, outlier_slots=1,
-        highway=True,
+        PRESETS["ecp5-25"], lane=Lane.SHIFT, operand_bits=4, p=2, r=1, table_slots=32, param_stream=False,
     ),
     "hx8k": dataclasses.replace(PRESETS["hx8k"], k=8, m=2, r=2, depthwise=True),
     "up5k-plain": dataclasses.replace(PRESETS["up5k-plain"], m=2, p=2, depthwise=True),
@@ -61,6 +60,6 @@ def test_random_layers(name: str, seed: int) -> None:
 
 def test_depthwise_bar(rng: np.random.Generator) -> None:
     """3 x 3, 64 channels, 25 x 5: 8,000 results in 3,000 cycles at most."""
-    builder = NetworkBuilder(rng, ENGINES["ecp5-25"], (25, 5, 64), linear(4))
+    builder = NetworkBuilder(rng, PRESETS["ecp5-25"], (25, 5, 64), linear(4))
     network = builder.conv(64, (3, 3), linear(4), padding=(1, 1, 1, 1), groups=64).network()
-    assert check(network, ENGINES["ecp5-25"], rng)[1] <= 3000
+    assert check(network, PRESETS["ecp5-25"], rng)[1] <= 3000

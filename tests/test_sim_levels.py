@@ -52,7 +52,7 @@ def test_rtl_equals_reference(recipe: str, tmp_path: Path) -> None:
     assert result.verilog_sha256 == verilog_digest(engine_verilog(compiled.engine))
 
 
-@pytest.mark.parametrize("engine", ["up5k-plain", "up5k-shift", "hx8k", "ecp5-25", "up5k-binary"])
+@pytest.mark.parametrize("engine", ["up5k-plain", "up5k-shift", "hx8k", "ecp5-25", "ecp5-85", "up5k-binary"])
 def test_other_engines(engine: str, tmp_path: Path) -> None:
     check(compiled_digits(engine, "w4-a4log", tmp_path), "rtl", 4)
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cocotb
 ENGINES = {
     "up5k": PRESETS["up5k"],
     "up5k-shift": dataclasses.replace(PRESETS["up5k-shift"], depthwise=True),
-    "ecp5": dataclasses.replace(PRESETS["ecp5-25"], p=1, r=1, fill_nibbles=4, depthwise=True),
+    "ecp5": dataclasses.replace(PRESETS["ecp5-25-plain"], p=1, r=1, fill_nibbles=4, depthwise=True),
 }
 TOLERANCE = 0.03
 

@@ -27,7 +27,7 @@ def engine(preset: str, **options: int) -> EngineConfig:
 
 
 ENGINES = {
-    "ecp5": engine("ecp5-25", exact_rounding=True, wide_tables=True, highway=True, lut_bits=9),
+    "ecp5": engine("ecp5-25-plain", exact_rounding=True, wide_tables=True, highway=True, lut_bits=9),
     "up5k-plain": engine("up5k-plain", exact_rounding=True, operand_bits=5),
     "up5k-shift": engine("up5k-shift", exact_rounding=True, wide_tables=True, highway=True),
     "up5k-binary": engine("up5k-binary", wide_tables=True, lut_slots=2),

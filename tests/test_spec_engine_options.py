@@ -16,9 +16,10 @@ def test_options_are_the_fields_that_are_off() -> None:
 
 
 def test_the_default_of_up5k_has_all_and_no_room_left() -> None:
-    """Depthwise, highway and an outlier slot; everything else, operands of 6 bits too, takes a block RAM too much."""
+    """Depthwise, highway, an outlier slot, parameters in main memory; everything else, operands of 6 bits too, takes a
+    block RAM too much."""
     up5k = PRESETS["up5k"]
-    assert options(up5k) == {"depthwise": True, "highway": True, "outlier_slots": 1}
+    assert options(up5k) == {"depthwise": True, "highway": True, "outlier_slots": 1, "param_stream": True}
     assert refusals(up5k) == {
         "two_phase": "Engine two_phase must be off with digit lanes",
         **dict.fromkeys(("exact_rounding", "wide_tables"), "Engine up5k needs 31 EBR, ice40 has 30"),

@@ -18,7 +18,7 @@ ULX3S_25F = Board(
     clock_hz=100_000_000,
     baud=1_000_000,
     bitstream=".bit",
-    placements={"ecp5-25": Placement((3, 2, 1, 4))},
+    placements={"ecp5-25": Placement((3, 2, 1, 4)), "ecp5-25-plain": Placement((3, 2, 1, 4))},
 )
 
 # Not measured: place and route of `ecp5-85` takes long.

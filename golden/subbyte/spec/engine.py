@@ -447,12 +447,19 @@ PRESETS: dict[str, EngineConfig] = {
         # Everything that a UP5K holds together: operands of 6 bits would take one EBR more than there are.
         EngineConfig(
             "up5k", Family.ICE40, Lane.DIGIT, operand_bits=5, depthwise=True, highway=True, outlier_slots=1,
+            param_stream=True,
         ),
         EngineConfig("up5k-plain", Family.ICE40, Lane.DIGIT),
         EngineConfig("up5k-shift", Family.ICE40, Lane.SHIFT, operand_bits=4),
         EngineConfig("hx8k", Family.ICE40_HX, Lane.DIGIT, k=8, p=2, memory_words=512),
+        # All that was placed and routed at 100 MHz; the wires of 6-bit operands were too many.
         EngineConfig(
-            "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
+            "ecp5-25", Family.ECP5, Lane.DIGIT, p=4, r=4, operand_bits=5, fill_nibbles=8, memory_words=8192,
+            ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
+            depthwise=True, highway=True, outlier_slots=1, param_stream=True,
+        ),
+        EngineConfig(
+            "ecp5-25-plain", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
         ),
         # Twice the words of main memory would take more block RAMs than there are.

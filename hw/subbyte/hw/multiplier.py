@@ -4,9 +4,10 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from subbyte.hw.mult18 import registered_product
 from subbyte.spec.engine import Family
 
-__all__ = ["DspMultiplier", "Multiplier", "multiplier"]
+__all__ = ["DspMultiplier", "Mult18Multiplier", "Multiplier", "multiplier"]
 
 
 class Multiplier(wiring.Component):
@@ -27,19 +28,26 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Registered products keep their reset: without it Yosys may drop one of them (field.md 4.5).
         x = Signal.like(self.x)
         factor = Signal.like(self.factor)
         low = Signal(32)
         high = Signal(signed(28))
-        m.d.sync += [
-            x.eq(self.x),
-            factor.eq(self.factor),
-            low.eq(x[:16] * factor),
-            high.eq(x[16:].as_signed() * factor),
-            self.product.eq(high + low[16:]),
-        ]
+        m.d.sync += [x.eq(self.x), factor.eq(self.factor), self.product.eq(high + low[16:])]
+        self._multiply(m, "low", low, x[:16], factor)
+        self._multiply(m, "high", high, x[16:].as_signed(), factor)
         return m
+
+    def _multiply(self, m, name, product, a, b):
+        """product = a * b, a cycle later."""
+        # Registered products keep their reset: without it Yosys may drop one of them (field.md 4.5).
+        m.d.sync += product.eq(a * b)
+
+
+class Mult18Multiplier(Multiplier):
+    """The same in two MULT18X18D that hold the products: no wire between product and register."""
+
+    def _multiply(self, m, name, product, a, b):
+        m.submodules[name] = registered_product(m, product, a, b)
 
 
 class DspMultiplier(Multiplier):
@@ -73,4 +81,4 @@ class DspMultiplier(Multiplier):
 
 def multiplier(family):
     """The multiplier that suits the family."""
-    return DspMultiplier() if family is Family.ICE40 else Multiplier()
+    return {Family.ICE40: DspMultiplier, Family.ECP5: Mult18Multiplier}.get(family, Multiplier)()

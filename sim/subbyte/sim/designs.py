@@ -21,11 +21,8 @@ BLACK_BOX = re.compile(r"^\(\* *blackbox *\*\)\s*module\b.*?^endmodule$", re.MUL
 
 
 def rtl_design(engine: EngineConfig, verilog: str) -> Design:
-    """The Verilog that `build` uses; on iCE40 it instantiates cells, so their models come along."""
-    sources = {"engine.v": verilog}
-    if engine.family.ice40_cells:
-        sources.update(cell_models(engine.family))
-    return Design(sources, TOP)
+    """The Verilog that `build` uses; it instantiates cells, so their models come along."""
+    return Design({"engine.v": verilog, **cell_models(engine.family)}, TOP)
 
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:

@@ -1,6 +1,6 @@
-// Models of the ECP5 cells that Yosys ships as black boxes, as its techmap uses them. Sources: Lattice FPGA-TN-02204
-// (memory) and FPGA-TN-02205 (sysDSP). What they do not do ends the simulation. tests/test_sim_cells.py compares them
-// with the Verilog that they are inferred from.
+// Models of the ECP5 cells that Yosys ships as black boxes, as its techmap and our gateware use them. Sources: Lattice
+// FPGA-TN-02204 (memory) and FPGA-TN-02205 (sysDSP). What they do not do ends the simulation. tests/test_sim_cells.py
+// compares them with the Verilog that they are inferred from.
 
 // 1,024 x 18 bits with two ports of 1, 2, 4, 9 or 18 bits, or 512 x 36 with A writing and B reading.
 // Address bits that select inside 18 (36) bits are the byte enables of 18 (36) bit wide writes.
@@ -121,19 +121,30 @@ module DP16KD (
     end
 endmodule
 
-// 18 x 18 bits without its registers.
+// 18 x 18 bits without its registers, or with that of the product.
 module MULT18X18D (
     input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
     input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
     input C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
-    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK0, CE0, RST0,
     output P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15,
         P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
 );
+    parameter REG_INPUTA_CLK = "NONE", REG_INPUTB_CLK = "NONE", REG_PIPELINE_CLK = "NONE", REG_OUTPUT_CLK = "NONE";
     wire [17:0] a = {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
     wire [17:0] b = {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
     wire signed [37:0] wide_a = {{20{SIGNEDA & a[17]}}, a}, wide_b = {{20{SIGNEDB & b[17]}}, b};
     wire signed [37:0] product = wide_a * wide_b;
+    reg [35:0] held;
+    always @(posedge CLK0) if (RST0) held <= 0; else if (CE0) held <= product[35:0];
     assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15,
-        P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = product[35:0];
+        P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0}
+        = REG_OUTPUT_CLK == "CLK0" ? held : product[35:0];
+
+    initial
+        if (REG_INPUTA_CLK != "NONE" || REG_INPUTB_CLK != "NONE" || REG_PIPELINE_CLK != "NONE"
+            || (REG_OUTPUT_CLK != "NONE" && REG_OUTPUT_CLK != "CLK0")) begin
+            $display("Error: MULT18X18D %m: only a register of the product on CLK0 is modelled");
+            $finish;
+        end
 endmodule
