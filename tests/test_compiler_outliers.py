@@ -217,12 +217,12 @@ def test_compensation_keeps_outliers_in_their_places(rng: np.random.Generator) -
     form = OutlierWeights(WeightFormat(WeightSet.DIGIT4, 4))
     weight, inputs = 4.0 * rng.standard_t(2, (4, 12)), rng.normal(size=(300, 12))
     wide = rng.random(weight.shape) < 0.1
-    rounded = compensated_weights(weight, np.ones(4), form, inputs, inputs @ weight.T, wide)
+    rounded, _ = compensated_weights(weight, np.ones(4), form, inputs, inputs @ weight.T, wide)
     assert (form.split(rounded)[1] != 0).any()
     assert not form.split(rounded)[1][~wide].any()
 
 
-@pytest.mark.parametrize("name", ["w4o-a4log", "w4o-a8"])
+@pytest.mark.parametrize("name", ["w4o-a4log", "w4o-a4fit", "w4o-a8"])
 def test_recipe(name: str, tmp_path: Path) -> None:
     """The bundled network with outliers: counted, and the machine still equals the reference."""
     arguments = (digits_data(), InputTransform(scale=(1 / 16,)), 0)

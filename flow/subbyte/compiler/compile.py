@@ -87,7 +87,7 @@ def compile_model(
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
-        "layers": _layers(imported.graph, made.coding, made.network, cost.layers),
+        "layers": _layers(made.graph, made.coding, made.network, cost.layers),
         "weight_bytes": program.weights.nbytes,
         "act_bytes": sum(8 * layout.words for layout in program.stored),
         "cycles_est": cost.cycles,

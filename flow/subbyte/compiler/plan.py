@@ -20,12 +20,15 @@ from subbyte.spec.formats import TensorFormat
 Group = set[str]
 
 
-def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig) -> dict[str, TensorFormat]:
+def plan(
+    graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig, shared: tuple[int, ...] = ()
+) -> dict[str, TensorFormat]:
     """Tensor -> format, for tensors that are summands or sums or parts of concatenations, the graph's input left out.
 
     All tensors that sums connect get linear codes of eight bits and one scale, so that no summand needs another
     (numerics.md B12). Parts and result of a concatenation get one format; a part that is a summand too is no part
-    here. `fed` are the calibration samples, (n, height, width, channels).
+    here. `fed` are the calibration samples, (n, height, width, channels); `shared` is the table
+    of `shared_table`.
     """
     sums = _joined(
         _with_pooled(graph, {stage.add.inputs[0], stage.result}) for stage in stages(graph) if stage.add
@@ -43,7 +46,7 @@ def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineC
     for group in sums:
         formats |= _of_sums(graph, {name: taps[name] for name in group}, recipe)
     for group in parts:
-        formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine)
+        formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine, shared)
     return formats
 
 
@@ -78,7 +81,8 @@ def _of_sums(graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe)
 
 
 def _of_parts(
-    graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe, engine: EngineConfig
+    graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe, engine: EngineConfig,
+    shared: tuple[int, ...],
 ) -> dict[str, TensorFormat]:
     samples = np.concatenate([values.reshape(-1) for values in taps.values()])
     method, signed = Method(recipe.activation_method), not all(never_negative(graph, name) for name in taps)
@@ -87,5 +91,5 @@ def _of_parts(
     elif signed:
         form = linear_format(samples, 8, method, signed=True)
     else:
-        form = activation_format(samples, recipe.activations, method, engine)
+        form = activation_format(samples, recipe.activations, method, engine, shared)
     return dict.fromkeys(taps, form)
