@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.accuracy import measure
 from subbyte.compiler.data import load_calibration, load_samples
+from subbyte.compiler.equalize import equalized
 from subbyte.compiler.evaluate import flat, run_in_batches
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import Graph, run_float
@@ -36,6 +37,7 @@ MEASURED = {
         Recipe("w4-a4fitted", activations="fitted"),
     )
 }
+ENGINE = PRESETS["up5k"]
 COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "note")
 
 
@@ -52,6 +54,11 @@ class Measured:
     codes: NDArray[np.int64]
     wanted: NDArray[np.float64]
     y: NDArray[Any]
+
+    def network(self, recipe: Recipe) -> Network:
+        """What `recipe` makes of it for `ENGINE`."""
+        graph, coding, codes, fed = self.calibration
+        return lower(equalized(graph, fed, recipe), coding, codes, fed, recipe, ENGINE)
 
     def float_result(self) -> dict[str, object]:
         """n and top1 of the float network."""
@@ -94,8 +101,7 @@ def rows_of(name: str, recipes: list[str], limit: int | None) -> list[dict[str, 
         return [{"network": name, "note": source}]
     rows: list[dict[str, object]] = [{"network": name, "recipe": "float"} | source.float_result()]
     for recipe in recipes:
-        network = lower(*source.calibration, MEASURED[recipe], PRESETS["up5k"])
-        rows.append({"network": name, "recipe": recipe} | source.result(network))
+        rows.append({"network": name, "recipe": recipe} | source.result(source.network(MEASURED[recipe])))
         CONSOLE.note(f"  {rows[-1]}")
     return rows
 

@@ -205,13 +205,22 @@ def test_compensation_beats_rounding(rng: np.random.Generator) -> None:
     x = rng.normal(size=(400, 24)) @ rng.normal(size=(24, 24))
     weight = rng.normal(size=(8, 24))
     form, scales = WeightFormat(WeightSet.LIN4, 4), np.full(8, 0.4)
-    found = compensated_weights(weight, scales, form, x, x @ weight.T)
+    found, steps = compensated_weights(weight, scales, form, x, x @ weight.T)
     assert found.min() >= form.low and found.max() <= form.high
 
-    def error(integers: np.ndarray) -> float:
-        return float((x @ (integers * 0.4 - weight).T).var(axis=0).sum())
+    def error(integers: np.ndarray, steps: np.ndarray) -> float:
+        return float((x @ (integers * steps[:, None] - weight).T).var(axis=0).sum())
 
-    assert error(found) < 0.7 * error(np.clip(np.floor(weight / 0.4 + 0.5), form.low, form.high))
+    assert error(found, steps) < 0.6 * error(np.clip(np.floor(weight / 0.4 + 0.5), form.low, form.high), scales)
+
+
+def test_compensation_finds_scales(rng: np.random.Generator) -> None:
+    """Given scales a quarter too large it leaves less error than with them, and it keeps above the floor."""
+    x, weight = rng.normal(size=(400, 24)), rng.normal(size=(8, 24))
+    form, scales = WeightFormat(WeightSet.LIN4, 4), np.full(8, 0.5)
+    steps = compensated_weights(weight, scales, form, x, x @ weight.T)[1]
+    assert steps.mean() < 0.43 and len(set(steps)) == 8
+    assert compensated_weights(weight, scales, form, x, x @ weight.T, floor=np.full(8, 0.6))[1].min() == 0.6
 
 
 def top1(network_or_graph: Network | Graph, x: np.ndarray, y: np.ndarray) -> float:
@@ -256,3 +265,16 @@ def test_accuracy_of_real_networks(
     paths = shared_data / "models" / f"{model}.onnx", shared_data / "data" / f"{data}.npz"
     exact, quantized = accuracies(*paths, scale, recipe, UP5K, 300)
     assert quantized >= exact - loss
+
+
+def test_shared_table(rng: np.random.Generator) -> None:
+    """One table and requantizer table for all layers of the format, each layer with a scale of its own."""
+    weights = [rng.normal(0, 0.2, (8, 3, 3, c)) for c in (1, 8, 8)]
+    graph = chain((1, 8, 8), conv(weights[0]), RELU, conv(weights[1]), RELU, conv(weights[2]), RELU,
+                  dense(rng.normal(0, 0.2, (4, 2, 2, 8))))
+    recipe = Recipe("r", activations="shared", layers={"n2": Override(activations="fitted")})
+    network = lowered(graph, rng.uniform(0, 1, (40, 1, 8, 8)), recipe)[0]
+    first, other, last = (network.tensors[name].format for name in ("t1", "t3", "t5"))
+    assert first.kind is last.kind is Kind.CODEBOOK and first.table == last.table != other.table
+    assert first.scale != last.scale and first.table[-1] <= UP5K.largest_operand
+    assert lowered(graph, rng.uniform(0, 1, (40, 1, 8, 8)))[0].tensors["t1"].format.kind is Kind.LOG

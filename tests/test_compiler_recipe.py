@@ -20,7 +20,7 @@ from subbyte.compiler.recipe import (
 
 def test_names() -> None:
     assert DEFAULT_RECIPE == "w4-a4log"
-    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a8", "int8", "import"} == set(RECIPES)
+    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "import"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
@@ -59,8 +59,9 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("weights = 5", "weights must be one of 4, 8, not 5"),
         ("weights = 4.0", "weights must be one of 4, 8, not 4.0"),
         ("first = true", "first must be one of 4, 8, not True"),
-        ("activations = 'log8'", "activations must be one of lin4, lin8, log, fitted, not 'log8'"),
+        ("activations = 'log8'", "activations must be one of lin4, lin8, log, fitted, shared, not 'log8'"),
         ("weight_method = 'max'", "weight_method must be one of"),
+        ("equalization = 'all'", "equalization must be one of none, weights, activations, not 'all'"),
         ("bias_correction = 1", "bias_correction must be true or false, not 1"),
         ("layers = 3", "layers must be a table, not 3"),
         ("layers.a = 3", "layer a must be a table, not 3"),
@@ -78,7 +79,7 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a8, int8, import or a \.toml file, not 'w3'"
+    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, import or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):

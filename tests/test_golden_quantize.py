@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subbyte.golden.fit_table import best_table, fitted_format
+from subbyte.golden.fit_table import best_table, fitted_format, shared_table, table_format
 from subbyte.golden.logquant import log_format, log_quant
 from subbyte.golden.quantize import (
     Method,
@@ -280,3 +280,43 @@ def test_fitted_table_of_zeros() -> None:
 def test_fitted_table_wrong_largest(largest: int) -> None:
     with pytest.raises(ValueError, match=rf"^Largest entry must be in 15\.\.255, not {largest}$"):
         fitted_format(np.ones(3), largest)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.floats(0, 22), st.floats(0, 3)), min_size=1, max_size=40))
+def test_best_table_weighs(samples: list[tuple[float, float]]) -> None:
+    x, weights = np.array(sorted(samples)).T
+    found, _ = best_table(x, 18, weights)
+    tables = np.array([(0, *chosen) for chosen in itertools.combinations(range(1, 19), 15)])
+    errors = np.square(np.abs(x[:, None, None] - tables).min(axis=-1))
+    assert found == pytest.approx((weights[:, None] * errors).sum(axis=0).min(), abs=1e-6)
+
+
+def test_shared_table_suits_all_tensors(rng: np.random.Generator) -> None:
+    """Relative errors, whatever the units: nearly as good as a table for each, better than a table of one for all."""
+    wide, even = rng.standard_t(3, 4000), 1000 * rng.uniform(0, 1, 4000)
+    shared = shared_table([wide, even], 63)
+
+    def noise(x: np.ndarray, table: tuple[int, ...]) -> float:
+        return error(np.maximum(x, 0), table_format(x, table)) / float(np.square(np.maximum(x, 0)).sum())
+
+    def total(table: tuple[int, ...]) -> float:
+        return noise(wide, table) + noise(even, table)
+
+    own = [fitted_format(x, 63).table for x in (wide, even)]
+    assert total(shared) < min(map(total, own))
+    assert shared == shared_table([wide, 0.001 * even, np.zeros(3)], 63)
+
+
+@pytest.mark.parametrize("largest", [15, 31, 255])
+def test_shared_table_rules(largest: int, rng: np.random.Generator) -> None:
+    for tensors in ([rng.normal(size=500), rng.uniform(size=70)], [np.zeros(4)], []):
+        table = shared_table(tensors, largest)
+        assert len(table) == 16 and table[0] == 0 and table[-1] <= largest
+        assert all(a < b for a, b in itertools.pairwise(table))
+
+
+@pytest.mark.parametrize("largest", [14, 256])
+def test_shared_table_wrong_largest(largest: int) -> None:
+    with pytest.raises(ValueError, match=rf"^Largest entry must be in 15\.\.255, not {largest}$"):
+        shared_table([np.ones(3)], largest)

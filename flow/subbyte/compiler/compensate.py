@@ -2,7 +2,8 @@
 
 On calibration samples a linear layer should deliver what the float layer delivers, although its inputs
 are quantized. Two steps, both least squares: the weights take up the error of the inputs; then they are
-rounded one input after the other, and those still to come take up the error of each rounding.
+rounded one input after the other, and those still to come take up the error of each rounding. This is done for
+several scales of each channel, each then fitted to the integers, and the one with the least error stays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 
 MAX_ROWS = 1 << 14
 """Output positions that enter the least squares."""
+
+SCALE_FACTORS = 2.0 ** (np.arange(-3, 4) / 8)
+SWEEPS = 3
+
+SCALE_FACTORS = 2.0 ** (np.arange(-2, 3) / 6)
+"""Of the scales of weights, that are tried."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -84,21 +91,40 @@ def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
 def compensated_weights(
     weight: NDArray[np.float64], scales: NDArray[np.float64], form: AnyWeightFormat,
     inputs: NDArray[np.float64], outputs: NDArray[np.float64], wide: NDArray[np.bool_] | None = None,
-) -> NDArray[np.int64]:
-    """Integers of `form` for weights (out, k) with `scales` (out,): inputs @ integers.T * scales follows outputs.
+    floor: NDArray[np.float64] | float = 0.0,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(integers of `form` for weights (out, k), their scales (out,)): inputs @ integers.T * scales follows outputs.
 
+    scales : (out,), to begin with: times each of `SCALE_FACTORS` the weights are rounded, then the scale is fitted to
+        the integers; a channel takes the scale that leaves it the least error
     inputs : (rows, k) real values; outputs : (rows, out) wanted, up to a constant per channel, which the
         bias takes
     wide : (out, k), which weights of an `OutlierWeights` form may have an outlier
+    floor : (out,), what no scale may be below
     """
     x = _centered(inputs)
     gram = _gram(x)
     residual = _centered(outputs) - x @ weight.T
-    moved = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
+    wanted = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
+    tries = len(SCALE_FACTORS)
+    targets, steps = np.tile(wanted, (tries, 1)), np.maximum(SCALE_FACTORS[:, None] * scales, floor).reshape(-1)
+    rounded = _rounded_in_turn(targets, steps, form, gram, None if wide is None else np.tile(wide, (tries, 1)))
+    steps = np.maximum(_fitted_steps(rounded, targets, steps, gram).reshape(tries, -1), floor).reshape(-1)
+    errors = steps[:, None] * rounded - targets
+    costs = ((errors @ gram) * errors).sum(axis=1).reshape(tries, -1)
+    best = costs.argmin(axis=0) * len(scales) + np.arange(len(scales))
+    return rounded[best], steps[best]
+
+
+def _rounded_in_turn(
+    wanted: NDArray[np.float64], scales: NDArray[np.float64], form: AnyWeightFormat, gram: NDArray[np.float64],
+    wide: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]:
+    """`wanted` (out, k) as integers, one input after the other, the later ones taking up the error of the earlier."""
     order = np.argsort(-np.diag(gram), kind="stable")
     # Row k of the factor tells how the weights after k make up for an error of weight k.
     factor = np.linalg.cholesky(np.linalg.inv(gram[np.ix_(order, order)])).T
-    moved = moved[:, order]
+    moved = wanted[:, order]
     rounded = np.empty(moved.shape, dtype=np.int64)
     for k in range(len(order)):
         rounded[:, k] = quantize_weights(moved[:, k], scales, form)
@@ -108,3 +134,13 @@ def compensated_weights(
         error = (moved[:, k] - rounded[:, k] * scales) / factor[k, k]
         moved[:, k + 1 :] -= np.outer(error, factor[k, k + 1 :])
     return rounded[:, np.argsort(order)]
+
+
+def _fitted_steps(
+    rounded: NDArray[np.int64], wanted: NDArray[np.float64], scales: NDArray[np.float64], gram: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The scales (out,) with which integers (out, k) come nearest to `wanted`; the given ones where that is not > 0."""
+    seen = rounded @ gram
+    power, product = (seen * rounded).sum(axis=1), (seen * wanted).sum(axis=1)
+    usable = (power > 0) & (product > 0)
+    return np.where(usable, product / np.where(usable, power, 1.0), scales)

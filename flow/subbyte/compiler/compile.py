@@ -96,7 +96,8 @@ def compile_model(
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
-        "layers": _layers(compiled, cost.layers),
+        # Of the weights that were quantized, which may be those of an equalized graph.
+        "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost.layers),
         "weight_bytes": program.weights.nbytes,
         "act_bytes": 8 * program.tensor_words,
         "memory": memory_use(program),

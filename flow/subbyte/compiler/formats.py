@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.graph import AveragePoolNode, Linear, run_node
-from subbyte.golden.fit_table import fitted_format
+from subbyte.golden.fit_table import fitted_format, table_format
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
 from subbyte.spec.engine import EngineConfig
@@ -43,7 +43,7 @@ OUTPUT_HEADROOM = 1.125
 """Room above the calibrated range of the network's output: a saturated output loses the arg max."""
 
 
-def _largest_entry(engine: EngineConfig) -> int:
+def largest_entry(engine: EngineConfig) -> int:
     """Largest table entry that leaves two guard bits in the engine's requantizer table."""
     return min(engine.largest_operand, LARGEST_ENTRY, (1 << (engine.lut_bits - 2)) - 1)
 
@@ -52,7 +52,7 @@ def log_table(engine: EngineConfig) -> tuple[int, ...]:
     """Half octaves, exact ones where engines with two phases have requantizer tables for them; octaves for other shift
     and log lanes, whose operands are exponents. 16 entries."""
     if not engine.exponents:
-        return half_octave_table(4, _largest_entry(engine))
+        return half_octave_table(4, largest_entry(engine))
     if engine.two_phase and engine.lut_bits >= PHASE_LUT_BITS:
         return two_phase_table(16)
     exponents = (1 << (engine.operand_bits - 1)) - 1
@@ -60,13 +60,18 @@ def log_table(engine: EngineConfig) -> tuple[int, ...]:
 
 
 def activation_format(
-    samples: NDArray[np.float64], kind: str, method: Method, engine: EngineConfig
+    samples: NDArray[np.float64], kind: str, method: Method, engine: EngineConfig, shared: tuple[int, ...] = ()
 ) -> TensorFormat:
-    """Unsigned format of `kind` (one of `recipe.ACTIVATIONS`) for samples behind a ReLU."""
+    """Unsigned format of `kind` (one of `recipe.ACTIVATIONS`) for samples behind a ReLU.
+
+    shared : the network's table for the kind of this name, see `shared_table`
+    """
+    if kind == "shared":
+        return table_format(samples, shared)
     if kind == "log":
         return log_format(samples, log_table(engine), method)
     if kind == "fitted":
-        return fitted_format(samples, _largest_entry(engine))
+        return fitted_format(samples, largest_entry(engine))
     return linear_format(samples, int(kind.removeprefix("lin")), method, signed=False)
 
 

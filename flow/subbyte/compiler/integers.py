@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subbyte.compiler.data import DataError, Samples
+from subbyte.compiler.equalize import equalized
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import Graph
 from subbyte.compiler.imported_samples import drawn_samples, made_up_samples, own_transform
@@ -26,12 +27,14 @@ from subbyte.spec.network import Network
 class Integers:
     """A network, and what samples are to it.
 
+    graph : what the integers stand for, equalized if the recipe says so
     samples : those that compile uses, all axes present, see `chosen_samples`
     transform : from samples to what the model is fed
     coding : from there to the network's input codes
     output : what its output codes are, None where they are those of their format
     """
 
+    graph: Graph
     samples: Samples
     transform: InputTransform
     coding: InputCoding
@@ -58,9 +61,9 @@ def integers(
     samples = chosen_samples(given, graph, transform, seed)
     arranged = arrange(samples, graph, transform)
     coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
-    codes = encode(arranged, graph, transform, coding)
-    network = lower(graph, coding, codes, feed(arranged, graph, transform), recipe, engine)
-    return Integers(samples, transform, coding, network)
+    codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
+    graph = equalized(graph, fed, recipe)
+    return Integers(graph, samples, transform, coding, lower(graph, coding, codes, fed, recipe, engine))
 
 
 def _stored(
@@ -70,7 +73,7 @@ def _stored(
     form = network.tensors[network.input].format
     transform = own_transform(transform, given, form)
     samples = chosen_samples(given or drawn_samples(graph, form, transform, seed), graph, transform, seed)
-    return Integers(samples, transform, InputCoding(form, (1.0,), False), with_outliers(network, engine))
+    return Integers(graph, samples, transform, InputCoding(form, (1.0,), False), with_outliers(network, engine))
 
 
 def _exact(
@@ -86,4 +89,4 @@ def _exact(
         raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
     if coding is None:
         coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX)
-    return Integers(samples, transform, coding, *lower_exact(graph, coding, engine))
+    return Integers(graph, samples, transform, coding, *lower_exact(graph, coding, engine))

@@ -15,7 +15,6 @@ from subbyte.compiler.feed import per_channel
 from subbyte.compiler.fill_outliers import fitted_scales, importance, places
 from subbyte.compiler.formats import (
     LARGEST_RATIO,
-    activation_format,
     capped_scale,
     guard_bits,
     offset_format,
@@ -42,6 +41,7 @@ from subbyte.compiler.operation import pixel_pitch
 from subbyte.compiler.outlier_room import Room, Slots
 from subbyte.compiler.plan import plan
 from subbyte.compiler.recipe import Recipe, RecipeError
+from subbyte.compiler.shared_table import network_table
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
 from subbyte.compiler.taps import Taps
 from subbyte.golden import ops
@@ -124,19 +124,16 @@ def input_ratio(node: Linear, graph: Graph, coding: InputCoding) -> NDArray[np.f
     return spread
 
 
-def _stage_format(
-    samples: NDArray[np.float64], stage: _Stage, recipe: Recipe, engine: EngineConfig
-) -> TensorFormat:
+def _stage_format(samples: NDArray[np.float64], stage: _Stage, work: Lowering) -> TensorFormat:
     """Format of a stage's codes, from the float values that they stand for."""
-    method = Method(recipe.activation_method)
     if stage.form:
         return stage.form
     if stage.last:
         return output_format(samples, signed=stage.relu is None)
-    form = linear_format(samples, 8, method, signed=True)
+    form = linear_format(samples, 8, work.method, signed=True)
     if stage.relu:
-        form = activation_format(samples, recipe.activation(stage.node.name), method, engine)
-    if recipe.compensation and stage.reader:
+        form = work.activation_format(samples, work.recipe.activation(stage.node.name))
+    if work.recipe.compensation and stage.reader:
         form = tuned_scale(form, samples, stage.reader)
     return capped_scale(form, stage.top)
 
@@ -154,15 +151,17 @@ def _accumulate(layer: Conv2d | Dense, source: TensorFormat, codes: NDArray[np.i
     return ops.conv2d(layer, source, codes) if isinstance(layer, Conv2d) else ops.dense(layer, source, codes)
 
 
-def _scales(
-    stage: _Stage, layer: Conv2d | Dense, state: _Calibration, recipe: Recipe, step: float, pitch: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-    """(scale per channel, not so small that bias or multiplier leave their ranges; which weights get an outlier).
+def _smallest_scales(stage: _Stage, source: TensorFormat, step: float) -> NDArray[np.float64]:
+    """Scale per channel below which bias or multiplier leave their ranges; `step` is that of the output's operands."""
+    floor: NDArray[np.float64] = np.maximum(np.abs(stage.node.bias) / LARGEST_BIAS, step * SMALLEST_RATIO)
+    return floor / source.scale
 
-    step : scale of the output's operands; pitch : see `row_numbers`
-    """
+
+def _scales(
+    stage: _Stage, layer: Conv2d | Dense, state: _Calibration, recipe: Recipe, floor: NDArray[np.float64], pitch: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """(scale per channel, not below `floor`; which weights get an outlier). pitch : see `row_numbers`"""
     source, form = state.tensor.format, stage.weight_format
-    floor = np.maximum(np.abs(stage.node.bias) / LARGEST_BIAS, step * SMALLEST_RATIO) / source.scale
     if not (stage.room and isinstance(form, OutlierWeights)):
         return np.maximum(weight_scales(stage.weight, form, recipe.weight_method), floor), None
     scales = outlier_scales(stage.weight, form, stage.room.share, recipe.weight_method)
@@ -184,19 +183,21 @@ def _rounded(stage: _Stage, scales: NDArray[np.float64], wide: NDArray[np.bool_]
 
 def _compensate(
     layer: Conv2d | Dense, stage: _Stage, state: _Calibration, scales: NDArray[np.float64],
-    wide: NDArray[np.bool_] | None,
-) -> Conv2d | Dense:
-    """The layer with its weights rounded for its output on the calibration samples."""
+    wide: NDArray[np.bool_] | None, floor: NDArray[np.float64],
+) -> tuple[Conv2d | Dense, NDArray[np.float64]]:
+    """(the layer with its weights rounded for its output on the calibration samples, their scales)."""
     source, wanted = state.tensor.format, state.taps[stage.node.output]
     outputs, weight = thinned(wanted.reshape(-1, wanted.shape[-1])), np.empty_like(layer.weight)
+    scales = scales.copy()
     for out, channels in channel_runs(layer, state.tensor.shape[2]):
-        rounded = compensated_weights(
+        rounded, scales[out] = compensated_weights(
             stage.weight[out].reshape(len(stage.weight[out]), -1), scales[out], stage.weight_format,
             source.scale * input_rows(layer, source, state.codes[..., channels]), outputs[:, out],
             None if wide is None else wide[out].reshape(len(wide[out]), -1),
+            floor[out],
         )
         weight[out] = rounded.reshape(weight[out].shape)
-    return dataclasses.replace(layer, weight=weight)
+    return dataclasses.replace(layer, weight=weight), scales
 
 
 def _lower_stage(
@@ -206,19 +207,20 @@ def _lower_stage(
     node, source = stage.node, state.tensor.format
     result = stage.add.output if stage.add else node.output
     result = stage.relu.output if stage.relu else result
-    form = _stage_format(state.taps[stage.delivered], stage, recipe, engine)
+    form = _stage_format(state.taps[stage.delivered], stage, work)
     layer = _linear_layer(node, stage.weight_format, state.tensor.name)
     unit = 1 if state.tensor.name == work.graph.input else engine.m
     pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
-    scales, wide = _scales(stage, layer, state, recipe, form.scale, pitch)
+    floor = _smallest_scales(stage, source, form.scale)
+    scales, wide = _scales(stage, layer, state, recipe, floor, pitch)
+    if recipe.compensation:
+        layer, scales = _compensate(layer, stage, state, scales, wide, floor)
+    else:
+        layer = dataclasses.replace(layer, weight=_rounded(stage, scales, wide))
     acc_scale = source.scale * scales
     # The requantizer only makes numbers smaller: an output finer than the accumulator's steps is made coarser.
     form = dataclasses.replace(form, scale=max(form.scale, float(acc_scale.max()) / LARGEST_RATIO))
     layer = dataclasses.replace(layer, bias=round_half_up(node.bias / acc_scale))
-    if recipe.compensation:
-        layer = _compensate(layer, stage, state, scales, wide)
-    else:
-        layer = dataclasses.replace(layer, weight=_rounded(stage, scales, wide))
     acc = _accumulate(layer, source, state.codes)
     if recipe.bias_correction:
         error = round_half_up((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2)))
@@ -324,7 +326,8 @@ def lower(
     if unknown:
         known = f"layers: {', '.join(names)}"
         raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
-    work = Lowering(graph, coding, codes, fed, recipe, engine, plan(graph, fed, recipe, engine))
+    shared = network_table(graph, fed, recipe, engine)
+    work = Lowering(graph, coding, codes, fed, recipe, engine, plan(graph, fed, recipe, engine, shared), shared)
     for stage in stages(graph):
         match stage.head:
             case ConvNode() | DenseNode():

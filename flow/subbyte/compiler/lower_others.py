@@ -12,7 +12,6 @@ from subbyte.compiler.canonical import never_negative
 from subbyte.compiler.formats import (
     LARGEST_RATIO,
     OUTPUT_HEADROOM,
-    activation_format,
     capped_scale,
     offset_format,
     output_format,
@@ -63,7 +62,7 @@ def activation(work: Lowering, node: Activation) -> None:
 def _behind_relu(work: Lowering, node: Activation) -> TensorFormat:
     delivered = behind_pools(work.graph, node.output)
     samples, reader = work.taps[delivered], measuring_reader(work.graph, delivered)
-    form = activation_format(samples, work.recipe.activations, work.method, work.engine)
+    form = work.activation_format(samples, work.recipe.activations)
     if reader is None or not work.recipe.compensation:
         return form
     return capped_scale(tuned_scale(form, samples, reader), node.top if isinstance(node, ReluNode) else math.inf)

@@ -45,6 +45,7 @@ class Lowering:
     Parameters
     ----------
     plan : formats that several tensors share, see `plan`
+    shared : the table of activations in the format of this name, see `shared_table`
 
     Members
     -------
@@ -56,9 +57,10 @@ class Lowering:
 
     def __init__(
         self, graph: Graph, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64], recipe: Recipe,
-        engine: EngineConfig, plan: dict[str, TensorFormat],
+        engine: EngineConfig, plan: dict[str, TensorFormat], shared: tuple[int, ...] = (),
     ) -> None:
         self.graph, self.coding, self.recipe, self.engine, self.plan = graph, coding, recipe, engine, plan
+        self.shared = shared
         self.method = Method(recipe.activation_method)
         self.layers: list[Layer] = []
         self.tensors = {graph.input: Tensor(graph.input, graph.shapes[graph.input], coding.format)}
@@ -132,9 +134,13 @@ class Lowering:
         if known is not None:
             return self._written_copy(name, copy, *known)
         samples = self.taps[name]
-        form = activation_format(samples, self.recipe.activation(self.wide[name]), self.method, self.engine)
+        form = self.activation_format(samples, self.recipe.activation(self.wide[name]))
         form = tuned_scale(form, samples, node) if self.recipe.compensation else form
         return self.copy_as(name, copy, form)
+
+    def activation_format(self, samples: NDArray[np.float64], kind: str) -> TensorFormat:
+        """Format of `kind` for float values behind a ReLU."""
+        return activation_format(samples, kind, self.method, self.engine, self.shared)
 
     def release(self, stage: Stage) -> None:
         """Forget what only `stage`, the one just written, needed."""

@@ -21,13 +21,15 @@ from subbyte.spec.formats import TensorFormat
 Group = set[str]
 
 
-def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig) -> dict[str, TensorFormat]:
+def plan(
+    graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig, shared: tuple[int, ...] = ()
+) -> dict[str, TensorFormat]:
     """Tensor -> format, for tensors that are summands or sums or parts of concatenations, the graph's input left out.
 
     All tensors that sums connect get linear codes of eight bits and one scale, so that no summand needs another
     (numerics.md B12); those with four-bit copies have them in their upper bits (`upper_bits`). Parts and result of a
     concatenation get one format; a part that is a summand too is no part here. `fed` are the calibration samples,
-    (n, height, width, channels).
+    (n, height, width, channels); `shared` is the table of `shared_table`.
     """
     sums = _joined(
         _with_pooled(graph, {stage.add.inputs[0], stage.result}) for stage in stages(graph) if stage.add
@@ -47,7 +49,7 @@ def plan(graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineC
         read = {name: (taps[copies[name][0]], copies[name][1]) for name in group if name in copies}
         formats |= _of_sums(graph, {name: taps[name] for name in group}, read, recipe)
     for group in parts:
-        formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine)
+        formats |= _of_parts(graph, {name: taps[name] for name in group}, recipe, engine, shared)
     return formats
 
 
@@ -90,7 +92,8 @@ def _of_sums(
 
 
 def _of_parts(
-    graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe, engine: EngineConfig
+    graph: Graph, taps: dict[str, NDArray[np.float64]], recipe: Recipe, engine: EngineConfig,
+    shared: tuple[int, ...],
 ) -> dict[str, TensorFormat]:
     samples = np.concatenate([values.reshape(-1) for values in taps.values()])
     method, signed = Method(recipe.activation_method), not all(never_negative(graph, name) for name in taps)
@@ -99,5 +102,5 @@ def _of_parts(
     elif signed:
         form = linear_format(samples, 8, method, signed=True)
     else:
-        form = activation_format(samples, recipe.activations, method, engine)
+        form = activation_format(samples, recipe.activations, method, engine, shared)
     return dict.fromkeys(taps, form)

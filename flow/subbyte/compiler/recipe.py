@@ -11,8 +11,14 @@ from typing import Any
 
 from subbyte.golden.quantize import Method
 
-ACTIVATIONS = ("lin4", "lin8", "log", "fitted")
-"""Formats of activations behind a ReLU: linear in 4 or 8 bits, the engine's log table, a table fitted on samples."""
+SHARED = "shared"
+
+ACTIVATIONS = ("lin4", "lin8", "log", "fitted", SHARED)
+"""Formats of activations behind a ReLU: linear in 4 or 8 bits, the engine's log table, a table fitted on the tensor's
+samples (`golden.fit_table.fitted_format`), one fitted for all such tensors (`golden.fit_table.shared_table`)."""
+
+EQUALIZATIONS = ("none", "weights", "activations")
+"""See `subbyte.compiler.equalize`."""
 
 WEIGHT_BITS = (4, 8)
 METHODS = tuple(method.value for method in Method)
@@ -57,6 +63,8 @@ class Recipe:
     compensation : bool
         Choose weights and activation scales for the outputs of layers on the calibration samples (`compensate`,
         `formats.tuned_scale`), not each number for itself.
+    equalization : str
+        One of `EQUALIZATIONS`: factors that channels get before anything is quantized.
     outliers : bool
         Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
@@ -75,6 +83,7 @@ class Recipe:
     activation_method: str = "min_max"
     bias_correction: bool = True
     compensation: bool = True
+    equalization: str = EQUALIZATIONS[0]
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
     imported: bool = False
@@ -86,6 +95,7 @@ class Recipe:
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
         for key in ("weight_method", "activation_method"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
+        _check_choice(f"Recipe {self.name}: equalization", self.equalization, EQUALIZATIONS)
         _check_choice(f"Recipe {self.name}: kernels", self.kernels, KERNELS)
         for key in ("bias_correction", "compensation", "outliers", "imported"):
             if not isinstance(getattr(self, key), bool):
@@ -115,6 +125,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("w4-a4log"),
         Recipe("w4-a4", activations="lin4"),
         Recipe("w4o-a4log", outliers=True),
+        Recipe("w4o-a4fit", first=4, activations=SHARED, equalization="activations", outliers=True),
         Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
         Recipe("import", imported=True),
