@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "compare levels with the reference, bit by bit",
     "verilog": "write an engine's Verilog",
     "build": "make a board's bitstream",
+    "flash": "write a board's bitstream to the board",
     "report": "write an HTML page about a compiled network",
     "boards": "list the boards",
     "engines": "list the engine presets",
