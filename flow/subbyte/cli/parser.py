@@ -21,6 +21,7 @@ COMMANDS = {
     "build": "make a board's bitstream",
     "flash": "write a board's bitstream to the board",
     "report": "write an HTML page about a compiled network",
+    "synth": "cell area and delay of lanes on a library of cells",
     "boards": "list the boards",
     "engines": "list the engine presets",
     "doctor": "check tools, libraries and permissions",
