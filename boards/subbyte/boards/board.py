@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from amaranth.build import Platform
 
+from subbyte.boards.programmer import Programmer
 from subbyte.spec.engine import Family
 
 
@@ -53,6 +54,7 @@ class Board:
     bitstream : str
         Suffix of the bitstream file, with its dot.
     placements : preset -> what did best for it; those are measured (benchmarks/engines.py)
+    programmers : tools that write its bitstream, those to be tried first in front
     """
 
     name: str
@@ -66,6 +68,7 @@ class Board:
     baud: int
     bitstream: str
     placements: Mapping[str, Placement] = field(default_factory=dict)
+    programmers: tuple[Programmer, ...] = ()
 
     def placement(self, engine: str) -> Placement:
         """That of an engine by its name, of a preset or not."""

@@ -3,6 +3,7 @@
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from subbyte.boards.board import Board, Placement
+from subbyte.boards.programmer import iceprog, openfpgaloader
 from subbyte.spec.engine import Family
 
 ICEBREAKER = Board(
@@ -22,4 +23,6 @@ ICEBREAKER = Board(
         "up5k-shift": Placement((6, 1, 2, 3), goal_hz=36_100_000),
         "up5k-binary": Placement((3, 2, 1, 4)),
     },
+    # openFPGALoader writes only the flash of iCE40 boards. SRAM needs the board's jumpers turned from flash to FPGA.
+    programmers=(iceprog("0403:6010"), openfpgaloader("ice40_generic", "0403:6010", volatile=False)),
 )

@@ -12,13 +12,13 @@ from amaranth.build.run import BuildPlan
 from subbyte.boards.board import DEFAULT_PLACEMENT, Board, Placement
 from subbyte.boards.top import BoardTop
 from subbyte.spec.engine import Family
-from subbyte.tools.cache import cache_root, digest, restore, store
+from subbyte.tools.cache import digest, restore, store
 from subbyte.tools.environment import environment
 from subbyte.tools.errors import ToolError, ToolTimeout
 from subbyte.tools.find import version
 from subbyte.tools.place import shortage
 from subbyte.tools.report import Report, parse_report
-from subbyte.tools.run import run_logged
+from subbyte.tools.run import run_logged, with_kept_log
 from subbyte.tools.synthesize import UP5K, cell_counts, count_ffs
 
 _TOOLS = {
@@ -129,10 +129,7 @@ def _explained(error: ToolError, board: Board, build_dir: Path) -> ToolError:
     timing = build_dir / "top.tim"
     if timing.is_file() and (text := shortage(timing, board.device)):
         return ToolError(text)
-    log = cache_root() / f"failed-{board.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(build_dir / "build.log", log)
-    return ToolError(str(error).replace(str(build_dir / "build.log"), str(log)))
+    return with_kept_log(error, build_dir / "build.log", board.name)
 
 
 def _collect(board: Board, build_dir: Path, new: Path) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from subbyte.boards.board import Board, Placement
+from subbyte.boards.programmer import dfu_util, ecpprog, openfpgaloader
 from subbyte.spec.engine import Family
 
 ULX3S_25F = Board(
@@ -19,6 +20,8 @@ ULX3S_25F = Board(
     baud=1_000_000,
     bitstream=".bit",
     placements={"ecp5-25": Placement((3, 2, 1, 4)), "ecp5-25-plain": Placement((3, 2, 1, 4))},
+    # Through the FT231X, the boot loader (button 1 held while the second USB socket is plugged in), an FT2232H on J4.
+    programmers=(openfpgaloader("ulx3s", "0403:6015"), dfu_util("1d50:614b"), ecpprog("0403:6010")),
 )
 
 # Not measured: place and route of `ecp5-85` takes long.

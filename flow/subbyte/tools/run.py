@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from subbyte.tools.cache import cache_root
 from subbyte.tools.environment import environment
 from subbyte.tools.errors import ToolError, ToolTimeout
 from subbyte.tools.find import find_tool
@@ -36,6 +38,14 @@ def run_logged(
     if status:
         raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
     return log
+
+
+def with_kept_log(error: ToolError, log: Path, name: str) -> ToolError:
+    """The error with its log in the cache's folder, as failed-NAME.log, where it outlives the build folder."""
+    kept = cache_root() / f"failed-{name}.log"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(log, kept)
+    return ToolError(str(error).replace(str(log), str(kept)))
 
 
 def first_error(log: Path, status: int) -> str:
