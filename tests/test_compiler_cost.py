@@ -110,10 +110,12 @@ def test_window_work_by_hand(rng: np.random.Generator) -> None:
 
 
 def test_short_segments_by_hand(rng: np.random.Generator) -> None:
-    """Two codes of one chunk: one access, but two cycles."""
-    program = schedule(NetworkBuilder(rng, UP5K, (4, 4, 2), linear(4)).conv(4, (1, 1), linear(4)).network(), UP5K)
-    cycles, accesses = window_work(UP5K, program.passes[0].fill)
-    assert (cycles == 2).all() and (accesses == 1).all()
+    """Two codes of one chunk: one access, but two cycles where the end of a segment is not known before."""
+    for depthwise in (False, True):
+        engine = dataclasses.replace(UP5K, depthwise=depthwise)
+        builder = NetworkBuilder(rng, engine, (4, 4, 2), linear(4)).conv(4, (1, 1), linear(4))
+        cycles, accesses = window_work(engine, schedule(builder.network(), engine).passes[0].fill)
+        assert (cycles == 2 - depthwise).all() and (accesses == 1).all()
 
 
 def test_releases_interpolate() -> None:
