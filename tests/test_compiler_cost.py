@@ -111,9 +111,8 @@ def test_window_work_by_hand(rng: np.random.Generator) -> None:
 
 def test_short_segments_by_hand(rng: np.random.Generator) -> None:
     """Two codes of one chunk: one access, but two cycles where the engine cannot know that it is one."""
-    plain = PRESETS["up5k-plain"]
-    network = NetworkBuilder(rng, plain, (4, 4, 2), linear(4)).conv(4, (1, 1), linear(4)).network()
-    for engine, needed in ((plain, 2), (dataclasses.replace(plain, depthwise=True), 1)):
+    network = NetworkBuilder(rng, PLAIN, (4, 4, 2), linear(4)).conv(4, (1, 1), linear(4)).network()
+    for engine, needed in ((PLAIN, 2), (dataclasses.replace(PLAIN, depthwise=True), 1)):
         cycles, accesses = window_work(engine, schedule(network, engine).passes[0].fill)
         assert (cycles == needed).all() and (accesses == 1).all()
 

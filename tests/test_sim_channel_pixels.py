@@ -30,15 +30,19 @@ TOLERANCE = 0.05
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_pools(name: str, rng: np.random.Generator) -> None:
-    """Of 4 and of 8 bits, one with a border for another reader; the last group of pixels is not full."""
+    """Of 4 and of 8 bits, one with a border for another reader; the last group of pixels is not full.
+
+    The first layer's segments are halves of a chunk.
+    """
     engine = ENGINES[name]
-    builder = NetworkBuilder(rng, engine, (12, 7, 3), linear(4)).conv(40, (1, 1), linear(4))
+    builder = NetworkBuilder(rng, engine, (12, 7, engine.fill_nibbles // 2), linear(4)).conv(40, (1, 1), linear(4))
     first = builder.average((12, 7), linear(8), alike=True).last
     builder.last = builder.network().tensors["conv0.codes"]
     builder.conv(24, (3, 3), linear(8, zero_point=9), padding=(1, 1, 1, 1))
     second = builder.average((12, 7), linear(8), alike=True).last
     network = builder.concat(first.name, second.name).dense(5, linear(8)).network()
     program = schedule(network, engine)
+    assert program.passes[0].fill.single == engine.depthwise
     assert sum(one.fill.wx > 0 and one.compute.windows == 0 and not one.compute.hop for one in program.passes) == 2
     codes = np.repeat(random_codes(rng, network, 1), 2, axis=0)
     expected, got = run(network, codes, taps=True), simulate(program, codes)

@@ -133,7 +133,8 @@ class Fill:
 class Compute:
     """Array: for every group of P pixels, column group, window position, word, weight row and plane, one step.
 
-    `words` K-words of the reduction; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
+    `words` K-words of the reduction, which may be those of several window positions of the fill section, as they follow
+    each other in the tile; `rows` 0 or 1 for weights of 4 or 8 bits; `planes` - 1 operand
     planes; `radix` 1 when plane p weighs 16**p, or with `two_phase` 128 if it is even and 181 if it is odd, else all
     planes weigh 1. All counts minus one.
 
@@ -187,7 +188,7 @@ class Drain:
 
     With `highway`: `add`, the codes of a skip tensor are added, bytes that lie `skip` words (modulo the memory)
     behind the codes written. `below`: 256 is taken off the zero point, which has the skip's in it. `relu`: products
-    below 0 count as 0.
+    below 0 count as 0, with or without `add`.
     """
 
     address: int
