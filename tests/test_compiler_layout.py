@@ -138,6 +138,33 @@ def test_lives_tell_when_words_are_overwritten(rng: np.random.Generator) -> None
             assert there == (first <= stop <= last), (name, stop)
 
 
+def test_an_output_before_the_end_stays(rng: np.random.Generator) -> None:
+    """Layers whose results nobody wants come behind it."""
+    builder = NetworkBuilder(rng, UP5K, (6, 6, 4), linear(4))
+    for _ in range(5):
+        builder.conv(8, (1, 1), linear(4))
+    network = dataclasses.replace(builder.network(), output="conv2.codes")
+    with always(SHARED):
+        program = check(UP5K, network, rng)
+    assert program.lives["conv2.codes"] == (2, 5) and program.lives["conv0.codes"] == (1, 2)
+    # Parts of a program do not use all rows: the pump is still at work when they stop.
+    assert [(len(part.passes), part.pinned) for part, _ in program.prefixes()] == [(1, False), (3, False), (5, True)]
+
+
+def test_a_sum_right_behind_its_skip(rng: np.random.Generator) -> None:
+    """The skip is there after one pass and no longer after the next."""
+    builder = NetworkBuilder(rng, HIGHWAY, (4, 4, 4), linear(8))
+    source = builder.last
+    builder.conv(4, (1, 1), linear(8))
+    builder.last = source
+    first, requantize, second, shortcut = builder.conv(4, (3, 3), linear(8), padding=(1, 1, 1, 1)).network().layers
+    adding = dataclasses.replace(requantize, skip="conv2.codes")
+    network = dataclasses.replace(builder.network(), layers=(first, second, shortcut, adding), output="conv0.codes")
+    with always(SHARED):
+        program = check(HIGHWAY, network, rng)
+    assert program.lives["conv2.codes"] == (1, 1) and program.passes[1].drain.skip == 0
+
+
 def stacked(rng: np.random.Generator, engine: EngineConfig, blocks: int = 3) -> Network:
     """Residual blocks of one shape, each with a padded convolution; the first skip has a border, too."""
     builder = NetworkBuilder(rng, engine, (6, 6, 4), linear(8))
