@@ -16,8 +16,8 @@ SAMPLES = 4
 """That compile calibrates on: what the integers are does not matter here."""
 
 TOO_LARGE = {"vww-int8", "ad-int8"}
-"""More than the 262,144 bytes of the largest main memory that an ECP5-85 has: 264,192 weights of the autoencoder, 208,112
-of Visual Wake Words beside 55,296 activations."""
+"""More than the 262,144 bytes of the largest main memory that an ECP5-85 has: 264,192 weights of the autoencoder,
+208,112 of Visual Wake Words beside 55,296 activations."""
 
 pytestmark = pytest.mark.usefixtures("shared_data")
 
