@@ -19,7 +19,7 @@ TOLERANCE = 0.03
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("name", ["up5k", "ecp5-85"])
+@pytest.mark.parametrize("name", ["up5k", "ecp5, 2 slots"])
 def test_sum(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     """Every tensor: what lies side by side for the sum is also read by itself."""
     network = residual(tmp_path, rng)

@@ -1,0 +1,43 @@
+"""Every published model on the engine that the benchmark has for it: compiled, reference = machine on one input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models import MODELS, compiled, engine_of
+
+from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.golden import reference
+from subbyte.golden.machine import Machine
+from subbyte.sim.compare import first_difference
+
+SAMPLES = 4
+"""That compile calibrates on: what the integers are does not matter here."""
+
+TOO_LARGE = {"vww-int8", "ad-int8"}
+"""More than the 262,144 bytes of the largest main memory that an ECP5-85 has: 264,192 weights of the autoencoder,
+208,112 of Visual Wake Words beside 55,296 activations."""
+
+pytestmark = pytest.mark.usefixtures("shared_data")
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - TOO_LARGE))
+def test_reference_is_machine(name: str) -> None:
+    model = MODELS[name]
+    made, _ = compiled(model, engine_of(model.engine), model.recipes[0], SAMPLES)
+    codes = made.codes(made.samples)[:1]
+    expected = reference.run(made.network, codes, taps=True)
+    assert first_difference(made.program, expected, Machine(made.program).run(codes, taps=True)) is None
+
+
+@pytest.mark.parametrize("name", sorted(TOO_LARGE))
+def test_models_that_are_too_large_are_refused(name: str) -> None:
+    model = MODELS[name]
+    with pytest.raises(ScheduleError, match=r"^Network: main memory: \d+ words needed, ecp5-85-\w+ has 32768: "):
+        compiled(model, engine_of(model.engine), model.recipes[0], SAMPLES)
+
+
+def test_files_are_where_the_manifest_says(shared_data: Path) -> None:
+    listed = (shared_data / "MANIFEST.md").read_text()
+    assert all(f"### {model.file}" in listed for model in MODELS.values())
