@@ -12,7 +12,7 @@ from subbyte.spec.weight_formats import linear_weights
 
 
 def test_divergence_by_hand() -> None:
-    """Bins 4, 2, 0, 6 | 3 of levels a, a, b, b: the last 3 are added to the 6; a is spread over two bins, b over one."""
+    """Bins 4, 2, 0, 6 | 3 of levels a, a, b, b: the last 3 are added to the 6; a is spread over two bins."""
     counts, inside = np.array([4, 2, 0, 6, 3]), np.array([True, True, True, True, False])
     levels = np.array([1.0, 1.0, 2.0, 2.0, 2.0])
     p, q = np.array([4, 2, 9]) / 15, np.array([3, 3, 6]) / 12
