@@ -20,7 +20,7 @@ from subbyte.compiler.recipe import (
 
 def test_names() -> None:
     assert DEFAULT_RECIPE == "w4-a4log"
-    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "import"} == set(RECIPES)
+    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "auto", "import"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
@@ -79,7 +79,8 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, import or a \.toml file, not 'w3'"
+    names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, auto, import"
+    message = rf"must be one of {names} or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):

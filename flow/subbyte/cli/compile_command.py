@@ -49,12 +49,20 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
             layer["name"], layer["op"], f"{layer['macs']:,}", layer["weight_format"], layer["act_format"],
             f"{layer['cycles_est']:,}", layer["bound_by"], *bought,
         )
-    accuracy = summary["accuracy"]
+    accuracy, chosen = summary["accuracy"], []
+    if "choices" in summary:
+        why = plain_table("layer", "weights", "error", "activations", "error", "chosen in steps")
+        for row in summary["choices"]:
+            why.add_row(
+                row["layer"], str(row["weights"]), f"{row['error_weights']:.2%}", row["activations"] or "",
+                f"{row['error_activations']:.2%}", ", ".join(map(str, row["moves"])),
+            )
+        chosen = [why]
     lines = [f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"]
     if accuracy is not None:
         value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
         lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")
-    return Group(table, *lines, str(output))
+    return Group(*chosen, table, *lines, str(output))
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:

@@ -138,7 +138,7 @@ def _stage_format(samples: NDArray[np.float64], stage: _Stage, work: Lowering) -
     return capped_scale(form, stage.top)
 
 
-def _linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
+def linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
     """The layer of a node, as yet without weights and bias."""
     weight, bias = np.zeros(node.weight.shape, dtype=np.int64), np.zeros(len(node.bias), dtype=np.int64)
     target = f"{node.output}.acc"
@@ -208,7 +208,7 @@ def _lower_stage(
     result = stage.add.output if stage.add else node.output
     result = stage.relu.output if stage.relu else result
     form = _stage_format(state.taps[stage.delivered], stage, work)
-    layer = _linear_layer(node, stage.weight_format, state.tensor.name)
+    layer = linear_layer(node, stage.weight_format, state.tensor.name)
     unit = 1 if state.tensor.name == work.graph.input else engine.m
     pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
     floor = _smallest_scales(stage, source, form.scale)

@@ -70,6 +70,9 @@ class Recipe:
     outliers : bool
         Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
+    auto : bool
+        Choose `weights`, `first`, `last`, `activations`, `equalization`, `outliers` and `layers` for the engine, see
+        `subbyte.compiler.auto`.
     imported : bool
         For quantized models, whose own integers are kept; of the other fields only `kernels` then means something.
     kernels : str
@@ -88,6 +91,7 @@ class Recipe:
     equalization: str = EQUALIZATIONS[0]
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
+    auto: bool = False
     imported: bool = False
     kernels: str = KERNELS[0]
 
@@ -99,7 +103,7 @@ class Recipe:
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
         _check_choice(f"Recipe {self.name}: equalization", self.equalization, EQUALIZATIONS)
         _check_choice(f"Recipe {self.name}: kernels", self.kernels, KERNELS)
-        for key in ("bias_correction", "compensation", "outliers", "imported"):
+        for key in ("bias_correction", "compensation", "outliers", "auto", "imported"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
         for layer, override in self.layers.items():
@@ -130,6 +134,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("w4o-a4fit", first=4, activations=SHARED, equalization="activations", outliers=True),
         Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
+        Recipe("auto", auto=True),
         Recipe("import", imported=True),
     )
 }
