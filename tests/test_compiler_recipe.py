@@ -20,15 +20,15 @@ from subbyte.compiler.recipe import (
 
 def test_names() -> None:
     assert DEFAULT_RECIPE == "w4-a4log"
-    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "import"} == set(RECIPES)
+    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "auto", "import"} == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
-def test_weight_bits() -> None:
+def test_weight_choice() -> None:
     recipe = Recipe("r", layers={"b": Override(weights=8)})
-    assert [recipe.weight_bits(name, i, 4) for i, name in enumerate("abcd")] == [8, 8, 4, 8]
-    assert Recipe("r", first=4).weight_bits("a", 0, 1) == 8, "a single layer is the last"
-    assert [Recipe("r", last=4, first=4).weight_bits("a", i, 3) for i in range(3)] == [4, 4, 4]
+    assert [recipe.weight_choice(name, i, 4) for i, name in enumerate("abcd")] == [8, 8, 4, 8]
+    assert Recipe("r", first=4).weight_choice("a", 0, 1) == 8, "a single layer is the last"
+    assert [Recipe("r", last=4, first=4).weight_choice("a", i, 3) for i in range(3)] == [4, 4, 4]
 
 
 def test_activation() -> None:
@@ -38,7 +38,7 @@ def test_activation() -> None:
 
 @pytest.mark.parametrize(
     "recipe",
-    [*RECIPES.values(), Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override(None, "lin4")})],
+    [*RECIPES.values(), Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override("weq4", "lin4")})],
 )
 def test_dump_and_load(tmp_path: Path, recipe: Recipe) -> None:
     path = tmp_path / "file.toml"
@@ -56,9 +56,9 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("wheights = 4", "has no field wheights; fields: name, weights"),
-        ("weights = 5", "weights must be one of 4, 8, not 5"),
-        ("weights = 4.0", "weights must be one of 4, 8, not 4.0"),
-        ("first = true", "first must be one of 4, 8, not True"),
+        ("weights = 5", "weights must be one of 3, 4, 8, log4, weq4, not 5"),
+        ("weights = 4.0", "weights must be one of 3, 4, 8, log4, weq4, not 4.0"),
+        ("first = true", "first must be one of 3, 4, 8, log4, weq4, not True"),
         ("activations = 'log8'", "activations must be one of lin4, lin8, log, fitted, shared, not 'log8'"),
         ("weight_method = 'max'", "weight_method must be one of"),
         ("equalization = 'all'", "equalization must be one of none, weights, activations, not 'all'"),
@@ -66,7 +66,7 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("layers = 3", "layers must be a table, not 3"),
         ("layers.a = 3", "layer a must be a table, not 3"),
         ("layers.a.bits = 3", "layer a has no field bits; fields: weights, activations"),
-        ("layers.a.weights = 3", "layer a weights must be one of 4, 8"),
+        ("layers.a.weights = 5", "layer a weights must be one of 3, 4, 8, log4, weq4"),
         ("= 3", "Recipe file"),
     ],
 )
@@ -79,7 +79,8 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    message = r"must be one of w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, import or a \.toml file, not 'w3'"
+    names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, auto, import"
+    message = rf"must be one of {names} or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
     with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):

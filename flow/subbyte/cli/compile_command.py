@@ -64,13 +64,21 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
             f"{layer['cycles_est']:,}", f"{layer['utilisation']:.0%}", layer["bound_by"],
             f"{layer['weight_bytes']:,}", *bought,
         )
-    accuracy = summary["accuracy"]
+    accuracy, chosen = summary["accuracy"], []
+    if "choices" in summary:
+        why = plain_table("layer", "weights", "error", "activations", "error", "chosen in steps")
+        for row in summary["choices"]:
+            why.add_row(
+                row["layer"], str(row["weights"]), f"{row['error_weights']:.2%}", row["activations"] or "",
+                f"{row['error_activations']:.2%}", ", ".join(map(str, row["moves"])),
+            )
+        chosen = [why]
     total = f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"
     lines = [total, *_memory(summary["memory"])]
     if accuracy is not None:
         value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
         lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")
-    return Group(table, *lines, str(output))
+    return Group(*chosen, table, *lines, str(output))
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:

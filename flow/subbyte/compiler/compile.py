@@ -77,7 +77,7 @@ def compile_model(
     accuracy{float_value, value, n} measured as top-1 on the calibration samples, null without class labels.
     `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed` is the part of the
     squared error of the weights that they remove, see `removed_error`. Where the output is sums in pieces
-    (`OutputCoding`) also output_pieces.
+    (`OutputCoding`) also output_pieces; of the recipe `auto` also choices, see `auto.search`.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -88,7 +88,7 @@ def compile_model(
     made = integers(imported, engine, recipe, given, transform, seed)
     program = schedule(made.network, engine)
     compiled = Compiled(
-        model, imported.graph, made.network, program, recipe, made.transform, made.coding,
+        model, imported.graph, made.network, program, made.recipe or recipe, made.transform, made.coding,
         kept_samples(made.samples, made.transform), summary={}, output=made.output,
     )
     cost = estimate(program)
@@ -103,6 +103,7 @@ def compile_model(
         "memory": memory_use(program),
         "cycles_est": cost.cycles,
         "accuracy": accuracy(compiled, made.samples),
+        **({"choices": made.choices} if made.choices is not None else {}),
         **({"output_pieces": made.output.pieces} if made.output else {}),
     }
     save_compiled(dataclasses.replace(compiled, summary=summary), out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from subbyte.compiler.auto import search
 from subbyte.compiler.data import DataError, Samples
 from subbyte.compiler.equalize import equalized
 from subbyte.compiler.feed import InputTransform, arrange, feed
@@ -32,6 +34,7 @@ class Integers:
     transform : from samples to what the model is fed
     coding : from there to the network's input codes
     output : what its output codes are, None where they are those of their format
+    recipe : the one asked for, or what `auto` has found; choices : the rows that tell why, see `auto.search`
     """
 
     graph: Graph
@@ -40,6 +43,8 @@ class Integers:
     coding: InputCoding
     network: Network
     output: OutputCoding | None = None
+    recipe: Recipe | None = None
+    choices: list[dict[str, Any]] | None = None
 
 
 def integers(
@@ -62,8 +67,12 @@ def integers(
     arranged = arrange(samples, graph, transform)
     coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
     codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
+    choices = None
+    if recipe.auto:
+        recipe, choices = search(graph, coding, codes, fed, recipe, engine)
     graph = equalized(graph, fed, recipe)
-    return Integers(graph, samples, transform, coding, lower(graph, coding, codes, fed, recipe, engine))
+    network = lower(graph, coding, codes, fed, recipe, engine)
+    return Integers(graph, samples, transform, coding, network, recipe=recipe, choices=choices)
 
 
 def _stored(

@@ -44,6 +44,7 @@ from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.compiler.shared_table import network_table
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
 from subbyte.compiler.taps import Taps
+from subbyte.compiler.weight_choice import weight_form
 from subbyte.golden import ops
 from subbyte.golden.outliers import outlier_scales
 from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, to_codes, weight_scales
@@ -53,7 +54,6 @@ from subbyte.spec.formats import Kind, TensorFormat, accumulator
 from subbyte.spec.network import Conv2d, Dense, Layer, Network, Relu, Requantize, Tensor
 from subbyte.spec.validate import validate
 from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
-from subbyte.spec.weights import WeightFormat
 
 LARGEST_BIAS = 1 << 24
 SMALLEST_RATIO = 2.0**-30
@@ -138,7 +138,7 @@ def _stage_format(samples: NDArray[np.float64], stage: _Stage, work: Lowering) -
     return capped_scale(form, stage.top)
 
 
-def _linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
+def linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
     """The layer of a node, as yet without weights and bias."""
     weight, bias = np.zeros(node.weight.shape, dtype=np.int64), np.zeros(len(node.bias), dtype=np.int64)
     target = f"{node.output}.acc"
@@ -208,7 +208,7 @@ def _lower_stage(
     result = stage.add.output if stage.add else node.output
     result = stage.relu.output if stage.relu else result
     form = _stage_format(state.taps[stage.delivered], stage, work)
-    layer = _linear_layer(node, stage.weight_format, state.tensor.name)
+    layer = linear_layer(node, stage.weight_format, state.tensor.name)
     unit = 1 if state.tensor.name == work.graph.input else engine.m
     pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
     floor = _smallest_scales(stage, source, form.scale)
@@ -244,9 +244,9 @@ def _lower_stage(
     return [*layers, requantizer], [*tensors, state.tensor]
 
 
-def _weight_bits(node: Linear, index: int, count: int, recipe: Recipe, graph: Graph) -> int:
-    """Weight bits of linear node number `index`; every one that reads the input is a first one."""
-    return recipe.weight_bits(node.name, 0 if node.input == graph.input else index, count)
+def _weight_choice(node: Linear, index: int, count: int, recipe: Recipe, graph: Graph) -> int | str:
+    """Weights of linear node number `index`; every one that reads the input is a first one."""
+    return recipe.weight_choice(node.name, 0 if node.input == graph.input else index, count)
 
 
 def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) -> None:
@@ -255,14 +255,14 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
     assert isinstance(node, ConvNode | DenseNode)
     delivered = behind_pools(graph, stage.result)
     source = work.operand(node)
-    bits = _weight_bits(node, index, count, recipe, graph)
-    form, grouped = WeightFormat(engine.weight_set, bits), isinstance(node, ConvNode) and node.groups > 1
-    has_room = recipe.outliers and bits == OUTLIER_WEIGHT_BITS and (room.grouped or not grouped)
-    reads_input = node.input == graph.input
+    choice = _weight_choice(node, index, count, recipe, graph)
+    weight = node.weight * input_ratio(node, graph, work.coding) if node.input == graph.input else node.weight
+    form, grouped = weight_form(choice, node.name, weight, engine), isinstance(node, ConvNode) and node.groups > 1
+    has_room = recipe.outliers and choice == OUTLIER_WEIGHT_BITS and (room.grouped or not grouped)
     described = _Stage(
         node=node,
         relu=stage.relu,
-        weight=node.weight * input_ratio(node, graph, work.coding) if reads_input else node.weight,
+        weight=weight,
         weight_format=OutlierWeights(form) if has_room else form,
         delivered=delivered,
         reader=measuring_reader(graph, delivered),

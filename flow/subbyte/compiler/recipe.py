@@ -20,7 +20,9 @@ samples (`golden.fit_table.fitted_format`), one fitted for all such tensors (`go
 EQUALIZATIONS = ("none", "weights", "activations")
 """See `subbyte.compiler.equalize`."""
 
-WEIGHT_BITS = (4, 8)
+WEIGHTS = (3, 4, 8, "log4", "weq4")
+"""Bits of linear weights, or another format: see `subbyte.compiler.weight_choice`."""
+
 METHODS = tuple(method.value for method in Method)
 KERNELS = ("litert", "tflite", "single")
 """Whose integers an imported TFLite model gives, see `subbyte.compiler.tflite_scales.Kernels`."""
@@ -39,7 +41,7 @@ def _check_choice(subject: str, value: object, known: tuple[object, ...]) -> Non
 class Override:
     """What one layer does differently; None keeps the recipe's choice."""
 
-    weights: int | None = None
+    weights: int | str | None = None
     activations: str | None = None
 
 
@@ -50,8 +52,8 @@ class Recipe:
     Parameters
     ----------
     name : str
-    weights, first, last : int
-        Weight bits of the hidden layers, the first and the last one: 4 or 8. A single layer is the last.
+    weights, first, last : int or str
+        Weights of the hidden layers, the first and the last one, of `WEIGHTS`. A single layer is the last.
     activations : str
         Format behind a ReLU, one of `ACTIVATIONS`. Tensors that can be negative, and the network's output,
         are linear in 8 bits with zero point 128 whatever it says.
@@ -68,6 +70,9 @@ class Recipe:
     outliers : bool
         Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
+    auto : bool
+        Choose `weights`, `first`, `last`, `activations`, `equalization`, `outliers` and `layers` for the engine, see
+        `subbyte.compiler.auto`.
     imported : bool
         For quantized models, whose own integers are kept; of the other fields only `kernels` then means something.
     kernels : str
@@ -75,9 +80,9 @@ class Recipe:
     """
 
     name: str
-    weights: int = 4
-    first: int = 8
-    last: int = 8
+    weights: int | str = 4
+    first: int | str = 8
+    last: int | str = 8
     activations: str = "log"
     weight_method: str = "mse"
     activation_method: str = "min_max"
@@ -86,27 +91,28 @@ class Recipe:
     equalization: str = EQUALIZATIONS[0]
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
+    auto: bool = False
     imported: bool = False
     kernels: str = KERNELS[0]
 
     def __post_init__(self) -> None:
         for key in ("weights", "first", "last"):
-            _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), WEIGHT_BITS)
+            _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), WEIGHTS)
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
         for key in ("weight_method", "activation_method"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
         _check_choice(f"Recipe {self.name}: equalization", self.equalization, EQUALIZATIONS)
         _check_choice(f"Recipe {self.name}: kernels", self.kernels, KERNELS)
-        for key in ("bias_correction", "compensation", "outliers", "imported"):
+        for key in ("bias_correction", "compensation", "outliers", "auto", "imported"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
         for layer, override in self.layers.items():
             subject = f"Recipe {self.name}: layer {layer}"
-            _check_choice(f"{subject} weights", override.weights, (*WEIGHT_BITS, None))
+            _check_choice(f"{subject} weights", override.weights, (*WEIGHTS, None))
             _check_choice(f"{subject} activations", override.activations, (*ACTIVATIONS, None))
 
-    def weight_bits(self, layer: str, index: int, count: int) -> int:
-        """Weight bits of linear layer number `index` of `count`."""
+    def weight_choice(self, layer: str, index: int, count: int) -> int | str:
+        """Weights of linear layer number `index` of `count`."""
         override = self.layers.get(layer, Override()).weights
         if override is not None:
             return override
@@ -128,6 +134,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("w4o-a4fit", first=4, activations=SHARED, equalization="activations", outliers=True),
         Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
+        Recipe("auto", auto=True),
         Recipe("import", imported=True),
     )
 }

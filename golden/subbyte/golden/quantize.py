@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.kl import kl_scale
 from subbyte.spec.formats import Kind, TensorFormat, linear
 from subbyte.spec.rounding import TableRounding, table_thresholds
 from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, nearest_value
@@ -32,6 +33,7 @@ class Method(enum.Enum):
     MIN_MAX = "min_max"  #: no sample is clipped
     PERCENTILE = "percentile"  #: like MIN_MAX on the samples below a percentile of their magnitude
     MSE = "mse"  #: smallest squared error, among `SEARCH_SCALES` of the MIN_MAX scale
+    KL = "kl"  #: smallest Kullback-Leibler divergence among these, see `subbyte.golden.kl`
 
 
 def round_half_up(x: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -69,9 +71,11 @@ def chosen_scale(
     widest = max(kept.max() / high if high else 0.0, kept.min() / low if low else 0.0)
     if widest <= 0:
         return 1.0
-    if method is not Method.MSE:
+    if method in (Method.MIN_MAX, Method.PERCENTILE):
         return float(widest)
     x, scales = thin(x), widest * SEARCH_SCALES
+    if method is Method.KL and x.any():
+        return kl_scale(x, low, high, scales, restored)
     errors = [np.square(restored(x, scale) - x).sum() for scale in scales]
     return float(scales[int(np.argmin(errors))])
 
