@@ -127,6 +127,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "lut4": (f"{CELLS}selector_twins", f"{CELLS}counter_twins"),
     "main_memory": ("test_hw_main_memory.py::test_main_memory",),
     "main_memory cells": ("test_hw_main_memory.py::test_main_memory_twins",),
+    "lane_column": ("test_cli_synth.py::test_columns_accumulate",),
+    "mult18": (f"{CELLS}multiplier_twins",),
+    "multiplier_column": ("test_cli_synth.py::test_columns_accumulate",),
     "multiplier": ("test_hw_requantizer.py::test_linear",),
     "multiplier cells": (f"{CELLS}multiplier_twins",),
     "outlier_multiplier": ("test_hw_outliers.py::test_multiplier",),
@@ -473,7 +476,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *_in(
         "multiplier",
         ("lower product dropped", "carry", "high + low[16:]", "high"),
-        ("unsigned upper half", "sign", "x[16:].as_signed() * factor", "x[16:] * factor"),
+        ("unsigned upper half", "sign", "high, x[16:].as_signed(), factor", "high, x[16:], factor"),
     ),
     *_in(
         "multiplier",
@@ -483,6 +486,23 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("DSP factor not registered", "stale", "p_B_SIGNED=0, p_A_REG=1, p_B_REG=1,",
          "p_B_SIGNED=0, p_A_REG=1, p_B_REG=0,"),
         tests="multiplier cells",
+    ),
+    *_in(
+        "mult18",
+        ("factors are unsigned", "sign", "int(shape.signed)", "0"),
+        ("product not registered", "stale", 'p_REG_OUTPUT_CLK="CLK0"', 'p_REG_OUTPUT_CLK="NONE"'),
+        ("second factor short of a bit", "carry", "for i in range(FACTOR_BITS)} | {", "for i in range(15)} | {"),
+    ),
+    *_in(
+        "multiplier_column",
+        ("unsigned weights", "sign", ".as_signed() for port in (self.weights, self.operands))",
+         " for port in (self.weights, self.operands))"),
+        ("products keep the lower half", "carry", "product = Signal(signed(2 * BITS)", "product = Signal(signed(BITS)"),
+    ),
+    *_in(
+        "lane_column",
+        ("sum without its accumulator's term", "stale", "self._accumulator.term.eq(self._column.sum)",
+         "self._accumulator.term.eq(self._column.sum >> 1)"),
     ),
     *_in(
         "param_loader",
