@@ -37,7 +37,7 @@ ENGINE = EngineConfig(
     name="link-faults", family=Family.ECP5, lane=Lane.DIGIT, k=4, m=1, p=1, r=1, operand_bits=6, fill_nibbles=4,
     memory_words=256, ring_rows=16, tile_words=16, param_entries=16, table_slots=8, lut_slots=4, lut_bits=8,
 )
-TIMEOUT, RUN_TIMEOUT = 20_000 / CLOCK_HZ, 40_000 / CLOCK_HZ
+TIMEOUT, RUN_TIMEOUT = 4_000 / CLOCK_HZ, 8_000 / CLOCK_HZ
 FRAME = 540 * 10 * SIMULATED_DIVISOR / CLOCK_HZ
 """The longest, all of it escaped."""
 LONGEST = 3 * (10 * 4 * (TIMEOUT + FRAME) + RUN_TIMEOUT)
@@ -49,13 +49,13 @@ COLUMNS = ("kind", "cases", "hit", "right", "error", "wrong", "late", "not recov
 
 
 def small_network(rng: np.random.Generator) -> Network:
-    """A convolution of 6 x 6 x 3 codes to 6 x 6 x 6, codes and weights of four bits."""
+    """A convolution of 4 x 4 x 3 codes to 4 x 4 x 6, codes and weights of four bits."""
     form = WeightFormat(ENGINE.weight_set, 4)
     weight = rng.integers(form.low, form.high + 1, (6, 3, 3, 3))
     multiplier, shift = multiplier_shift(np.full(len(weight), 0.04))
     tensors = [
-        Tensor("input", (6, 6, 3), linear(4)), Tensor("acc", (6, 6, 6), accumulator()),
-        Tensor("output", (6, 6, 6), linear(4)),
+        Tensor("input", (4, 4, 3), linear(4)), Tensor("acc", (4, 4, 6), accumulator()),
+        Tensor("output", (4, 4, 6), linear(4)),
     ]
     conv = Conv2d(
         "layer", "input", "acc", weight, np.zeros(len(weight), dtype=np.int64), form, padding=(1, 1, 1, 1)
@@ -249,7 +249,7 @@ def campaign(cases: int, seed: int, progress: Callable[[float], None] = lambda f
     rng = np.random.default_rng(seed)
     network = small_network(rng)
     program = schedule(network, ENGINE)
-    codes = rng.integers(0, 16, (INPUTS, 6, 6, 3))
+    codes = rng.integers(0, 16, (INPUTS, 4, 4, 3))
     with SimulatedLine(linked_design(ENGINE), SIMULATED_DIVISOR) as simulated:
         faults = Campaign(FaultyLine(simulated), program, codes, seed)
         for number in range(cases):
