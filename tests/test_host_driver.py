@@ -146,16 +146,16 @@ def test_identify() -> None:
     engine, loaded = FakeEngine(), program()
     assert Driver(engine).identify() == Identity(ENGINE.digest()[:6], None, None)
     Driver(engine, loaded)
-    assert Driver(engine).identify().program == f"{program_digest(loaded):010x}"
+    assert Driver(engine).identify().program == f"{program_digest(loaded):08x}"
 
 
 def test_another_program_is_refused() -> None:
     engine = FakeEngine()
     first, second = Driver(engine, program()), Driver(engine)
     second.load(program(pinned=False))
-    with pytest.raises(DriverError, match=r"^The device holds program \w{10}, not program \w{10}; load it again$"):
+    with pytest.raises(DriverError, match=r"^The device holds program \w{8}, not program \w{8}; load it again$"):
         first.infer(np.zeros((3, 4, 5), dtype=np.int64))
-    with pytest.raises(DriverError, match=r"^The device holds program \w{10}, not program \w{10}; load it again$"):
+    with pytest.raises(DriverError, match=r"^The device holds program \w{8}, not program \w{8}; load it again$"):
         second.attach(program())
     second.attach(program(pinned=False))
 
@@ -173,7 +173,7 @@ def test_half_a_program_is_none() -> None:
         Driver(engine, program(pinned=False))
         engine.send(b"".join(writes[:count]))
         for one in (program(), program(pinned=False)):
-            with pytest.raises(DriverError, match=r"^The device holds no whole program, not program \w{10}; load it"):
+            with pytest.raises(DriverError, match=r"^The device holds no whole program, not program \w{8}; load it"):
                 Driver(engine).attach(one)
 
 

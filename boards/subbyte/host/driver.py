@@ -28,7 +28,7 @@ class Identity:
     """What is at the other end.
 
     engine : first six hexadecimal digits of the configuration's digest
-    program : ten hexadecimal digits of the digest of the program in memory; None when none is there as a whole
+    program : eight hexadecimal digits of the digest of the program in memory; None when none is there as a whole
     link : version of the framed link; None without one
     """
 
@@ -253,4 +253,4 @@ class Driver:
 
 def _digits(digest: int) -> str:
     """A program's digest, hexadecimal."""
-    return f"{digest:010x}"
+    return f"{digest:08x}"
