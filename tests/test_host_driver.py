@@ -219,7 +219,7 @@ def test_serial_port_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     tty.setraw(device)
     try:
         with SerialLine(os.ttyname(device), 1_000_000) as port:
-            with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/pts/\d+: another program uses it$"):
+            with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/pts/\d+: another program uses"):
                 SerialLine(os.ttyname(device), 1_000_000)
             with pytest.raises(ConnectionError, match=r"^Serial port /dev/pts/\d+ failed: Write timeout$"):
                 port.write(bytes(1 << 20))
