@@ -184,7 +184,7 @@ class Row:
 
 
 class Campaign:
-    """Cases on one line, each with the next of the seed's random numbers."""
+    """Cases on one line, each with the next of the seed's random numbers. RuntimeError when nothing works anyway."""
 
     def __init__(self, line: FaultyLine, program: Program, codes: NDArray[np.int64], seed: int) -> None:
         self._line, self._program, self._codes = line, program, codes
@@ -195,13 +195,15 @@ class Campaign:
         self.rows = {kind: Row() for kind in KINDS}
         self._load = self._measured(lambda: self._driver.load(program))
         self._inference = self._measured(self._right)
+        if not self._right():
+            raise RuntimeError("Without a fault the answer is wrong")
 
     def _measured(self, action: Callable[[], object]) -> tuple[list[int], float]:
         """Bytes from and to the board, and seconds, without a fault."""
         self._line.watch(None)
         start = self._line.now()
         action()
-        return self._line.counts, self._line.now() - start
+        return list(self._line.counts), self._line.now() - start
 
     def _right(self) -> bool:
         """Whether an inference gives what the machine gives; never the input of the one before."""

@@ -29,7 +29,7 @@ class Identity:
     """What is at the other end.
 
     engine : first six hexadecimal digits of the configuration's digest
-    program : ten hexadecimal digits of the digest of the program in memory; None when none is there as a whole
+    program : eight hexadecimal digits of the digest of the program in memory; None when none is there as a whole
     link : version of the framed link; None without one
     """
 
@@ -182,11 +182,16 @@ class Driver:
         """
         program, found = self.program, dict[str, NDArray[np.int64]]()
         parts = program.prefixes()
-        for part, names in parts:
-            if len(parts) > 1:
-                self.load(part)
-            taps = [self._inference(code, partial(self._tensors, names)) for code in codes]
-            found |= {name: np.stack(values) for name, values in zip(names, zip(*taps, strict=True), strict=True)}
+        try:
+            for part, names in parts:
+                if len(parts) > 1:
+                    self.load(part)
+                taps = [self._inference(code, partial(self._tensors, names)) for code in codes]
+                found |= {name: np.stack(values) for name, values in zip(names, zip(*taps, strict=True), strict=True)}
+        except BaseException:
+            if self._program is not program:
+                self._program = None  # a part must not pass for the whole
+            raise
         return {name: found[name] for name in program.layouts}
 
     def _tensors(self, names: list[str]) -> list[NDArray[np.int64]]:
@@ -266,4 +271,4 @@ class Driver:
 
 def _digits(digest: int) -> str:
     """A program's digest, hexadecimal."""
-    return f"{digest:010x}"
+    return f"{digest:08x}"

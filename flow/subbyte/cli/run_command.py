@@ -85,7 +85,7 @@ def on_the_board(
         open_port(options.port, options.baud, compiled.engine, compiled.summary["cycles_est"]) as transport,
     ):
         driver = Driver(transport)
-        if driver.identify().program == f"{program_digest(program):010x}":
+        if driver.identify().program == f"{program_digest(program):08x}":
             driver.attach(program)
         else:
             driver.load(program)

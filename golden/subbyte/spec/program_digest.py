@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from subbyte.spec.program import HEADER_FIELDS, Program
 
-DIGEST_BITS = 40
+DIGEST_BITS = 32
 DIGEST_BIT = 24
-"""Lowest bit in word 0."""
-assert DIGEST_BIT >= sum(HEADER_FIELDS.values())
+"""Lowest bit in word 0, of which the engine reads the header's fields and bit 63, its constant 0."""
+assert sum(HEADER_FIELDS.values()) <= DIGEST_BIT <= 63 - DIGEST_BITS
 
 
 def program_digest(program: Program) -> int:
