@@ -76,7 +76,7 @@ class SegmentWalker(wiring.Component):
             m.submodules[name] = turn = TurnCounter(len(fill[name]))
             m.d.comb += [turn.limit.eq(fill[name]), turn.start.eq(self.start), turn.advance.eq(moves & within)]
             last[name] = turn.last
-            within = within & turn.last
+            within = self._early(m, f"{name}_ends", within & turn.last)
         for name in reversed(loops[:-1]):
             with m.If(~last[name]):
                 inner = fill[f"step_{name}"]
@@ -85,7 +85,11 @@ class SegmentWalker(wiring.Component):
         ends = early(Signal())
         load = Signal()
         if self._config.depthwise:
-            m.d.comb += moves.eq(loaded | (fill.single & more & (~self.valid | self.advance)))
+            if self._config.family.ice40_cells:
+                due = self._early(m, "due", loaded | (fill.single & more & ~self.valid))
+                m.d.comb += moves.eq(due | (self._early(m, "alone", fill.single & more) & self.advance))
+            else:
+                m.d.comb += moves.eq(loaded | (fill.single & more & (~self.valid | self.advance)))
         m.d.comb += [
             self.active.eq(more | self.valid),
             ends.eq(self.advance & self.ends),
@@ -139,6 +143,14 @@ class SegmentWalker(wiring.Component):
         with m.If(self.start):
             m.d.sync += more.eq(1)
         return m
+
+    def _early(self, m, name, value):
+        """`value`, on iCE40 with single pieces a signal of its own: what `advance`, which is late, decides meets it last."""
+        if not (self._config.depthwise and self._config.family.ice40_cells):
+            return value
+        signal = early(Signal(name=name))
+        m.d.comb += signal.eq(value)
+        return signal
 
     def _outermost_step(self, fill):
         """That of py, in column passes beyond its field."""
