@@ -68,7 +68,7 @@ def test_geometry_is_shared(rng: np.random.Generator) -> None:
     for one in program.passes:
         if one.drain.add:
             target = program.layouts[one.tensor]
-            word = (target.address // 16 + one.drain.skip) % program.engine.memory_words
+            word = (target.address // 16 + one.drain.skip) % program.engine.address_words
             (skip,) = (layout for layout in program.layouts.values() if layout.address == 16 * word)
             assert dataclasses.replace(skip, address=target.address, pad_code=target.pad_code) == target
     # conv5 is read by a padded convolution, conv0 by another one, which pads with another code.

@@ -15,7 +15,8 @@ from subbyte.compiler.schedule import schedule
 from subbyte.golden.device import Device
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
-from subbyte.spec.engine import PRESETS, Lane
+from subbyte.golden.wrapped import wrapped
+from subbyte.spec.engine import PRESETS, Family, Lane
 from subbyte.spec.formats import linear
 from subbyte.spec.frames import Space
 from subbyte.spec.network import Network
@@ -90,7 +91,7 @@ def test_memory_serves_a_host(rng: np.random.Generator) -> None:
 def test_machine_reads_words_not_objects(rng: np.random.Generator) -> None:
     """A changed word in memory changes the answer: a second pass that is not valid does not run."""
     network = small(rng)
-    program = schedule(network, UP5K)
+    program = schedule(network, dataclasses.replace(UP5K, param_stream=False))  # nothing between passes
     machine = Machine(program)
     last = program.layouts[program.output]
     before = machine.memory.read(last.address // 4, 4 * last.words)
@@ -108,6 +109,41 @@ def test_waits_are_where_a_pass_reads_new_results(rng: np.random.Generator) -> N
     for before, after in zip(passes, passes[1:], strict=False):
         reads = readers[before.tensor] in after.layer.split("+")
         assert after.fill.wait == int(reads)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 1 << 32))
+def test_memories_that_are_no_power_of_two(seed: int) -> None:
+    """Whatever fits: steps back count modulo the addresses, not the words that there are."""
+    rng = np.random.default_rng(seed)
+    drawn = random_engine(rng)
+    engine = dataclasses.replace(drawn, family=Family.ECP5, memory_words=int(rng.choice([12288, 20480])), device="85k")
+    program = checked(random_network(rng, engine), engine, rng)
+    assert program.weight_word + program.weights.size == engine.memory_words
+
+
+@pytest.mark.parametrize(("where", "field", "value"), [("fill", "step_ky", -8000), ("drain", "address", 200000)])
+def test_words_that_do_not_exist(where: str, field: str, value: int, rng: np.random.Generator) -> None:
+    """A program that reaches for them is stopped."""
+    engine = dataclasses.replace(UP5K, family=Family.ECP5, memory_words=12288, device="85k")
+    program = schedule(small(rng), engine)
+    section = dataclasses.replace(getattr(program.passes[0], where), **{field: value})
+    wrong = dataclasses.replace(program.passes[0], **{where: section})
+    machine = Machine(dataclasses.replace(program, passes=(wrong, *program.passes[1:])))
+    with pytest.raises(ValueError, match=r"^Nibble address in main memory must be in 0\.\.196607, not \d{6}$"):
+        machine.run(np.zeros((1, 6, 6, 3), dtype=np.int64))
+
+
+@given(st.integers(1, 16), st.lists(st.integers(-(1 << 22), 1 << 22), max_size=8))
+def test_wrapped_addresses(steps: int, addresses: list[int]) -> None:
+    nibbles = 65536 * steps
+    bits = (nibbles - 1).bit_length()
+    expected = [address & ((1 << bits) - 1) for address in addresses]
+    if max(expected, default=0) < nibbles:
+        assert wrapped(np.array(addresses, dtype=np.int64), nibbles).tolist() == expected
+    else:
+        with pytest.raises(ValueError, match=rf"^Nibble address in main memory must be in 0\.\.{nibbles - 1}, not "):
+            wrapped(np.array(addresses, dtype=np.int64), nibbles)
 
 
 @pytest.mark.parametrize(("space", "address", "message"), [

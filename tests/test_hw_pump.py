@@ -105,6 +105,23 @@ def test_ring_wraps(k: int, m: int, share: float, slots: int, rng: np.random.Gen
     simulate(bench.dut, runs)
 
 
+@SLOTS
+def test_memory_that_is_no_power_of_two(slots: int, rng: np.random.Generator) -> None:
+    """Weights end with the last word that there is, and with them the requests."""
+    config = small_config(k=16, m=4, ring_rows=16, memory_words=12288, outlier_slots=slots, device="85k")
+    bench = Bench(rng, config, 1.0)
+
+    async def runs(ctx: Any) -> None:
+        for rows in (9, 1, 15):
+            await bench.start(ctx, rows, pinned=False)
+            await bench.read(ctx, rows)
+            for _ in range(40):
+                await bench.cycle(ctx)
+            assert bench.memory.grants == list(range(bench.weight_word(rows), config.memory_words))
+
+    simulate(bench.dut, runs)
+
+
 @pytest.mark.parametrize("rows", [5, 16], ids=["some", "full"])
 @pytest.mark.parametrize(("k", "m"), SHAPES)
 def test_pinned(k: int, m: int, rows: int, rng: np.random.Generator) -> None:

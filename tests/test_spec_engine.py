@@ -34,7 +34,8 @@ def test_init_wrong_type(key: str, value: Any) -> None:
 def test_init_wrong_value(key: str) -> None:
     low, high = RANGES[key]
     for value in (0, -low, low // 2, 3 * low, 2 * high):
-        message = rf"^Engine {key} must be a power of two in {low}\.\.{high}, not {value}$"
+        more = " or a multiple of 4096" if key == "memory_words" else ""
+        message = rf"^Engine {key} must be a power of two{more} in {low}\.\.{high}, not {value}$"
         with pytest.raises(EngineError, match=message):
             engine(**{key: value})
 
@@ -107,6 +108,16 @@ def test_init_wrong_value(key: str) -> None:
             {"m": 8, "param_entries": 16, "param_stream": True},
             EngineError,
             r"^Engine param_stream needs param_entries of at least 4 x m = 32, not 16$",
+        ),
+        (
+            {"memory_words": 10240},
+            EngineError,
+            r"^Engine memory_words must be a power of two or a multiple of 4096 in 256\.\.65536, not 10240$",
+        ),
+        (
+            {"family": Family.ICE40, "memory_words": 12288},
+            EngineError,
+            r"^Engine memory_words must be a power of two in 256\.\.65536, not 12288$",
         ),
         ({"memory_words": 65536}, EngineError, r"^Engine test needs \d+ DP16KD, ecp5 has 56$"),
         (

@@ -55,7 +55,7 @@ def _reading(operation: Operation, blocks: Blocks) -> dict[str, int]:
     block = blocks.get(operation.source.name)
     if block is None:
         return {}
-    size = operation.engine.memory_words
+    size = operation.engine.address_words
     pixel, row = block.pixel_words, block.row_words
     fields, back = {}, 0
     for name, turns, distance in operation.fill_loops(pixel, row):
@@ -75,7 +75,7 @@ def _writing(operation: Operation, blocks: Blocks, channel: int) -> dict[str, in
     block = blocks.get(operation.target.name)
     if block is None:
         return {}
-    size = operation.engine.memory_words
+    size = operation.engine.address_words
     loops = operation.drain_loops(block.pixel_words, block.row_words)
     return {
         "write": block.origin,

@@ -70,7 +70,7 @@ def _fill(operation: Operation, source: TensorLayout, slots: Slots, wait: bool) 
         marks["far"] = (steps["step_py"] - low) // (1 << 16) % 16
         steps["step_py"] = low
     return Fill(
-        address=address % (operation.engine.memory_words * WORD_NIBBLES),
+        address=address % (operation.engine.address_words * WORD_NIBBLES),
         segment=operation.segment - 1,
         byte=int(source.nibbles == 2),
         planes=operation.planes - 1,
@@ -116,7 +116,7 @@ def _adding(drain: Drain, target: TensorLayout, skip: TensorLayout, operation: O
     distance = (skip.address - target.address) // WORD_NIBBLES
     return dataclasses.replace(
         drain,
-        skip=distance % operation.engine.memory_words,
+        skip=distance % operation.engine.address_words,
         add=1,
         below=int(operation.requantizer.zero_point < 0),
     )

@@ -17,6 +17,7 @@ from subbyte.golden.lines import Lines
 from subbyte.golden.log_lanes import log_sums
 from subbyte.golden.outlier_path import slot_weights
 from subbyte.golden.record_path import RecordPath, whole_weights
+from subbyte.golden.wrapped import wrapped
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig, Lane
@@ -49,16 +50,16 @@ def run_pass(
     records = RecordPath.of(engine, words)
     shape = _Shape.of(engine, compute)
     weights, outliers = _read_weights(engine, shape, main[0], weight_word)
-    addresses = _addresses(fill) % main.shape[1]
+    addresses = wrapped(_addresses(fill), main.shape[1])
     channels = _channel_params(engine, params, drain["param"], (drain["groups"] + 1) * engine.m)
     if compute["hop"] and engine.columns:
         columns = Columns.of(engine, fill, compute, drain)
         gathered = _operands(engine, fill, replace(shape, words=1), main, addresses, tables)
         acc = _grouped_sums(engine, shape, columns.operands(gathered), weights, outliers)[:, columns.there]
-        places = _places(engine, drain, columns.offsets(drain)[columns.there]) % main.shape[1]
+        places = wrapped(_places(engine, drain, columns.offsets(drain)[columns.there]), main.shape[1])
         _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
         return shape.weight_words(engine)
-    places = _places(engine, drain, _offsets(drain)) % main.shape[1]
+    places = wrapped(_places(engine, drain, _offsets(drain)), main.shape[1])
     if compute["hop"]:
         lines, words_each = Lines.of(compute), -(-addresses.shape[2] // engine.k)
         by_band = addresses.reshape(lines.bands, -1, *addresses.shape[1:])
@@ -163,7 +164,7 @@ def _operands(
     for plane in range(fill["planes"] + 1):
         table = tables[(fill["slot"] + plane) % len(tables)]
         if fill["byte"]:
-            high = main[:, (addresses + 1) % main.shape[1]]
+            high = main[:, wrapped(addresses + 1, main.shape[1])]
             tile[plane, ..., :codes] = table[0][low] | table[1][high]
         else:
             tile[plane, ..., :codes] = table[addresses % 2, low]
@@ -308,7 +309,7 @@ def _skip_codes(
     """Byte codes that are added to those written at `places`, int64 (batch, pixels, channels)."""
     if not (engine.highway and drain["add"]):
         return 0
-    low = (places + WORD_NIBBLES * drain["skip"]) % main.shape[1]
+    low = wrapped(places + WORD_NIBBLES * drain["skip"], main.shape[1])
     codes: NDArray[np.int64] = main[:, low].astype(np.int64) | main[:, low + 1].astype(np.int64) << 4
     return codes
 
@@ -336,4 +337,4 @@ def _write(main: NDArray[np.uint8], drain: Fields, places: NDArray[np.int64], co
         codes = pack_codes(codes & 1)
     main[:, places] = codes & 15
     if drain["byte"]:
-        main[:, (places + 1) % main.shape[1]] = codes >> 4
+        main[:, wrapped(places + 1, main.shape[1])] = codes >> 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.wrapped import wrapped
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.formats import LARGEST_VALUE
 from subbyte.spec.program import unpack_fields
@@ -72,7 +73,7 @@ class RecordPath:
         f = self.fields
         pixels, segment = f["kx"] + 1, fill["segment"] + 1
         every = words[..., None, None] + f["read_words"] * np.arange(pixels)[:, None] + np.arange(f["read_words"])
-        nibbles = (every[..., None] * WORD_NIBBLES + np.arange(WORD_NIBBLES)) % main.shape[1]
+        nibbles = wrapped(every[..., None] * WORD_NIBBLES + np.arange(WORD_NIBBLES), main.shape[1])
         held = main[:, nibbles].reshape(len(main), *words.shape, pixels, -1, RECORD_NIBBLES) @ PLACES
         record = _unpacked(held)
         channel = record["channel"] - f["first"]
@@ -98,7 +99,7 @@ class RecordPath:
         slots = -(-f["room"] // WORD_RECORDS) * WORD_RECORDS
         first = (f["write"] + offsets) * WORD_NIBBLES
         slot = first[:, None, None] + RECORD_NIBBLES * np.arange(slots)[:, None] + np.arange(RECORD_NIBBLES)
-        slot %= main.shape[1]  # pixels, slots, nibbles
+        slot = wrapped(slot, main.shape[1])  # pixels, slots, nibbles
         if f["channel"] == 0:
             main[:, slot] = 0
         used = _unpacked(main[:, slot] @ PLACES)["valid"].sum(axis=2)
@@ -113,7 +114,7 @@ class RecordPath:
 
     def _count(self, main: NDArray[np.uint8], more: NDArray[np.int64]) -> None:
         """Add (batch,) to the counter, which stays at its end."""
-        place = (self.fields["counter"] * WORD_NIBBLES + np.arange(COUNTER_NIBBLES)) % main.shape[1]
+        place = wrapped(self.fields["counter"] * WORD_NIBBLES + np.arange(COUNTER_NIBBLES), main.shape[1])
         total = np.minimum(main[:, place] @ (1 << 4 * np.arange(COUNTER_NIBBLES)) + more, MOST_COUNTED)
         main[:, place] = total[:, None] >> 4 * np.arange(COUNTER_NIBBLES) & 15
 

@@ -19,6 +19,10 @@ WORD_NIBBLES = WORD_BITS // 4
 PACKED_CODES = 4
 """Binary codes that share a nibble, where a tensor is packed."""
 
+MEMORY_STEP = 4096
+"""Main memories of ECP5 engines that are no power of two are a multiple of so many words: its block RAMs have as many
+where they are written by nibble."""
+
 OUTLIER_BITS = 8
 """Signed value of an outlier slot."""
 
@@ -93,7 +97,8 @@ class EngineConfig:
         F, nibbles that the gather unit moves per cycle: 4, 8 or 16, at most K.
     memory_words, ring_rows, tile_words, param_entries : int
         Depths of main memory (64-bit words), weight buffer (rows of K*M weights), activation tile
-        (K operands a word, one bank per pixel) and requantizer parameters (channels). Powers of two.
+        (K operands a word, one bank per pixel) and requantizer parameters (channels). Powers of two; main memory of an
+        ECP5 also any multiple of `MEMORY_STEP`.
     table_slots, lut_slots : int
         Decode tables (16 entries) and requantizer tables (2**lut_bits entries). Powers of two.
     lut_bits : int
@@ -174,8 +179,10 @@ class EngineConfig:
             ("param_entries", 16, 4096), ("table_slots", 2, 64), ("lut_slots", 1, 16),
         ):
             value = self._check_integer(key)
-            if not low <= value <= high or value & (value - 1):
-                raise EngineError(f"Engine {key} must be a power of two in {low}..{high}, not {value}")
+            stepped = key == "memory_words" and self.family is Family.ECP5
+            if not low <= value <= high or (value & (value - 1) and not (stepped and value % MEMORY_STEP == 0)):
+                more = f" or a multiple of {MEMORY_STEP}" if stepped else ""
+                raise EngineError(f"Engine {key} must be a power of two{more} in {low}..{high}, not {value}")
         widths = {Lane.DIGIT: (4, 5, 6, 8), Lane.XNOR: (4,)}.get(self.lane, (3, 4))
         if self.operand_bits not in widths:
             raise EngineError(
@@ -338,6 +345,11 @@ class EngineConfig:
     def lut_code_bits(self) -> int:
         """Bits of an entry of a requantizer table."""
         return 8 if self.wide_tables else 4
+
+    @property
+    def address_words(self) -> int:
+        """Words that addresses of main memory tell apart, which count modulo this number; it may have fewer."""
+        return 1 << (self.memory_words - 1).bit_length()
 
     @property
     def nibble_address_bits(self) -> int:

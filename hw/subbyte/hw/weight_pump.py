@@ -69,9 +69,10 @@ class WeightPump(wiring.Component):
         end = self.released ^ c.ring_rows  # row pointer of the row that does not fit
         m.d.sync += full.eq(Mux(completes, following == end, available == end))
 
+        last = word.all() if c.memory_words == c.address_words else word == c.memory_words - 1
         with m.If(self.memory.grant):
             m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]  # a power of two of segments
-            with m.If(word.all()):  # the weights end with the memory
+            with m.If(last):  # the weights end with the memory
                 m.d.sync += more.eq(0)
         with m.If(completes):
             m.d.sync += available.eq(following)
