@@ -34,7 +34,7 @@ MEASURED = {
     recipe.name: recipe
     for recipe in (
         RECIPES["int8"], Recipe("w4-a8", activations="lin8"), RECIPES["w4o-a8"], RECIPES["w4-a4log"],
-        RECIPES["w4-a4"], Recipe("w4o-a4", activations="lin4", outliers=True), RECIPES["w4o-a4fit"],
+        RECIPES["w4-a4"], RECIPES["w4o-a4"], RECIPES["w4o-a4fit"],
         Recipe("w4-a4fitted", activations="fitted"),
     )
 }

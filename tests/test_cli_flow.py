@@ -144,7 +144,10 @@ BAD = {
         "digits.onnx", "digits.npz", ["--engine", "up6k"],
         "up5k, up5k-plain, up5k-shift, hx8k, ecp5-25, ecp5-25-plain, ecp5-85, up5k-binary",
     ),
-    "recipe": ("digits.onnx", "digits.npz", ["--recipe", "w3"], "w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8"),
+    "recipe": (
+        "digits.onnx", "digits.npz", ["--recipe", "w3"],
+        "w4-a4log, w4-a4, w4o-a4log, w4o-a4, w4o-a4fit, w4o-a8, int8",
+    ),
     "no slots": (
         "digits.onnx", "digits.npz", ["--engine", "up5k-plain", "--recipe", "w4o-a8"],
         "engine up5k-plain has no outlier slots; take one",

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from subbyte.bundled import digits_data, digits_model
-from subbyte.compiler import auto
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import load_compiled
 from subbyte.compiler.feed import InputTransform
-from subbyte.compiler.recipe import RECIPES, load_recipe
+from subbyte.compiler.move_costs import Move, MoveCosts
+from subbyte.compiler.recipe import RECIPES, Recipe, load_recipe
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.golden.machine import Machine
 from subbyte.golden.reference import run
@@ -39,32 +39,57 @@ def test_bundled_network(tmp_path: Path) -> None:
     assert formats(told) == formats(repeated) and "choices" not in repeated
     codes = first.codes(first.samples)[:20]
     assert np.array_equal(Machine(first.program).run(codes), run(first.network, codes))
-    assert sum(row["error_weights"] + row["error_activations"] for row in told["choices"]) <= auto.TARGET
+    assert sum(row["error_weights"] + row["error_activations"] for row in told["choices"]) <= RECIPES["auto"].target
 
 
-def test_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def aiming(target: float) -> Recipe:
+    return dataclasses.replace(RECIPES["auto"], target=target)
+
+
+def test_target(tmp_path: Path) -> None:
     """Any error will do: 4 bits everywhere. None will do: as many bits as save something, at more cycles."""
-    monkeypatch.setattr(auto, "TARGET", 1.0)
-    small = compile_model(digits_model(), PLAIN, RECIPES["auto"], *ARGUMENTS, tmp_path / "small")
+    small = compile_model(digits_model(), PLAIN, aiming(1.0), *ARGUMENTS, tmp_path / "small")
     assert {weights for weights, _ in formats(small)} == {"digit4x4"}
     assert all(not row["moves"] for row in small["choices"])
-    monkeypatch.setattr(auto, "TARGET", 0.0)
-    large = compile_model(digits_model(), PLAIN, RECIPES["auto"], *ARGUMENTS, tmp_path / "large")
+    large = compile_model(digits_model(), PLAIN, aiming(0.0), *ARGUMENTS, tmp_path / "large")
     assert {weights for weights, _ in formats(large)} == {"digit4x8"} and formats(large)[0][1] == "lin8"
     assert large["cycles_est"] > small["cycles_est"] and large["weight_bytes"] > small["weight_bytes"]
     moves = sorted(step for row in large["choices"] for step in row["moves"])
     assert moves == list(range(1, len(moves) + 1))
 
 
-def test_memory_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_remembered_costs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Costs that are kept from step to step choose what costs of each step anew do, with fewer networks."""
+    looked: list[int] = []
+    look, make_best = MoveCosts._look_at, MoveCosts.make_best
+
+    def counted(costs: MoveCosts, recipe: Recipe, move: Move) -> None:
+        looked[-1] += 1
+        look(costs, recipe, move)
+
+    def forgetful(costs: MoveCosts, recipe: Recipe, saved: dict[Move, float]) -> Move | None:
+        costs._added.clear()
+        return make_best(costs, recipe, saved)
+
+    monkeypatch.setattr(MoveCosts, "_look_at", counted)
+    chosen = []
+    for name in ("kept", "anew"):
+        looked.append(0)
+        told = compile_model(digits_model(), PLAIN, aiming(0.0), *ARGUMENTS, tmp_path / name)
+        chosen.append([(row["weights"], row["activations"], row["moves"]) for row in told["choices"]])
+        monkeypatch.setattr(MoveCosts, "make_best", forgetful)
+    assert chosen[0] == chosen[1] and sum(len(moves) for *_, moves in chosen[0]) > 3
+    assert looked[0] < looked[1]
+
+
+def test_memory_ends_it(tmp_path: Path) -> None:
     """Moves with which the program does not fit are not made; where 4 bits do not fit, nothing does."""
-    monkeypatch.setattr(auto, "TARGET", 0.0)
     engine = dataclasses.replace(PLAIN, memory_words=256)
-    told = compile_model(digits_model(), engine, RECIPES["auto"], *ARGUMENTS, tmp_path / "out")
+    told = compile_model(digits_model(), engine, aiming(0.0), *ARGUMENTS, tmp_path / "out")
     assert {weights for weights, _ in formats(told)} == {"digit4x4", "digit4x8"}
     engine = dataclasses.replace(PLAIN, param_entries=16)
     with pytest.raises(ScheduleError, match="param"):
-        compile_model(digits_model(), engine, RECIPES["auto"], *ARGUMENTS, tmp_path / "no")
+        compile_model(digits_model(), engine, aiming(0.0), *ARGUMENTS, tmp_path / "no")
 
 
 def test_operands_that_are_exponents(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_compensation_keeps_outliers_in_their_places(rng: np.random.Generator) -
     assert not form.split(rounded)[1][~wide].any()
 
 
-@pytest.mark.parametrize("name", ["w4o-a4log", "w4o-a4fit", "w4o-a8"])
+@pytest.mark.parametrize("name", ["w4o-a4log", "w4o-a4", "w4o-a4fit", "w4o-a8"])
 def test_recipe(name: str, tmp_path: Path) -> None:
     """The bundled network with outliers: counted, and the machine still equals the reference."""
     arguments = (digits_data(), InputTransform(scale=(1 / 16,)), 0)

@@ -20,7 +20,9 @@ from subbyte.compiler.recipe import (
 
 def test_names() -> None:
     assert DEFAULT_RECIPE == "w4-a4log"
-    assert {"w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4fit", "w4o-a8", "int8", "auto", "import"} == set(RECIPES)
+    assert {
+        "w4-a4log", "w4-a4", "w4o-a4log", "w4o-a4", "w4o-a4fit", "w4o-a8", "int8", "auto", "import",
+    } == set(RECIPES)
     assert [load_recipe(name).name for name in RECIPES] == list(RECIPES)
 
 
@@ -63,6 +65,9 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("weight_method = 'max'", "weight_method must be one of"),
         ("equalization = 'all'", "equalization must be one of none, weights, activations, not 'all'"),
         ("bias_correction = 1", "bias_correction must be true or false, not 1"),
+        ("target = -0.1", "target must be a number from 0 to 1, not -0.1"),
+        ("target = true", "target must be a number from 0 to 1, not True"),
+        ("target = 'low'", "target must be a number from 0 to 1, not 'low'"),
         ("layers = 3", "layers must be a table, not 3"),
         ("layers.a = 3", "layer a must be a table, not 3"),
         ("layers.a.bits = 3", "layer a has no field bits; fields: weights, activations"),
@@ -79,7 +84,7 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4fit, w4o-a8, int8, auto, import"
+    names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4, w4o-a4fit, w4o-a8, int8, auto, import"
     message = rf"must be one of {names} or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")

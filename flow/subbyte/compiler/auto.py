@@ -6,16 +6,15 @@
 2. Everything begins at 4 bits, activations in the shared table. Moves are made one after the other, each time the one
    that saves the most error for its cost: the cycles and the bytes of weights that it adds, in parts of those of the
    beginning. Moves that cost nothing come first.
-3. It ends when the errors add up to no more than `TARGET`, or when no move is left with which the program fits the
-   engine. That the whole fits is looked at again behind every move.
+3. It ends when the errors add up to no more than the recipe's target, or when no move is left with which the program
+   fits the engine. That the whole fits is looked at before every move.
 
-Costs are those of the cost model for networks with the same formats, whose weights are not compensated.
+Costs are rough ones, see `subbyte.compiler.move_costs`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,29 +22,21 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.compensate import compensated_weights, input_rows, thinned
-from subbyte.compiler.cost import estimate
 from subbyte.compiler.equalize import equalized
 from subbyte.compiler.formats import activation_format, tuned_scale
 from subbyte.compiler.graph import Graph, Linear, run_node, run_taps
 from subbyte.compiler.input_codes import InputCoding
-from subbyte.compiler.lower import linear_layer, lower
+from subbyte.compiler.lower import linear_layer
+from subbyte.compiler.move_costs import Move, MoveCosts, with_move
 from subbyte.compiler.recipe import SHARED, Override, Recipe
-from subbyte.compiler.schedule import schedule
-from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.shared_table import network_table
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
 from subbyte.compiler.weight_choice import weight_form
 from subbyte.golden.quantize import Method, linear_format, to_codes, to_real, weight_scales
 from subbyte.spec.engine import EngineConfig
 
-TARGET = 0.02
-"""Error of the output, as a part of its variance, that is small enough."""
-
 SAMPLES = 64
 """Calibration samples that errors are measured on."""
-
-COST_SAMPLES = 2
-"""Samples of networks of which only the cost is of interest."""
 
 WEIGHTS = (4, 8)
 
@@ -53,15 +44,6 @@ WEIGHTS = (4, 8)
 def _activations(engine: EngineConfig) -> tuple[str, ...]:
     """Formats behind a ReLU, the first one to begin with: fitted tables are not for operands that are exponents."""
     return ("log", "lin4", "lin8") if engine.exponents else (SHARED, "lin4", "log", "lin8")
-
-
-@dataclass(frozen=True)
-class Move:
-    """A better format for the weights or activations of a layer."""
-
-    layer: str
-    weights: int | str | None = None
-    activations: str | None = None
 
 
 def search(
@@ -82,27 +64,13 @@ def search(
     chosen = dataclasses.replace(begin, layers={
         layer: Override(min(WEIGHTS), begin.activations if errors.choices(layer) else None) for layer in errors.layers
     })
-    few = (coding, codes[:COST_SAMPLES], fed[:COST_SAMPLES], engine)
-    cost, steps = _cost(graph, chosen, *few), dict[str, list[int]]()
-    base, refused = cost, set[Move]()
-    while errors.total(chosen) > TARGET:
-        moves = [move for move in _moves(chosen, errors) if move not in refused]
-        if not moves:
+    costs, steps = MoveCosts(graph, coding, codes, fed, chosen, engine), dict[str, list[int]]()
+    while errors.total(chosen) > recipe.target:
+        move = costs.make_best(chosen, _moves(chosen, errors))
+        if move is None:
             break
-        ratings = {}
-        for move in moves:
-            try:
-                more = _cost(graph, _with(chosen, move), *few)
-            except ScheduleError:
-                refused.add(move)
-                continue
-            added = sum(max(new - old, 0) / start for new, old, start in zip(more, cost, base, strict=True))
-            ratings[move] = (errors.saved(chosen, move) / max(added, 1e-6), more)
-        if not ratings:
-            break
-        best = max(ratings, key=lambda move: ratings[move][0])
-        chosen, cost = _with(chosen, best), ratings[best][1]
-        steps.setdefault(best.layer, []).append(sum(map(len, steps.values())) + 1)
+        chosen = with_move(chosen, move)
+        steps.setdefault(move.layer, []).append(sum(map(len, steps.values())) + 1)
     rows = [
         {
             "layer": layer, "weights": choice.weights, "activations": choice.activations,
@@ -114,31 +82,16 @@ def search(
     return chosen, rows
 
 
-def _with(recipe: Recipe, move: Move) -> Recipe:
-    old = recipe.layers[move.layer]
-    new = Override(move.weights or old.weights, move.activations or old.activations)
-    return dataclasses.replace(recipe, layers=recipe.layers | {move.layer: new})
-
-
-def _moves(recipe: Recipe, errors: _Errors) -> list[Move]:
-    """All that save some error."""
+def _moves(recipe: Recipe, errors: _Errors) -> dict[Move, float]:
+    """All that save some error, with what they save."""
     found = [
         move for layer, now in recipe.layers.items() for move in (
             *(Move(layer, weights=choice) for choice in WEIGHTS if choice != now.weights),
             *(Move(layer, activations=choice) for choice in errors.choices(layer) if choice != now.activations),
         )
     ]
-    return [move for move in found if errors.saved(recipe, move) > 0]
-
-
-def _cost(
-    graph: Graph, recipe: Recipe, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64],
-    engine: EngineConfig,
-) -> tuple[int, int]:
-    """(cycles, bytes of weights). ScheduleError when it does not fit."""
-    plain = dataclasses.replace(recipe, compensation=False, outliers=False, weight_method="min_max")
-    program = schedule(lower(graph, coding, codes, fed, plain, engine), engine)
-    return estimate(program).cycles, program.weights.nbytes
+    saved = {move: errors.saved(recipe, move) for move in found}
+    return {move: error for move, error in saved.items() if error > 0}
 
 
 class _Errors:
@@ -179,7 +132,7 @@ class _Errors:
 
     def saved(self, recipe: Recipe, move: Move) -> float:
         """What `move` takes off the total."""
-        return self.total(recipe) - self.total(_with(recipe, move))
+        return self.total(recipe) - self.total(with_move(recipe, move))
 
     def _measure_activations(
         self, stage: Stage, tensor: str, recipe: Recipe, engine: EngineConfig, table: tuple[int, ...]

@@ -20,9 +20,6 @@ from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 MAX_ROWS = 1 << 14
 """Output positions that enter the least squares."""
 
-SCALE_FACTORS = 2.0 ** (np.arange(-3, 4) / 8)
-SWEEPS = 3
-
 SCALE_FACTORS = 2.0 ** (np.arange(-2, 3) / 6)
 """Of the scales of weights, that are tried."""
 

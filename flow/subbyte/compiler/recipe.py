@@ -73,6 +73,8 @@ class Recipe:
     auto : bool
         Choose `weights`, `first`, `last`, `activations`, `equalization`, `outliers` and `layers` for the engine, see
         `subbyte.compiler.auto`.
+    target : float
+        Of `auto`: the error of the output, as a part of its variance, that is small enough.
     imported : bool
         For quantized models, whose own integers are kept; of the other fields only `kernels` then means something.
     kernels : str
@@ -92,6 +94,7 @@ class Recipe:
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
     auto: bool = False
+    target: float = 0.02
     imported: bool = False
     kernels: str = KERNELS[0]
 
@@ -106,6 +109,8 @@ class Recipe:
         for key in ("bias_correction", "compensation", "outliers", "auto", "imported"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
+        if isinstance(self.target, bool) or not isinstance(self.target, int | float) or not 0 <= self.target <= 1:
+            raise RecipeError(f"Recipe {self.name}: target must be a number from 0 to 1, not {self.target!r}")
         for layer, override in self.layers.items():
             subject = f"Recipe {self.name}: layer {layer}"
             _check_choice(f"{subject} weights", override.weights, (*WEIGHTS, None))
@@ -131,6 +136,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("w4-a4log"),
         Recipe("w4-a4", activations="lin4"),
         Recipe("w4o-a4log", outliers=True),
+        Recipe("w4o-a4", activations="lin4", outliers=True),
         Recipe("w4o-a4fit", first=4, activations=SHARED, equalization="activations", outliers=True),
         Recipe("w4o-a8", activations="lin8", outliers=True),
         Recipe("int8", weights=8, activations="lin8"),
