@@ -7,7 +7,7 @@ import pytest
 
 from subbyte.boards.board import BoardError, Placement
 from subbyte.boards.implement import implement
-from subbyte.boards.registry import BOARDS, find_board
+from subbyte.boards.registry import find_board
 from subbyte.boards.top import BoardTop
 from subbyte.tools.errors import ToolError
 
@@ -32,7 +32,7 @@ def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_find_board() -> None:
     assert find_board("icebreaker").name == "icebreaker"
-    with pytest.raises(BoardError, match=r"^Board must be one of icebreaker, ulx3s-25f, ulx3s-85f, not 'nexys'$"):
+    with pytest.raises(BoardError, match=r"^Board must be one of icebreaker, .*, versa-ecp5, not 'nexys'$"):
         find_board("nexys")
 
 
@@ -42,7 +42,7 @@ def test_top_wants_the_engine_module() -> None:
 
 
 @pytest.mark.synth
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k-evn", "ulx3s-25f"])
 def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = find_board(name)
     out = tmp_path / "out"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from amaranth.build import Platform
+from amaranth.build import Platform, Resource
 
 from subbyte.boards.programmer import Programmer
-from subbyte.spec.engine import Family
+from subbyte.spec.engine import DEVICES, Family
 
 
 class BoardError(ValueError):
@@ -45,6 +45,10 @@ class Board:
         Options of nextpnr: `up5k` and `sg48`, `25k` and `CABGA381`.
     platform : type
         Platform class of amaranth_boards.
+    resources : what the platform lacks of `uart` and `led`, on pins of a header or of a coloured LED
+    clock : resource of the oscillator; None for the platform's default clock
+    pll_pad : on iCE40: whether the oscillator is at the PLL's own pad, SB_PLL40_PAD; else it is SB_PLL40_CORE
+    led : whether there is a LED that is on while the engine is busy
     engine : str
         Preset that is built when none is named.
     clock_hz : int
@@ -69,7 +73,21 @@ class Board:
     bitstream: str
     placements: Mapping[str, Placement] = field(default_factory=dict)
     programmers: tuple[Programmer, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    clock: str | None = None
+    pll_pad: bool = True
+    led: bool = True
 
     def placement(self, engine: str) -> Placement:
         """That of an engine by its name, of a preset or not."""
         return self.placements.get(engine, DEFAULT_PLACEMENT)
+
+    def available(self) -> dict[str, int]:
+        """Memories and multipliers of the device. Those of LFE5UM and LFE5UM5G are those of LFE5U."""
+        return DEVICES[self.family][self.device.rpartition("-")[2]]
+
+    def new_platform(self) -> Platform:
+        """The platform with the resources that the board adds."""
+        platform = self.platform()
+        platform.add_resources(self.resources)
+        return platform

@@ -7,7 +7,7 @@ from pathlib import Path
 from subbyte.boards.board import Board, BoardError
 from subbyte.boards.implement import implement
 from subbyte.hw.export import engine_verilog, verilog_digest
-from subbyte.spec.engine import DEVICES, EngineConfig
+from subbyte.spec.engine import EngineConfig
 
 
 def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object]:
@@ -23,7 +23,7 @@ def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object
             f"engine {engine.name} is for {engine.family.value}"
         )
     for resource, used, _ in engine.ledger():
-        available = DEVICES[board.family][board.device][resource]
+        available = board.available()[resource]
         if used > available:
             raise BoardError(
                 f"Board {board.name} must have the {used} {resource} that engine {engine.name} needs, not {available}"

@@ -9,7 +9,6 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from subbyte.boards.board import Board
 from subbyte.boards.pll import ecp5_pll, ice40_pll
-from subbyte.spec.engine import Family
 
 RESET_CYCLES = 1024
 """Cycles of reset after lock: over 15 us at 60 MHz. Block RAM of iCE40 reads zeros for 3 us after configuration."""
@@ -18,7 +17,8 @@ RESET_CYCLES = 1024
 class BoardClock(Elaboratable):
     """Drives clock and reset of the parent's domain `sync`, at `board.clock_hz`.
 
-    iCE40 takes the oscillator through SB_PLL40_PAD, whose pad is the pin itself; ECP5 through EHXPLLL.
+    iCE40 takes the oscillator through SB_PLL40_PAD, whose pad is the pin itself, or, from any other pin, through
+    SB_PLL40_CORE; ECP5 through EHXPLLL.
     """
 
     def __init__(self, board: Board) -> None:
@@ -28,18 +28,21 @@ class BoardClock(Elaboratable):
         """PLL, lock, reset counter, reset synchronizer. nextpnr derives the clock's constraint from the PLL."""
         m = Module()
         clock, locked = Signal(), Signal()
-        reference_hz = platform.default_clk_frequency
-        if self._board.family is Family.ICE40:
-            pad = platform.request(platform.default_clk, dir="-")
+        name = self._board.clock or platform.default_clk
+        reference_hz = platform.lookup(name).clock.frequency
+        port = platform.request(name, dir="-")
+        pad = self._board.family.ice40_cells and self._board.pll_pad
+        if not pad:
+            m.submodules.oscillator = oscillator = io.Buffer("i", port)
+        if self._board.family.ice40_cells:
             s = ice40_pll(reference_hz, self._board.clock_hz)
+            reference = {"io_PACKAGEPIN": port.io} if pad else {"i_REFERENCECLK": oscillator.i}
             m.submodules.pll = Instance(
-                "SB_PLL40_PAD", p_FEEDBACK_PATH="SIMPLE", p_DIVR=s.divr, p_DIVF=s.divf, p_DIVQ=s.divq,
-                p_FILTER_RANGE=s.filter_range, io_PACKAGEPIN=pad.io, i_RESETB=1, i_BYPASS=0,
+                "SB_PLL40_PAD" if pad else "SB_PLL40_CORE", p_FEEDBACK_PATH="SIMPLE", p_DIVR=s.divr, p_DIVF=s.divf,
+                p_DIVQ=s.divq, p_FILTER_RANGE=s.filter_range, **reference, i_RESETB=1, i_BYPASS=0,
                 o_PLLOUTGLOBAL=clock, o_LOCK=locked,
             )
         else:
-            oscillator = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
-            m.submodules.oscillator = oscillator
             e = ecp5_pll(reference_hz, self._board.clock_hz)
             m.submodules.pll = Instance(
                 "EHXPLLL", p_FEEDBK_PATH="CLKOP", p_CLKI_DIV=e.clki_div, p_CLKFB_DIV=e.clkfb_div,

@@ -21,14 +21,16 @@ from subbyte.tools.report import Report, parse_report
 from subbyte.tools.run import run_logged, with_kept_log
 from subbyte.tools.synthesize import UP5K, cell_counts, count_ffs
 
+_ICE40_TOOLS = ("yosys", "nextpnr-ice40", "icepack")
 _TOOLS = {
-    Family.ICE40: ("yosys", "nextpnr-ice40", "icepack"),
-    Family.ECP5: ("yosys", "nextpnr-ecp5", "ecppack"),
+    Family.ICE40: _ICE40_TOOLS, Family.ICE40_HX: _ICE40_TOOLS, Family.ECP5: ("yosys", "nextpnr-ecp5", "ecppack"),
 }
 
+# router1 goes on for ever on an iCE40 that is nearly full. Twice the usual weight of timing in placement.
+_ICE40_PLACE = "--router router2 --placer-heap-timingweight 20"
 _PLACE_AND_ROUTE = {
-    # router1 goes on for ever on an iCE40 that is nearly full. Twice the usual weight of timing in placement.
-    Family.ICE40: "--router router2 --placer-heap-timingweight 20",
+    Family.ICE40: _ICE40_PLACE,
+    Family.ICE40_HX: _ICE40_PLACE,
     # Of one analytic placement of `ecp5-25`, router1, which routes by timing, makes 92 MHz and router2 63.
     Family.ECP5: "--router router1 --placer static",
 }
@@ -93,7 +95,7 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildP
         # What is asked for the net takes the place of what follows from the oscillator.
         route += " --tmg-ripup"
         goal = {"add_constraints": f"set_frequency {CLOCK_NET} {placement.goal_hz / 1e6:g}"}
-    return board.platform().prepare(
+    return board.new_platform().prepare(
         BoardTop(board, verilog), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",

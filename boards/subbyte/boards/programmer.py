@@ -114,9 +114,16 @@ def openfpgaloader(board: str, usb: str, volatile: bool = True) -> Programmer:
     )
 
 
-def iceprog(usb: str) -> Programmer:
-    """iceprog, for iCE40 boards with an FT2232H."""
-    return Programmer("iceprog", "apt install fpga-icestorm", usb, (), ("-S",))
+def iceprog(usb: str, volatile: bool = True) -> Programmer:
+    """iceprog, for iCE40 boards with an FT2232H or another of FTDI's, which it must then be told."""
+    vendor, product = usb.split(":")
+    device = () if usb == "0403:6010" else ("-d", f"i:0x{vendor}:0x{product}")
+    return Programmer("iceprog", "apt install fpga-icestorm", usb, device, (*device, "-S") if volatile else None)
+
+
+def icesprog(usb: str) -> Programmer:
+    """icesprog, for iCESugar boards with an iCELink."""
+    return Programmer("icesprog", "its sources are wuxx/icesugar", usb, ())
 
 
 def ecpprog(usb: str) -> Programmer:

@@ -54,7 +54,7 @@ class LinkedEngine(wiring.Component):
 
 
 class BoardTop(Elaboratable):
-    """Joins engine and link to the board's clock and pins; LED 0 is on while the engine is busy.
+    """Joins engine and link to the board's clock and pins; LED 0, if the board has one, is on while the engine is busy.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ class BoardTop(Elaboratable):
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
-        m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
-        m.d.comb += [linked.rx.eq(rx.i), tx.o.eq(linked.tx), led.o.eq(linked.busy)]
+        m.d.comb += [linked.rx.eq(rx.i), tx.o.eq(linked.tx)]
+        if self._board.led:
+            m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
+            m.d.comb += led.o.eq(linked.busy)
         return m

@@ -1,8 +1,8 @@
-"""ULX3S with LFE5U-25F or LFE5U-85F: 25 MHz oscillator, FT231X."""
+"""ULX3S with LFE5U-12F, -25F, -45F or -85F: 25 MHz oscillator, FT231X."""
 
 import dataclasses
 
-from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
+from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_25F_Platform, ULX3S_45F_Platform, ULX3S_85F_Platform
 
 from subbyte.boards.board import Board, Placement
 from subbyte.boards.programmer import dfu_util, ecpprog, openfpgaloader
@@ -28,4 +28,14 @@ ULX3S_25F = Board(
 ULX3S_85F = dataclasses.replace(
     ULX3S_25F, name="ulx3s-85f", description="Radiona ULX3S, LFE5U-85F", device="85k", platform=ULX3S_85F_Platform,
     engine="ecp5-85", placements={},
+)
+
+# The chip of a 25F under another name, so the same placement.
+ULX3S_12F = dataclasses.replace(
+    ULX3S_25F, name="ulx3s-12f", description="Radiona ULX3S, LFE5U-12F", device="12k", platform=ULX3S_12F_Platform,
+)
+
+ULX3S_45F = dataclasses.replace(
+    ULX3S_25F, name="ulx3s-45f", description="Radiona ULX3S, LFE5U-45F", device="45k", platform=ULX3S_45F_Platform,
+    placements={},
 )

@@ -1,0 +1,27 @@
+"""ECPIX-5 with LFE5UM5G-45F or LFE5UM5G-85F: 100 MHz oscillator, FT2232H."""
+
+import dataclasses
+
+from amaranth.build import Attrs, PinsN, Resource
+from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
+
+from subbyte.boards.programmer import ecpprog, openfpgaloader
+from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
+
+ECPIX5_45F = dataclasses.replace(
+    ULX3S_25F,
+    name="ecpix5-45f",
+    description="LambdaConcept ECPIX-5, LFE5UM5G-45F",
+    device="um5g-45k",
+    package="CABGA554",
+    platform=ECPIX545Platform,
+    placements={},
+    # The red of the first coloured LED.
+    resources=(Resource("led", 0, PinsN("T23", dir="o"), Attrs(IO_TYPE="LVCMOS33")),),
+    programmers=(openfpgaloader("ecpix5", "0403:6010"), ecpprog("0403:6010")),
+)
+
+ECPIX5_85F = dataclasses.replace(
+    ECPIX5_45F, name="ecpix5-85f", description="LambdaConcept ECPIX-5, LFE5UM5G-85F", device="um5g-85k",
+    platform=ECPIX585Platform, engine=ULX3S_85F.engine,
+)

@@ -1,0 +1,17 @@
+"""iCESugar: iCE40 UP5K, 12 MHz from its iCELink on the PLL's pad, which is also the UART and the programmer."""
+
+import dataclasses
+
+from amaranth_boards.icesugar import ICESugarPlatform
+
+from subbyte.boards.icebreaker import ICEBREAKER
+from subbyte.boards.programmer import icesprog
+
+ICESUGAR = dataclasses.replace(
+    ICEBREAKER,
+    name="icesugar",
+    description="MuseLab iCESugar, iCE40UP5K-SG48",
+    platform=ICESugarPlatform,
+    placements={},
+    programmers=(icesprog("1d50:602b"),),
+)

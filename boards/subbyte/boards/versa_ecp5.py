@@ -1,0 +1,18 @@
+"""ECP5 Versa: LFE5UM-45F, 100 MHz oscillator on a differential pair, FT2232H."""
+
+import dataclasses
+
+from amaranth_boards.versa_ecp5 import VersaECP5Platform
+
+from subbyte.boards.programmer import ecpprog
+from subbyte.boards.ulx3s import ULX3S_25F
+
+VERSA_ECP5 = dataclasses.replace(
+    ULX3S_25F,
+    name="versa-ecp5",
+    description="Lattice ECP5 Versa, LFE5UM-45F",
+    device="um-45k",
+    platform=VersaECP5Platform,
+    placements={},
+    programmers=(ecpprog("0403:6010"),),
+)
