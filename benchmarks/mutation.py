@@ -614,6 +614,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("inner step for outer loops", "address", "reversed(loops[:-1])", "loops[:-1]"),
         ("counters wait after a single piece", "stale", "load & ~fill.single", "load"),
         ("single pieces end by themselves", "enable", "(~self.valid | self.advance)))", "~self.valid))"),
+        ("single pieces move without a grant", "enable", "fill.single & more) & self.advance))", "fill.single & more)))"),
     ),
     *_in("selector", ("not inverted", "sign", "~word if self._invert else word", "word")),
     *_in(
@@ -763,7 +764,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("row written one behind", "address", "delayed(m, available[:-1], c.read_cycles)",
          "delayed(m, following[:-1], c.read_cycles)"),
         ("segment kept over a run", "reset", "available.eq(0),\n                segment.eq(0),", "available.eq(0),"),
-        ("goes on at word 0", "last flag", "with m.If(word.all()):", "with m.If(word == 0):"),
+        ("goes on at word 0", "last flag", "last = word.all() if", "last = word == 0 if"),
     ),
     *_in(
         "weight_pump",

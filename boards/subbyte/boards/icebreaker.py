@@ -18,7 +18,7 @@ ICEBREAKER = Board(
     baud=1_000_000,
     bitstream=".bin",
     placements={
-        "up5k": Placement((6, 1, 2, 3), goal_hz=36_250_000),
+        "up5k": Placement((8, 2, 5, 3), goal_hz=36_250_000),
         "up5k-plain": Placement((6, 5, 1, 2)),
         "up5k-shift": Placement((6, 1, 2, 3), goal_hz=36_100_000),
         "up5k-binary": Placement((3, 2, 1, 4)),

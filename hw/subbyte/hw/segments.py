@@ -145,7 +145,8 @@ class SegmentWalker(wiring.Component):
         return m
 
     def _early(self, m, name, value):
-        """`value`, on iCE40 with single pieces a signal of its own: what `advance`, which is late, decides meets it last."""
+        """`value`; where there are single pieces, on iCE40 a signal of its own, so that `advance`, which is late, meets
+        it last. ECP5 meets its clock without."""
         if not (self._config.depthwise and self._config.family.ice40_cells):
             return value
         signal = early(Signal(name=name))
