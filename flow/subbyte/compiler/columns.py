@@ -131,16 +131,16 @@ class ColumnOperation(KernelColumnOperation):
         pixels = (self.pixel_groups - 1) * p + (self.target.shape[0] - 1) % p
         return {"pixels": pixels, "px": self.bands * p - 1, "step_px": row, "step_py": pixel}
 
-    def lane_codes(self) -> NDArray[np.int64]:
-        """Weight codes as the lanes see them, int64 (groups, words, rows, M, K)."""
+    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(rows, out, kernel height, kernel width, in) as int64 (groups, words, rows, M, K)."""
         engine, (height, width) = self.engine, self.kernel
         m, slots = engine.m, engine.k // engine.m
-        lanes = np.zeros((self.groups, width, self.rows, m, slots, m), np.int64)
-        codes = self.codes().transpose(3, 0, 1, 2, 4)  # kernel column, weight row, out, kernel row, in
+        lanes = np.zeros((self.groups, width, len(weights), m, slots, m), np.int64)
+        codes = weights.transpose(3, 0, 1, 2, 4)  # kernel column, weight row, out, kernel row, in
         for group in range(self.groups):
             own = codes[:, :, group * m : (group + 1) * m, :, group * m : (group + 1) * m]
             lanes[group, :, :, : own.shape[2], slots - height :, : own.shape[4]] = own
-        return lanes.reshape(self.groups, width, self.rows, m, engine.k)
+        return lanes.reshape(self.groups, width, len(weights), m, engine.k)
 
     def rough_cycles(self) -> int:
         """The longer of array and gather unit, and what the requantizer spends on rows that there are not."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from subbyte.compiler.operation import Operation
 
 
 @dataclass(frozen=True)
 class KernelColumnOperation(Operation):
-    """A convolution whose words hold codes of one input column each. It has no slots for outliers."""
+    """A convolution whose words hold codes of one input column each. """
 
     @property
     def segment(self) -> int:
@@ -28,7 +25,3 @@ class KernelColumnOperation(Operation):
     def unused(self) -> int:
         """None to correct for: what lanes without a code read is another row's, and their weights are 0."""
         return 0
-
-    def lane_outliers(self) -> NDArray[np.int64]:
-        """None, but slots for them."""
-        return np.zeros_like(self.lane_codes())

@@ -101,11 +101,12 @@ class LineOperation(KernelColumnOperation):
             across = ("wx", self.words, pixel), ("wy", 1, 0), ("px", width, self.stride[1] * pixel)
         return ("ky", self.window_rows, row), *across, bands
 
-    def lane_codes(self) -> NDArray[np.int64]:
-        """Weight codes as the lanes see them, int64 (lines, words, rows, M, K)."""
+    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(rows, out, kernel height, kernel width, in) as int64 (lines, words, rows, M, K)."""
         engine, height = self.engine, self.kernel[0]
-        lanes = np.zeros((self.lines, self.words, self.rows, engine.m, engine.k // self.inputs, self.inputs), np.int64)
-        codes = self.codes().transpose(3, 0, 1, 2, 4)  # kernel column, weight row, out, kernel row, in
+        shape = self.lines, self.words, len(weights), engine.m, engine.k // self.inputs, self.inputs
+        lanes = np.zeros(shape, np.int64)
+        codes = weights.transpose(3, 0, 1, 2, 4)  # kernel column, weight row, out, kernel row, in
         for line in range(self.lines):
             first = line * self.stride[0]
             lanes[line, :, :, : self.channels, first : first + height] = codes
@@ -182,11 +183,11 @@ class WindowOperation(LineOperation):
             ("px", self.kernel[1], pixel), ("py", self.slices, self.window_rows * row),
         )
 
-    def lane_codes(self) -> NDArray[np.int64]:
-        """Weight codes as the lanes see them, int64 (1, words, rows, M, K)."""
-        rows, out, height, width, inputs = self.digits.shape
+    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(rows, out, kernel height, kernel width, in) as int64 (1, words, rows, M, K)."""
+        rows, out, height, width, inputs = weights.shape
         codes = np.zeros((rows, self.engine.m, self.slices * self.window_rows, width, inputs), np.int64)
-        codes[:, :out, :height] = self.codes()
+        codes[:, :out, :height] = weights
         split = codes.reshape(rows, self.engine.m, self.slices, self.window_rows, width, inputs)
         flat = split.transpose(2, 4, 0, 1, 3, 5).reshape(1, self.words, rows, self.engine.m, -1)
         return np.pad(flat, ((0, 0),) * 4 + ((0, self.engine.k - flat.shape[4]),))
@@ -195,12 +196,10 @@ class WindowOperation(LineOperation):
 def line_form(parts: list[Operation]) -> list[Operation] | None:
     """The parts as line passes, with P > 1 as column passes, None unless all of them can be.
 
-    Those that add a skip cannot, it is prefetched in the order of groups of pixels; those with outliers neither, nor
-    those whose input or output has records.
+    Those that add a skip cannot, it is prefetched in the order of groups of pixels; nor those whose input or output has
+    records.
     """
-    if parts[0].skip or any(np.any(part.outliers) for part in parts):
-        return None
-    if parts[0].source.format.records or parts[0].target.format.records:
+    if parts[0].skip or parts[0].source.format.records or parts[0].target.format.records:
         return None
     kind: type[LineOperation | ColumnOperation] = WindowOperation if parts[0].pixels == 1 else LineOperation
     if parts[0].engine.columns:
