@@ -1,7 +1,11 @@
 """Top-1 of float networks of MLPerf Tiny and of what recipes make of them, at the level `reference`.
 
-Calibrated on x_calib (at most 512 samples), measured on x and y; for the engine `up5k`, whether it can run the
-network or not. The CIFAR-10 samples are lossy: only differences from the float network mean something.
+Calibrated on x_calib (at most 512 samples), measured on x and y; for an engine, whether it can run the network or
+not. Where it can: the bytes of the weight rows and the cycles of one inference, those of the cost model. The CIFAR-10
+samples are lossy: only differences from the float network mean something.
+
+Visual Wake Words (vww) and anomaly detection (ad) have no labels: their inputs are those of benchmarks/models.py, one
+half to calibrate on, the other to measure on, how far the outputs agree with the float network's.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from measure import CONSOLE, SOURCES, Source, options, show
+from measure import CONSOLE, SHARED, SOURCES, Source, options, show
+from models import MODELS
 from numpy.typing import NDArray
 
 from subbyte.compiler.accuracy import measure
-from subbyte.compiler.data import load_calibration, load_samples
+from subbyte.compiler.cost import estimate
+from subbyte.compiler.data import Samples, load_calibration, load_samples
 from subbyte.compiler.equalize import equalized
 from subbyte.compiler.evaluate import flat, run_in_batches
 from subbyte.compiler.feed import InputTransform, arrange, feed
@@ -25,11 +31,13 @@ from subbyte.compiler.lower import lower
 from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import RECIPES, Recipe
 from subbyte.compiler.sampling import chosen_samples
+from subbyte.compiler.schedule import schedule
+from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.golden.quantize import Method, to_real
-from subbyte.spec.engine import PRESETS
+from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.network import Network
 
-NETWORKS = ("kws_dscnn", "ic_resnet8")
+LABELLED, UNLABELLED = ("kws_dscnn", "ic_resnet8"), ("vww", "ad")
 MEASURED = {
     recipe.name: recipe
     for recipe in (
@@ -38,8 +46,7 @@ MEASURED = {
         Recipe("w4-a4fitted", activations="fitted"),
     )
 }
-ENGINE = PRESETS["up5k"]
-COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "note")
+COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "weights", "cycles", "note")
 
 
 @dataclass(frozen=True)
@@ -48,40 +55,48 @@ class Measured:
 
     calibration : the first arguments of `lower`
     codes, fed : the samples to measure on, as codes of the input and as the network's real input
-    wanted : outputs of the float network on them, float64 (n, features); y : labels, int (n,)
+    wanted : outputs of the float network on them, float64 (n, features); y : labels, int (n,), None without any
     """
 
     calibration: tuple[Graph, InputCoding, NDArray[np.int64], NDArray[np.float64]]
     codes: NDArray[np.int64]
     wanted: NDArray[np.float64]
-    y: NDArray[Any]
+    y: NDArray[Any] | None
 
-    def network(self, recipe: Recipe) -> Network:
-        """What `recipe` makes of it for `ENGINE`."""
+    def network(self, recipe: Recipe, engine: EngineConfig) -> Network:
+        """What `recipe` makes of it for `engine`."""
         graph, coding, codes, fed = self.calibration
-        return lower(equalized(graph, fed, recipe), coding, codes, fed, recipe, ENGINE)
+        return lower(equalized(graph, fed, recipe), coding, codes, fed, recipe, engine)
 
     def float_result(self) -> dict[str, object]:
         """n and top1 of the float network."""
-        return {"n": len(self.y), "top1": self._top1(self.wanted)}
+        return {"n": len(self.codes), "top1": self._top1(self.wanted)}
 
     def result(self, network: Network) -> dict[str, object]:
-        """n, top1, loss of it, agreement (the float network's arg max), error (mean square / variance of outputs)."""
+        """n, top1, loss of it, agreement (the float network's arg max), error (mean square / variance of outputs).
+
+        top1 and loss are None without labels, agreement where the network reconstructs its input.
+        """
         codes = run_in_batches(network, self.codes)
         outputs = flat(to_real(codes, network.tensors[network.output].format), self.calibration[0].output_order)
-        top1 = self._top1(outputs)
+        top1, wanted = self._top1(outputs), self._top1(self.wanted)
+        reconstructs = self.wanted.shape[1] == self.codes[0].size
         return {
-            "n": len(self.y), "top1": top1, "loss": self._top1(self.wanted) - top1,
-            "agreement": float((outputs.argmax(axis=1) == self.wanted.argmax(axis=1)).mean()),
+            "n": len(self.codes), "top1": top1, "loss": None if wanted is None or top1 is None else wanted - top1,
+            "agreement": None if reconstructs else float((outputs.argmax(axis=1) == self.wanted.argmax(axis=1)).mean()),
             "error": float(np.square(outputs - self.wanted).mean() / self.wanted.var(axis=0).mean()),
         }
 
-    def _top1(self, outputs: NDArray[np.float64]) -> float:
-        return measure("top1", outputs, outputs, self.y)
+    def _top1(self, outputs: NDArray[np.float64]) -> float | None:
+        return None if self.y is None else measure("top1", outputs, outputs, self.y)
 
 
-def measured(source: Source, limit: int | None) -> Measured | str:
-    """The network and samples of `source`, at most `limit` to measure on; a reason when they are not there."""
+def measured(name: str, limit: int | None) -> Measured | str:
+    """The network `name` and its samples, at most `limit` to measure on; a reason when they are not there."""
+    return _without_labels(name, limit) if name in UNLABELLED else _with_labels(SOURCES[name], limit)
+
+
+def _with_labels(source: Source, limit: int | None) -> Measured | str:
     reason = source.missing()
     if reason is not None:
         return reason
@@ -89,31 +104,59 @@ def measured(source: Source, limit: int | None) -> Measured | str:
     calib = arrange(chosen_samples(load_calibration(source.samples), graph, transform, 0), graph, transform)
     data = load_samples(source.samples)
     x, y = arrange(data, graph, transform)[:limit], np.asarray(data.y)[:limit]
+    return _measured(graph, transform, calib, x, y)
+
+
+def _without_labels(name: str, limit: int | None) -> Measured | str:
+    model = MODELS[name]
+    if not (SHARED / model.file).is_file():
+        return f"skipped, not there: {SHARED / model.file}"
+    graph = import_onnx(SHARED / model.file)
+    x = arrange(Samples("x", model.samples(SHARED / "data")), graph, model.transform)
+    half = len(x) // 2
+    return _measured(graph, model.transform, x[:half], x[half:][:limit], None)
+
+
+def _measured(
+    graph: Graph, transform: InputTransform, calib: NDArray[Any], x: NDArray[Any], y: NDArray[Any] | None
+) -> Measured:
     coding = choose_coding(calib, graph, transform, Method.MIN_MAX)
     calibration = (graph, coding, encode(calib, graph, transform, coding), feed(calib, graph, transform))
     wanted = flat(run_float(graph, feed(x, graph, transform)), graph.output_order)
     return Measured(calibration, encode(x, graph, transform, coding), wanted, y)
 
 
-def rows_of(name: str, recipes: list[str], limit: int | None) -> list[dict[str, object]]:
+def rows_of(name: str, recipes: list[str], engine: EngineConfig, limit: int | None) -> list[dict[str, object]]:
     """The float network and each recipe; `loss` is what is lost of the float network's top-1."""
-    source = measured(SOURCES[name], limit)
+    source = measured(name, limit)
     if isinstance(source, str):
         return [{"network": name, "note": source}]
     rows: list[dict[str, object]] = [{"network": name, "recipe": "float"} | source.float_result()]
     for recipe in recipes:
-        rows.append({"network": name, "recipe": recipe} | source.result(source.network(MEASURED[recipe])))
+        network = source.network(MEASURED[recipe], engine)
+        rows.append({"network": name, "recipe": recipe} | source.result(network) | _costs(network, engine))
         CONSOLE.note(f"  {rows[-1]}")
     return rows
 
 
+def _costs(network: Network, engine: EngineConfig) -> dict[str, object]:
+    """weights, cycles; a note where `engine` cannot run it."""
+    try:
+        program = schedule(network, engine)
+    except ScheduleError as error:
+        return {"note": f"does not fit {engine.name}: {len(error.problems)} problems"}
+    return {"weights": program.weights.nbytes, "cycles": estimate(program).cycles}
+
+
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--network", choices=NETWORKS, nargs="+", default=NETWORKS)
+    parser.add_argument("--network", choices=[*LABELLED, *UNLABELLED], nargs="+", default=[*LABELLED, *UNLABELLED])
     parser.add_argument("--recipe", choices=MEASURED, nargs="+", default=list(MEASURED))
+    parser.add_argument("--engine", choices=PRESETS, default="up5k")
     parser.add_argument("--limit", type=int, help="samples to measure on (all)")
     arguments = parser.parse_args()
-    rows = [row for name in arguments.network for row in rows_of(name, arguments.recipe, arguments.limit)]
+    engine = PRESETS[arguments.engine]
+    rows = [row for name in arguments.network for row in rows_of(name, arguments.recipe, engine, arguments.limit)]
     show(rows, COLUMNS, arguments.json)
     return 0
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from accuracy import NETWORKS, Measured, measured
-from measure import CONSOLE, SOURCES, options, show
+from accuracy import LABELLED, Measured, measured
+from measure import CONSOLE, options, show
 
 from subbyte.compiler.lower import lower
 from subbyte.compiler.outlier_room import Anywhere, Room, Slots
@@ -60,13 +60,13 @@ def rows_of(name: str, source: Measured, compensation: bool) -> list[dict[str, o
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--network", choices=NETWORKS, nargs="+", default=NETWORKS)
+    parser.add_argument("--network", choices=LABELLED, nargs="+", default=LABELLED)
     parser.add_argument("--rounding", choices=("compensated", "nearest"), nargs="+", default=("compensated", "nearest"))
     parser.add_argument("--limit", type=int, help="samples to measure on (all)")
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
     for name in arguments.network:
-        source = measured(SOURCES[name], arguments.limit)
+        source = measured(name, arguments.limit)
         if isinstance(source, str):
             CONSOLE.warn(f"{name}: {source}")
             continue
