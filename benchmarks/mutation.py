@@ -614,7 +614,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("inner step for outer loops", "address", "reversed(loops[:-1])", "loops[:-1]"),
         ("counters wait after a single piece", "stale", "load & ~fill.single", "load"),
         ("single pieces end by themselves", "enable", "(~self.valid | self.advance)))", "~self.valid))"),
-        ("single pieces move without a grant", "enable", "fill.single & more) & self.advance))", "fill.single & more)))"),
+        ("single pieces move without a grant", "enable", "fill.single & more) & self.advance))",
+         "fill.single & more)))"),
     ),
     *_in("selector", ("not inverted", "sign", "~word if self._invert else word", "word")),
     *_in(
