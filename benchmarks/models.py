@@ -1,4 +1,4 @@
-"""Published models, each on an engine that has room for it: compiled, then reference = machine = RTL, tensor by tensor.
+"""Published models on `ecp5-85` or a binary engine of that device: compiled, reference = machine = RTL in all tensors.
 
 The float models of MLPerf Tiny and their exports by tf2onnx, its four int8 files of TFLite, five models of QONNX. They
 and their samples are no part of the project (`measure.SHARED`); what is not there is skipped. Inputs are the samples
@@ -44,12 +44,12 @@ COLUMNS = (
     "seconds", "note",
 )
 
-BIG = PRESETS["ecp5-85"]
 ENGINES = {
-    # Weights of int8 files beyond the lanes' range need four slots, and pools over a whole image line passes.
-    "ecp5-85-pixel": dataclasses.replace(BIG, name="ecp5-85-pixel", p=1, r=1, outlier_slots=4),
-    # Slots cost a word of each weight row, for which the 210,850 and 265,864 parameters of two models leave no room.
-    "ecp5-85-plain": dataclasses.replace(BIG, name="ecp5-85-plain", outlier_slots=0),
+    # One pixel: line passes and sliding convolutions.
+    "ecp5-85-pixel": dataclasses.replace(
+        PRESETS["ecp5-85"], name="ecp5-85-pixel", p=1, r=1, memory_words=32768, ring_rows=1024, tile_words=1024,
+        param_entries=2048, lut_bits=10,
+    ),
     "ecp5-85-binary": EngineConfig(
         "ecp5-85-binary", Family.ECP5, Lane.XNOR, p=4, r=4, operand_bits=4, fill_nibbles=8, memory_words=32768,
         ring_rows=1024, tile_words=1024, param_entries=2048, param_stream=True, device="85k",
@@ -70,7 +70,7 @@ class Model:
     file: str
     samples: Callable[[Path], NDArray[np.generic]]
     transform: InputTransform = InputTransform()
-    engine: str = "ecp5-85-pixel"
+    engine: str = "ecp5-85"
     recipes: tuple[str, ...] = ("w4-a4log", "int8")
     rtl: int = 3
 
@@ -111,20 +111,20 @@ MODELS = {
     "kws": Model("models/kws_dscnn.onnx", _stored("kws01"), KWS),
     "kws-tf2onnx": Model("models/variants/kws_tf2onnx_nhwc.onnx", _stored("kws01"), KWS_LAST),
     "kws-int8": Model(
-        "models/int8/kws_dscnn_int8.tflite", _stored("kws01"), IMAGES_LAST, "ecp5-85-pixel", (IMPORT_RECIPE,)
+        "models/int8/kws_dscnn_int8.tflite", _stored("kws01"), IMAGES_LAST, recipes=(IMPORT_RECIPE,)
     ),
     "ic": Model("models/ic_resnet8.onnx", _stored("cifar10_jpg"), rtl=1),
     "ic-tf2onnx": Model("models/variants/ic_tf2onnx_nhwc.onnx", _stored("cifar10_jpg"), IMAGES_LAST, rtl=1),
     "ic-int8": Model(
-        "models/int8/ic_resnet8_int8.tflite", _stored("cifar10_jpg"), IMAGES_LAST, "ecp5-85-pixel", (IMPORT_RECIPE,), 1
+        "models/int8/ic_resnet8_int8.tflite", _stored("cifar10_jpg"), IMAGES_LAST, recipes=(IMPORT_RECIPE,), rtl=1
     ),
-    "vww": Model("models/vww_mbv1_025.onnx", _enlarged, UNIT, "ecp5-85-plain", rtl=1),
-    "vww-tf2onnx": Model("models/variants/vww_tf2onnx_nhwc.onnx", _enlarged, UNIT_LAST, "ecp5-85-plain", rtl=1),
-    "vww-kai-jiang": Model("models/variants/vww_96_float_kai_jiang.onnx", _enlarged, UNIT, "ecp5-85-plain", rtl=1),
+    "vww": Model("models/vww_mbv1_025.onnx", _enlarged, UNIT, rtl=1),
+    "vww-tf2onnx": Model("models/variants/vww_tf2onnx_nhwc.onnx", _enlarged, UNIT_LAST, rtl=1),
+    "vww-kai-jiang": Model("models/variants/vww_96_float_kai_jiang.onnx", _enlarged, UNIT, rtl=1),
     "vww-int8": Model(
-        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, UNIT_LAST, "ecp5-85-pixel", (IMPORT_RECIPE,), 1
+        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, UNIT_LAST, recipes=(IMPORT_RECIPE,), rtl=1
     ),
-    "ad": Model("models/ad_fcae.onnx", _spectra, engine="ecp5-85-plain"),
+    "ad": Model("models/ad_fcae.onnx", _spectra, rtl=1),
     "ad-int8": Model("models/int8/ad_fcae_int8.tflite", _spectra, recipes=(IMPORT_RECIPE,)),
     "tfc-w1a1": Model("models/tfc_w1a1.onnx", _stored("mnist"), UNIT, "ecp5-85-binary", (IMPORT_RECIPE,)),
     "tfc-w2a2": Model("models/tfc_w2a2.onnx", _stored("mnist"), UNIT, recipes=(IMPORT_RECIPE,)),

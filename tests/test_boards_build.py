@@ -24,7 +24,7 @@ def test_engine_of_another_family_is_refused(tmp_path: Path) -> None:
 
 def test_engine_for_a_larger_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        BoardError, match=r"^Board ulx3s-25f must have the 184 DP16KD that engine ecp5-85 needs, not 56$"
+        BoardError, match=r"^Board ulx3s-25f must have the 208 DP16KD that engine ecp5-85 needs, not 56$"
     ):
         build(find_board("ulx3s-25f"), PRESETS["ecp5-85"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -235,6 +235,16 @@ def test_options_of_the_requantizer() -> None:
     assert len({exact.digest(), plain.digest(), ecp5.digest(), PRESETS["ecp5-25-plain"].digest()}) == 4
 
 
+def test_memory_that_is_no_power_of_two() -> None:
+    """16 block RAMs for every 4096 words; addresses have the bits of the power of two above."""
+    config = PRESETS["ecp5-85"]
+    assert config.memory_words == 11 * 4096 and config.address_words == 65536 and config.nibble_address_bits == 20
+    assert {name: used for name, used, _ in config.ledger()} == {"DP16KD": 208, "MULT18X18D": 32}
+    with pytest.raises(EngineError, match=r"^Engine ecp5-85 needs 224 DP16KD, ecp5 85k has 208$"):
+        dataclasses.replace(config, memory_words=12 * 4096)
+    assert PRESETS["up5k"].address_words == PRESETS["up5k"].memory_words
+
+
 @pytest.mark.parametrize("bits", [4, 5, 6, 8])
 def test_digit_operands(bits: int) -> None:
     config = engine(operand_bits=bits)

@@ -474,11 +474,11 @@ PRESETS: dict[str, EngineConfig] = {
             "ecp5-25-plain", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=8192,
             ring_rows=512, tile_words=512, param_entries=512, table_slots=8,
         ),
-        # Twice the words of main memory would take more block RAMs than there are.
+        # Every block RAM: as many words of main memory as leave room for the others, 352 KB.
         EngineConfig(
-            "ecp5-85", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=32768,
-            ring_rows=1024, tile_words=1024, param_entries=2048, table_slots=32, lut_slots=8, lut_bits=10,
-            depthwise=True, highway=True, outlier_slots=2, exact_rounding=True, wide_tables=True, param_stream=True,
+            "ecp5-85", Family.ECP5, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=45056,
+            ring_rows=512, tile_words=512, param_entries=1024, table_slots=32, lut_slots=8, lut_bits=9,
+            depthwise=True, highway=True, outlier_slots=4, exact_rounding=True, wide_tables=True, param_stream=True,
             device="85k",
         ),
         EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
