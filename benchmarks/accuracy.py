@@ -144,7 +144,7 @@ def _costs(network: Network, engine: EngineConfig) -> dict[str, object]:
     try:
         program = schedule(network, engine)
     except ScheduleError as error:
-        return {"note": f"does not fit {engine.name}: {len(error.problems)} problems"}
+        return {"note": f"refused: {error}"}
     return {"weights": program.weights.nbytes, "cycles": estimate(program).cycles}
 
 
