@@ -111,7 +111,7 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["verilog", "-o", "out/e.txt"], "must be named *.v"),
         (["verilog", "--bus", "ahb", "-o", "out/e.v"], "axi-lite"),
-        (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, ulx3s-25f, ulx3s-85f"),
+        (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, icebreaker-bitsy, upduino-v3, icesugar, fomu-pvt"),
         (["build", "--board", "icebreaker", "--engine", "ecp5-25", "-o", "out"], "needs an engine for ice40"),
         (["verify", "out"], "out must be one that compile wrote"),
         (["verify", "out", "--levels", "rtl,board"], "machine, rtl, netlist, not 'board'"),
