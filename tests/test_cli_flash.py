@@ -141,7 +141,7 @@ def test_board_without_a_way(bench: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_unknown_board(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Board must be one of icebreaker, ulx3s-25f" in error("digits", "--board", "tinyfpga", capsys=capsys)
+    assert "Board must be one of icebreaker, " in error("digits", "--board", "tinyfpga", capsys=capsys)
 
 
 DENIED = [

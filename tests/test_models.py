@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
-from models import MODELS, compiled, engine_of
 
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.golden import reference
@@ -19,6 +19,11 @@ TOO_LARGE = {"vww-int8"}
 """More than the 360,448 bytes of main memory: 208,112 weights with their slots beside 55,296 activations."""
 
 pytestmark = pytest.mark.usefixtures("shared_data")
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+    benchmark = importlib.import_module("models")
+MODELS, compiled, engine_of = benchmark.MODELS, benchmark.compiled, benchmark.engine_of
 
 
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - TOO_LARGE))

@@ -19,11 +19,11 @@ from subbyte.spec.network import Network
 
 pytestmark = pytest.mark.cocotb
 
-HIGHWAY = {name: dataclasses.replace(PRESETS[name], highway=True) for name in ("up5k", "up5k-shift", "ecp5-25")}
+HIGHWAY = {name: dataclasses.replace(PRESETS[name], highway=True) for name in ("up5k", "up5k-shift", "ecp5-25-plain")}
 ENGINES = HIGHWAY | {
-    "port for writes": dataclasses.replace(HIGHWAY["ecp5-25"], depthwise=True),
+    "port for writes": dataclasses.replace(HIGHWAY["ecp5-25-plain"], depthwise=True),
     "whole words": dataclasses.replace(
-        HIGHWAY["ecp5-25"], m=8, p=2, r=2, fill_nibbles=16, memory_words=2048, depthwise=True,
+        HIGHWAY["ecp5-25-plain"], m=8, p=2, r=2, fill_nibbles=16, memory_words=2048, depthwise=True,
     ),
 }
 """Sums lie in place of their skips on all but the fourth."""
