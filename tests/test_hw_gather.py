@@ -302,10 +302,16 @@ def test_small_tile(lane: Lane, k: int, share: float, reads: float, rng: np.rand
 
 
 @pytest.mark.parametrize(("share", "reads"), [(1.0, 1.0), (0.6, 0.3)], ids=["full-rate", "throttled"])
-@pytest.mark.parametrize("lane", [Lane.DIGIT, Lane.SHIFT])
-def test_segments_of_one_piece(lane: Lane, share: float, reads: float, rng: np.random.Generator) -> None:
-    """Between others, so that the walker changes its pace."""
-    config = small_config(lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=128, depthwise=True)
+@pytest.mark.parametrize(("lane", "family"), [
+    (Lane.DIGIT, Family.ECP5), (Lane.SHIFT, Family.ECP5), (Lane.DIGIT, Family.ICE40_HX),
+])
+def test_segments_of_one_piece(
+    lane: Lane, family: Family, share: float, reads: float, rng: np.random.Generator
+) -> None:
+    """Between others, so that the walker changes its pace, which each family knows in its own way."""
+    config = small_config(
+        family=family, lane=lane, operand_bits=4, k=8, fill_nibbles=4, tile_words=128, depthwise=True
+    )
     draw = [single_plan, random_plan]
     check(config, [draw[rng.integers(3) // 2](rng, config) for _ in range(12)], rng, share, reads)
 
