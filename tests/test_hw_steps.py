@@ -143,9 +143,11 @@ def test_steps(p: int, r: int, m: int, skip: int | None, pace: float, rng: np.ra
 
 
 @pytest.mark.parametrize("pace", [1.0, 0.4], ids=["ahead", "late"])
-def test_line_steps(pace: float, rng: np.random.Generator) -> None:
-    """Passes of both kinds one after the other: pointers go on."""
-    config = small_config(m=2, k=8, ring_rows=16, tile_words=16, param_entries=64, depthwise=True)
+@pytest.mark.parametrize("m", [2, 8])
+def test_line_steps(m: int, pace: float, rng: np.random.Generator) -> None:
+    """Passes of both kinds one after the other: pointers go on. With m = 8 the shadow drains for longer than
+    many a column group takes."""
+    config = small_config(m=m, k=8, ring_rows=16, tile_words=16, param_entries=64, depthwise=True)
     dut = step_controller(config)
     assert isinstance(dut, LineStepController)
     draw = [random_lines, random_compute]
