@@ -1,4 +1,4 @@
-"""Published models on `ecp5-85` or a binary engine of that device: compiled, reference = machine = RTL in all tensors.
+"""Published models on `ecp5-85`, a binary engine of that device, or `asic`: reference = machine = RTL, every tensor.
 
 The float models of MLPerf Tiny and their exports by tf2onnx, its four int8 files of TFLite, five models of QONNX. They
 and their samples are no part of the project (`measure.SHARED`); what is not there is skipped. Inputs are the samples
@@ -122,7 +122,7 @@ MODELS = {
     "vww-tf2onnx": Model("models/variants/vww_tf2onnx_nhwc.onnx", _enlarged, UNIT_LAST, rtl=1),
     "vww-kai-jiang": Model("models/variants/vww_96_float_kai_jiang.onnx", _enlarged, UNIT, rtl=1),
     "vww-int8": Model(
-        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, UNIT_LAST, recipes=(IMPORT_RECIPE,), rtl=1
+        "models/int8/vww_mbv1_025_int8.tflite", _enlarged, UNIT_LAST, "asic", (IMPORT_RECIPE,), 1
     ),
     "ad": Model("models/ad_fcae.onnx", _spectra, rtl=1),
     "ad-int8": Model("models/int8/ad_fcae_int8.tflite", _spectra, recipes=(IMPORT_RECIPE,)),

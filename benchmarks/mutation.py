@@ -30,7 +30,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 GATEWARE = Path("hw", "subbyte", "hw")
 ROOTS = ("golden", "hw", "flow", "sim", "boards", "train")
-COPIED = (*ROOTS, "tests", "pyproject.toml", "README.md")
+COPIED = (*ROOTS, "tests", "docs", "pyproject.toml", "README.md")
 BAR = 0.95
 TIMEOUT = 600
 """Seconds after which tests count as stuck. The benches end by themselves long before, unless the machine is busy."""
@@ -834,6 +834,7 @@ class Copies:
         compiler.write_text(OBJCACHE)
         compiler.chmod(0o755)
         self._variables = {"SUBBYTE_CACHE": str(folder / "cache"), "OBJCACHE": str(compiler)}
+        self._count = count
         self._free: queue.Queue[Path] = queue.Queue()
         for index in range(count):
             copy = folder / f"copy{index}"
@@ -868,7 +869,7 @@ class Copies:
         """All tests of these faults, without any."""
         tests = dict.fromkeys(test for mutation in mutations for test in tests_of(mutation))
         with self._taken() as copy:
-            return self._outcome(copy, tuple(tests), {}, 20 * TIMEOUT)
+            return self._outcome(copy, ("-n", str(self._count), *tests), {}, 20 * TIMEOUT)
 
     def _outcome(
         self, copy: Path, tests: Sequence[str], variables: Mapping[str, str], timeout: float = TIMEOUT

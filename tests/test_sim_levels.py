@@ -52,7 +52,7 @@ def test_rtl_equals_reference(recipe: str, tmp_path: Path) -> None:
     assert result.verilog_sha256 == verilog_digest(engine_verilog(compiled.engine))
 
 
-@pytest.mark.parametrize("engine", ["up5k-plain", "up5k-shift", "hx8k", "ecp5-25", "ecp5-85", "up5k-binary"])
+@pytest.mark.parametrize("engine", ["up5k-plain", "up5k-shift", "hx8k", "ecp5-25", "ecp5-85", "up5k-binary", "asic"])
 def test_other_engines(engine: str, tmp_path: Path) -> None:
     check(compiled_digits(engine, "w4-a4log", tmp_path), "rtl", 4)
 
@@ -62,6 +62,12 @@ def test_idle_cycles_change_nothing(seed: int, tmp_path: Path) -> None:
     compiled = compiled_digits("up5k", "w4-a4log", tmp_path)
     steady = check(compiled, "rtl", 2)
     assert check(compiled, "rtl", 2, Throttle(0.3, 0.4, seed)).cycles == steady.cycles
+
+
+def test_standard_cells_have_no_netlist_of_ours(tmp_path: Path) -> None:
+    compiled = compiled_digits("asic", "w4-a4log", tmp_path)
+    with pytest.raises(ValueError, match="Level netlist needs an engine for an FPGA, asic is for asic"):
+        simulate(compiled.program, compiled.codes(compiled.samples)[:1], "netlist")
 
 
 def test_every_counter(tmp_path: Path) -> None:

@@ -302,6 +302,19 @@ def test_device() -> None:
     assert large.digest() == base.digest() and EngineConfig.from_dict(large.to_dict()) == large
 
 
+def test_asic() -> None:
+    """Structure and cycles of an ECP5 engine, no limits of a device; not the same engine: its cells are others."""
+    config = PRESETS["asic"]
+    ecp5 = PRESETS["ecp5-85"]
+    assert config.ledger() == [] and config.memory_words > ecp5.memory_words
+    assert (config.read_cycles, config.scale_cycles) == (ecp5.read_cycles, ecp5.scale_cycles)
+    assert config.write_port and not config.family.ice40_cells
+    same = dataclasses.replace(ecp5, family=Family.ASIC, device="")
+    assert same.digest() != ecp5.digest()
+    with pytest.raises(EngineError, match="Engine device of family asic must be one of asic, not '85k'"):
+        dataclasses.replace(ecp5, family=Family.ASIC)
+
+
 def test_digest() -> None:
     base = engine()
     assert base.digest() == dataclasses.replace(base, name="other").digest()
@@ -320,7 +333,7 @@ def test_digest() -> None:
         ({"lane": "digit"}, r"^Engine configuration lacks family, name$"),
         (
             {"name": "a", "family": "ice5", "lane": "digit"},
-            r"^Engine family must be one of ice40, ice40hx, ecp5, not 'ice5'$",
+            r"^Engine family must be one of ice40, ice40hx, ecp5, asic, not 'ice5'$",
         ),
         ({"name": "a", "family": "ice40", "lane": 3}, r"^Engine lane must be one of digit, shift, xnor, log, not 3$"),
     ],

@@ -14,7 +14,7 @@ from math import inf
 from subbyte.compiler.cost_gather import GatherModel, column_words
 from subbyte.compiler.cost_records import record_steps
 from subbyte.compiler.cost_timeline import Accesses, Port, Releases
-from subbyte.spec.engine import EngineConfig, Family, Lane
+from subbyte.spec.engine import EngineConfig, Lane
 from subbyte.spec.program import Compute, Pass, Program
 
 NOTABLE_STALL = 0.1
@@ -60,8 +60,8 @@ class Latency:
 
     @classmethod
     def of(cls, engine: EngineConfig) -> Latency:
-        """ECP5 has registers before its decode tables, before its array, and in it before tree and accumulators."""
-        registered = engine.family is Family.ECP5
+        """Registered families have registers before decode tables and array, and in it before tree and accumulators."""
+        registered = engine.family.registered
         levels = (engine.k - 1).bit_length() + (engine.lane is not Lane.SHIFT)
         read = engine.read_cycles
         summed = 2 + levels + 2 * registered + engine.scale_cycles + engine.outlier_slots

@@ -20,8 +20,8 @@ PACKED_CODES = 4
 """Binary codes that share a nibble, where a tensor is packed."""
 
 MEMORY_STEP = 4096
-"""Main memories of ECP5 engines that are no power of two are a multiple of so many words: its block RAMs have as many
-where they are written by nibble."""
+"""Main memories of registered families that are no power of two are a multiple of so many words: ECP5's block RAMs have
+as many where they are written by nibble."""
 
 OUTLIER_BITS = 8
 """Signed value of an outlier slot."""
@@ -33,11 +33,17 @@ class Family(enum.Enum):
     ICE40 = "ice40"  #: UltraPlus: single-port SPRAM and SB_MAC16
     ICE40_HX = "ice40hx"  #: HX and LP: the same cells and EBR, without these two
     ECP5 = "ecp5"
+    ASIC = "asic"  #: standard cells and RAM macros: the gateware of ECP5 without a cell of it
 
     @property
     def ice40_cells(self) -> bool:
         """Cells are SB_LUT4 with carry and register, memories EBR."""
-        return self is not Family.ECP5
+        return not self.registered
+
+    @property
+    def registered(self) -> bool:
+        """Memories lie far away: registers before and behind them, and before the array's tree of adders."""
+        return self in (Family.ECP5, Family.ASIC)
 
 
 DEVICES: dict[Family, dict[str, dict[str, int]]] = {
@@ -51,6 +57,8 @@ DEVICES: dict[Family, dict[str, dict[str, int]]] = {
         "45k": {"DP16KD": 108, "MULT18X18D": 72},
         "85k": {"DP16KD": 208, "MULT18X18D": 156},
     },
+    # No limits: whoever places it brings the memories.
+    Family.ASIC: {"asic": {}},
 }
 """Family -> device by nextpnr's name, the default first -> resource -> number."""
 
@@ -97,8 +105,8 @@ class EngineConfig:
         F, nibbles that the gather unit moves per cycle: 4, 8 or 16, at most K.
     memory_words, ring_rows, tile_words, param_entries : int
         Depths of main memory (64-bit words), weight buffer (rows of K*M weights), activation tile
-        (K operands a word, one bank per pixel) and requantizer parameters (channels). Powers of two; main memory of an
-        ECP5 also any multiple of `MEMORY_STEP`.
+        (K operands a word, one bank per pixel) and requantizer parameters (channels). Powers of two; main memory of a
+        registered family also any multiple of `MEMORY_STEP`.
     table_slots, lut_slots : int
         Decode tables (16 entries) and requantizer tables (2**lut_bits entries). Powers of two.
     lut_bits : int
@@ -179,7 +187,7 @@ class EngineConfig:
             ("param_entries", 16, 4096), ("table_slots", 2, 64), ("lut_slots", 1, 16),
         ):
             value = self._check_integer(key)
-            stepped = key == "memory_words" and self.family is Family.ECP5
+            stepped = key == "memory_words" and self.family.registered
             if not low <= value <= high or (value & (value - 1) and not (stepped and value % MEMORY_STEP == 0)):
                 more = f" or a multiple of {MEMORY_STEP}" if stepped else ""
                 raise EngineError(f"Engine {key} must be a power of two{more} in {low}..{high}, not {value}")
@@ -293,17 +301,18 @@ class EngineConfig:
 
     @property
     def scale_cycles(self) -> int:
-        """Cycles between the sum of a step and its accumulator, in which it gets what it weighs: ECP5 has a register
-        there, two phases take three there and on log lanes (`subbyte.hw.phase_scaler`); elsewhere the accumulator
-        weighs."""
-        ecp5 = self.family is Family.ECP5
-        return 3 if self.two_phase and (ecp5 or self.lane is Lane.LOG) else int(ecp5)
+        """Cycles between the sum of a step and its accumulator, in which it gets what it weighs: registered families
+        have a register there, two phases take three there and on log lanes (`subbyte.hw.phase_scaler`); elsewhere the
+        accumulator weighs."""
+        registered = self.family.registered
+        return 3 if self.two_phase and (registered or self.lane is Lane.LOG) else int(registered)
 
     @property
     def read_cycles(self) -> int:
         """Cycles from the grant of a read of main memory to its word. On ECP5, whose block RAMs lie all over the
-        device and are slow to answer, registers hold the access before them and the word behind."""
-        return 3 if self.family is Family.ECP5 else 1
+        device and are slow to answer, and so on all registered families, registers hold the access before them and the
+        word behind."""
+        return 3 if self.family.registered else 1
 
     @property
     def skip_cycles(self) -> int:
@@ -379,12 +388,14 @@ class EngineConfig:
     def ledger(self) -> list[tuple[str, int, int]]:
         """(resource, used, available on the device) of the memories and multipliers, from this configuration alone.
 
-        LUTs are measured, not estimated: see the README.
+        LUTs are measured, not estimated: see the README. Of an ASIC nothing is counted.
         """
         return [(resource, used, self.resources[resource]) for resource, used in self._used().items()]
 
     def _used(self) -> dict[str, int]:
         """Resource -> number."""
+        if self.family is Family.ASIC:
+            return {}
         multipliers = self.outlier_slots * self.p
         if self.family.ice40_cells:
             row_bits = self.code_words * self.ring_part_bits if self.outlier_slots else self.k * self.m * 4
@@ -482,6 +493,12 @@ PRESETS: dict[str, EngineConfig] = {
             device="85k",
         ),
         EngineConfig("up5k-binary", Family.ICE40, Lane.XNOR, operand_bits=4),
+        # What ecp5-85 has, and all words that addresses reach, 512 KB.
+        EngineConfig(
+            "asic", Family.ASIC, Lane.DIGIT, p=4, r=4, fill_nibbles=8, memory_words=65536,
+            ring_rows=512, tile_words=512, param_entries=1024, table_slots=32, lut_slots=8, lut_bits=9,
+            depthwise=True, highway=True, outlier_slots=4, exact_rounding=True, wide_tables=True, param_stream=True,
+        ),
     )
 }
 

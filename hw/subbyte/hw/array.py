@@ -17,7 +17,7 @@ from subbyte.hw.phase_accumulator import phase_accumulator
 from subbyte.hw.phase_scaler import PhaseLevel, phase_scaling
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.xnor_column import XnorColumn
-from subbyte.spec.engine import Family, Lane
+from subbyte.spec.engine import Lane
 
 __all__ = ["FineStepControl", "PeArray", "StepControl", "step_control"]
 
@@ -106,7 +106,7 @@ class PeArray(wiring.Component):
     @property
     def _registered(self):
         """Whether inputs are: ECP5's block RAM takes more than half a cycle to show a word."""
-        return self._config.family is Family.ECP5
+        return self._config.family.registered
 
     @property
     def _column(self):

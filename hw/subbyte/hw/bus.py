@@ -14,8 +14,9 @@ from subbyte.spec.engine import Family
 
 __all__ = ["Bus", "BusTop", "engine_top"]
 
-MAILBOX_BYTES = {Family.ICE40: 4, Family.ICE40_HX: 4, Family.ECP5: 16}
-"""Registers on iCE40, which has no other memory that answers at once; distributed RAM on ECP5, 16 rows deep."""
+MAILBOX_BYTES = {Family.ICE40: 4, Family.ICE40_HX: 4, Family.ECP5: 16, Family.ASIC: 16}
+"""Registers on iCE40, which has no other memory that answers at once; distributed RAM on ECP5, 16 rows deep; an ASIC
+has any."""
 INSIDE = ("commands", "answers", "busy")
 """Members of a wrapper that the engine meets; all others are ports."""
 

@@ -18,7 +18,7 @@ from subbyte.hw.shadow import Shadow
 from subbyte.hw.skip_reader import SkipReader
 from subbyte.hw.weight_pump import WeightPump
 from subbyte.hw.writer import Writer
-from subbyte.spec.engine import EngineError, Family, Lane
+from subbyte.spec.engine import EngineError, Lane
 from subbyte.spec.frames import Counter
 
 __all__ = ["Engine", "check_gateware"]
@@ -78,7 +78,7 @@ class Engine(wiring.Component):
             (command.luts, requantizer.tables),
         ):
             # ECP5 has distributed RAM for some, many cells that lie far apart: a cycle to reach them.
-            domain = "sync" if c.family is Family.ECP5 else "comb"
+            domain = "sync" if c.family.registered else "comb"
             m.d[domain] += [
                 memory.enable.eq(written.enable),
                 memory.address.eq(written.address),
@@ -223,7 +223,7 @@ class Engine(wiring.Component):
             pump.grant.eq(pump.request & free & ~gather.request),
         ]
         # ECP5, see `read_cycles`: a register before the block RAMs and one behind.
-        domain = "sync" if self._config.family is Family.ECP5 else "comb"
+        domain = "sync" if self._config.family.registered else "comb"
         m.d[domain] += [
             *(reader.eq(cells.read_data) for reader in readers),
             cells.write_data.eq(Mux(self.busy, writer.word, host.data.replicate(4))),

@@ -11,7 +11,7 @@ from subbyte.hw.piece import Piece
 from subbyte.hw.ports import ReadPort, UnitWrite, WordArrival, fill_layout
 from subbyte.hw.segments import SegmentWalker
 from subbyte.hw.tile import activation_tile
-from subbyte.spec.engine import WORD_NIBBLES, Family
+from subbyte.spec.engine import WORD_NIBBLES
 
 __all__ = ["Gather"]
 
@@ -137,7 +137,7 @@ class Gather(wiring.Component):
             for amount in range(c.fill_nibbles):
                 with m.Case(amount):
                     m.d.comb += nibbles.eq(chunk.rotate_right(4 * amount))
-        if c.family is Family.ECP5:  # distributed RAM: the way through it is long on both sides of a register
+        if c.family.registered:  # distributed RAM: the way through it is long on both sides of a register
             register = Signal.like(nibbles, reset_less=True)
             m.d.sync += register.eq(nibbles)
             nibbles, look = register, self._delayed(m, "look", rotate)

@@ -2,8 +2,6 @@
 
 from amaranth import *
 
-from subbyte.spec.engine import Family
-
 __all__ = ["registered_tree", "tree_latency", "tree_levels"]
 
 CHAIN_BITS = 64
@@ -16,8 +14,8 @@ def tree_levels(count):
 
 
 def tree_latency(count, family):
-    """Cycles from the terms to their sum: one a level, and one for the terms on ECP5."""
-    return tree_levels(count) + (family is Family.ECP5)
+    """Cycles from the terms to their sum: one a level, and one for the terms of registered families."""
+    return tree_levels(count) + family.registered
 
 
 def registered_tree(m, terms, zero, family):
@@ -30,7 +28,7 @@ def registered_tree(m, terms, zero, family):
     Such a chain cannot lie close to what makes all its terms; a register before it gives them a cycle.
     Returns the registered sum, `tree_latency` cycles behind the terms.
     """
-    if family is Family.ECP5:
+    if family.registered:
         terms = [_register(m, term, term.shape()) for term in terms]
     while len(terms) > 1:
         pairs = list(zip(terms[0::2], terms[1::2], strict=True))
@@ -39,7 +37,7 @@ def registered_tree(m, terms, zero, family):
             terms = [_register(m, left + right, signed(shape.width + 1)) for left, right in pairs]
             continue
         width = shape.width + 1
-        adders = max(1, CHAIN_BITS // width) if family is Family.ECP5 else 1
+        adders = max(1, CHAIN_BITS // width) if family.registered else 1
         terms = []
         for first in range(0, len(pairs), adders):
             lefts, rights = zip(*pairs[first : first + adders], strict=True)

@@ -26,7 +26,9 @@ def rtl_design(engine: EngineConfig, verilog: str) -> Design:
 
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:
-    """The engine after synthesis, in cells of the family."""
+    """The engine after synthesis, in cells of the family. ValueError where these are the user's."""
+    if engine.family not in _SYNTHESIS:
+        raise ValueError(f"Level netlist needs an engine for an FPGA, {engine.name} is for {engine.family.value}")
     synthesize = _SYNTHESIS[engine.family]
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
@@ -35,6 +37,8 @@ def netlist_design(engine: EngineConfig, verilog: str) -> Design:
 
 def cell_models(family: Family) -> dict[str, str]:
     """File name -> text of the simulation models of a family's cells: Yosys', and ours of those that it has not."""
+    if family is Family.ASIC:
+        return {}
     if family.ice40_cells:
         return {"cells_sim.v": _model("ice40/cells_sim.v")}
     ours = Path(__file__).with_name("cells") / "ecp5.v"
