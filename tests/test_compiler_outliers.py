@@ -244,6 +244,23 @@ def test_recipe(name: str, tmp_path: Path) -> None:
         compile_model(digits_model(), UP5K, RECIPES[name], *arguments, tmp_path / "other")
 
 
+def test_three_bit_weights_have_outliers(tmp_path: Path) -> None:
+    """Beside 3 bits a slot is worth more; where the lanes' 4 bits hold the weight it stays free."""
+    recipe = dataclasses.replace(RECIPES["w4o-a8"], name="w3o-a8", weights=3)
+    told = compile_model(digits_model(), SLOTS, recipe, digits_data(), InputTransform(scale=(1 / 16,)), 0, tmp_path)
+    hidden = told["layers"][1]
+    assert hidden["weight_format"] == "lin3n+outliers" and hidden["outliers"] and 0 < hidden["outliers_removed"] < 1
+    compiled = load_compiled(tmp_path)
+    layer = next(layer for layer in compiled.network.layers if layer.name == hidden["name"])
+    assert isinstance(layer, Conv2d) and isinstance(layer.weight_format, OutlierWeights)
+    places = outliers(layer) != 0
+    assert np.abs(layer.weight[places]).min() > 3 >= np.abs(layer.weight[~places]).max()
+    needed = OutlierWeights(WeightFormat(SLOTS.weight_set, 4)).split(layer.weight)[1]
+    assert np.count_nonzero(needed) < hidden["outliers"]
+    codes = compiled.codes(compiled.samples)[:20]
+    assert np.array_equal(Machine(compiled.program).run(codes), run(compiled.network, codes))
+
+
 def test_anywhere_is_no_engine(tmp_path: Path) -> None:
     """Outliers without places can be computed by the reference, and are refused for an engine with slots."""
     samples, transform = load_calibration(digits_data()), InputTransform(scale=(1 / 16,))

@@ -59,7 +59,7 @@ LARGEST_BIAS = 1 << 24
 SMALLEST_RATIO = 2.0**-30
 """A channel whose weights are tiny gets a coarser weight scale, so that its bias and multiplier fit."""
 
-OUTLIER_WEIGHT_BITS = 4
+OUTLIER_WEIGHT_BITS = (3, 4)
 """Weights that get outliers; those of 8 bits have little error to remove."""
 
 
@@ -258,7 +258,7 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
     choice = _weight_choice(node, index, count, recipe, graph)
     weight = node.weight * input_ratio(node, graph, work.coding) if node.input == graph.input else node.weight
     form, grouped = weight_form(choice, node.name, weight, engine), isinstance(node, ConvNode) and node.groups > 1
-    has_room = recipe.outliers and choice == OUTLIER_WEIGHT_BITS and (room.grouped or not grouped)
+    has_room = recipe.outliers and choice in OUTLIER_WEIGHT_BITS and (room.grouped or not grouped)
     described = _Stage(
         node=node,
         relu=stage.relu,

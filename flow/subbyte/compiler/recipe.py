@@ -68,7 +68,7 @@ class Recipe:
     equalization : str
         One of `EQUALIZATIONS`: factors that channels get before anything is quantized.
     outliers : bool
-        Fill the engine's outlier slots in layers whose weights have 4 bits, where they remove the most error.
+        Fill the engine's outlier slots in layers whose weights have 3 or 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
     auto : bool
         Choose `weights`, `first`, `last`, `activations`, `equalization`, `outliers` and `layers` for the engine, see
