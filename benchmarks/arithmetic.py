@@ -34,6 +34,7 @@ from subbyte.spec.weight_formats import (
 )
 
 K, M = 16, 4
+FAMILIES = [family.value for family in lanes.DEVICES]
 MOST_RATIO = 1.4
 """Of the 6-bit lane, which takes all table codes of 4 bits in one pass, to the 4-bit lane."""
 COLUMNS = (
@@ -126,7 +127,7 @@ def multipliers(family: Family) -> Iterator[dict[str, object]]:
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--family", choices=[f.value for f in Family], nargs="+", default=[f.value for f in Family])
+    parser.add_argument("--family", choices=FAMILIES, nargs="+", default=FAMILIES)
     arguments = parser.parse_args()
     table_rows = list(rows([Family(name) for name in arguments.family]))
     show(table_rows, COLUMNS, arguments.json)

@@ -173,7 +173,7 @@ def measure(
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--family", choices=[family.value for family in Family], nargs="+", default=["ice40", "ecp5"])
+    parser.add_argument("--family", choices=[family.value for family in DEVICES], nargs="+", default=["ice40", "ecp5"])
     kinds = [lane.value for lane in Lane]
     parser.add_argument("--lane", choices=kinds, nargs="+", default=kinds)
     parser.add_argument("-k", type=int, nargs="+", default=[16, 32])

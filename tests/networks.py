@@ -52,6 +52,7 @@ from subbyte.spec.weight_formats import (
 from subbyte.spec.weights import WeightFormat
 
 MOST_DRAWS = 200
+FPGAS = (Family.ICE40, Family.ICE40_HX, Family.ECP5)
 LINEAR_ROUNDINGS = (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR)
 FP4 = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
 
@@ -351,7 +352,7 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
         try:
             return EngineConfig(
                 "random",
-                rng.choice(np.array(list(Family))),
+                rng.choice(np.array(FPGAS)),
                 kind,
                 k=k,
                 m=PACKED_CODES if kind is Lane.XNOR else m,

@@ -245,6 +245,7 @@ def test_shifter_twins(lut_bits: int, zero_point: int, lut: int, rng: np.random.
         (multiplier(Family.ICE40_HX), Multiplier),
         (multiplier(Family.ICE40), DspMultiplier),
         (multiplier(Family.ECP5), Mult18Multiplier),
+        (multiplier(Family.ASIC), Multiplier),
         (accumulator(Family.ICE40_HX, 14, 28), Accumulator),
     ],
 )

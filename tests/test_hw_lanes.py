@@ -34,10 +34,10 @@ def column(config: EngineConfig, k: int, family: Family = Family.ICE40) -> Any:
 
 
 def documented_latency(lane: Lane, k: int, family: Family) -> int:
-    """A register a level of the tree, on ECP5 one before it. A digit column joins its two digits in one more, a log
-    column adds exponents in one more.
+    """A register a level of the tree, one before it on registered families. A digit column joins its two digits in one
+    more, a log column adds exponents in one more.
     """
-    return k.bit_length() - 1 + (family is Family.ECP5) + (lane is not Lane.SHIFT)
+    return k.bit_length() - 1 + family.registered + (lane is not Lane.SHIFT)
 
 
 def expected(config: EngineConfig, vector: Vector) -> int:

@@ -38,8 +38,8 @@ def expected(vector: Vector, positional: bool) -> int:
 
 def check(k: int, vectors: list[Vector], positional: bool, family: Family = Family.ICE40) -> None:
     dut = XnorColumn(k, 4, family)
-    # Counters, a register a level of the tree of four-lane counts (on ECP5 one before it), two to join positions.
-    latency = 1 + k.bit_length() - 3 + (family is Family.ECP5) + 2
+    # Counters, a register a level of the tree of four-lane counts (registered families: one before), two to join them.
+    latency = 1 + k.bit_length() - 3 + family.registered + 2
     assert dut.latency(k, family) == latency
 
     async def bench(ctx: Any) -> None:
