@@ -1,0 +1,217 @@
+"""The netlist after place and route, made ready for simulation with models of the cells.
+
+nextpnr leaves out what lies in the device and not in the netlist: the wire from a PLL to its global buffer, what a
+pin reads that nothing drives, inputs that are inverted or constant in the cell itself. Here it is put in.
+Sources: Project IceStorm's and Project Trellis' descriptions of the tiles.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from subbyte.sim.designs import cell_models, own_models
+from subbyte.sim.runner import Design
+from subbyte.spec.engine import Family
+from subbyte.tools.routed import load_routed, netlist_verilog
+
+MODULE = "routed"
+BOARD = "subbyte_board"
+
+PULLED_UP = {
+    "ICESTORM_LC": "CEN",
+    "ICESTORM_RAM": "[RW]CLKE",
+    "ICESTORM_DSP": "CE",
+    "TRELLIS_COMB": "[ABCD]",
+    "DCCA": "CE",
+    "DP16KD": ".*",
+    "MULT18X18D": "[AB].*|CE0|RST0|CLK0|S[IO].*",
+}
+"""Cell type -> inputs that read 1 when no net is on them; others read 0, for a simulator may start them at random."""
+UNMODELLED = {"MULT18X18D": "SR.*|C\\d+|(CE|CLK|RST)[123]"}
+"""Cell type -> inputs that the models have not, and which no net may be on."""
+PACKED = {"ICESTORM_DSP": "SB_MAC16", "ICESTORM_SPRAM": "SB_SPRAM256KA"}
+"""Cells whose models have vectors for ports: nextpnr's type -> that of the model."""
+MUXED = ("DP16KD", "MULT18X18D")
+"""ECP5 cells with a multiplexer at every input, parameter <input>MUX: 0, 1, the input itself or its inverse."""
+CLOCK_MUXES = ("CLKAMUX", "CLKBMUX")
+"""Those that the models have."""
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pad:
+    """A way to use a pad: our model, the direction of the pin, ports of the family's cell -> of the model."""
+
+    model: str
+    direction: str
+    ports: dict[str, str]
+
+
+_SB_OUTPUT = Pad("OUTPUT_PAD_ENABLED", "output", {"D_OUT_0": "VALUE", "OUTPUT_ENABLE": "ENABLE"})
+PADS = {
+    "SB_IO": (
+        "PACKAGE_PIN", "PIN_TYPE",
+        {"1": Pad("INPUT_PAD", "input", {"D_IN_0": "VALUE"}), "101001": _SB_OUTPUT},
+    ),
+    "TRELLIS_IO": (
+        "B", "DIR",
+        {
+            "INPUT": Pad("INPUT_PAD", "input", {"O": "VALUE"}),
+            "OUTPUT": Pad("OUTPUT_PAD_DISABLED", "output", {"I": "VALUE", "T": "DISABLE"}),
+        },
+    ),
+}
+"""Cell type -> its pin, the parameter that tells how it is used, what that may be (leading zeros left out)."""
+
+
+def routed_models(family: Family) -> dict[str, str]:
+    """File name -> text of the models of what a routed netlist or a bitstream has."""
+    # Nothing is at high impedance here: `_read_undriven` and `_simplify_pads` have taken care of it.
+    models = {name: re.sub(r"\w+ === 1'bz", "1'b0", text) for name, text in cell_models(family).items()}
+    if not family.ice40_cells:
+        ours = own_models("ecp5_routed.v")
+        models["cells_sim.v"] = without_modules(models["cells_sim.v"], re.findall(r"^module (\w+)", ours, re.MULTILINE))
+        models["cells_routed.v"] = ours
+    return {**models, "cells_board.v": own_models("board.v")}
+
+
+def without_modules(verilog: str, names: list[str]) -> str:
+    """Verilog text less the modules of these names."""
+    pattern = rf"^module (?:{'|'.join(names)})\b.*?^endmodule$"
+    return re.sub(pattern, "", verilog, flags=re.MULTILINE | re.DOTALL)
+
+
+def board_design(family: Family, verilog: str, module: str, ports: dict[str, str]) -> Design:
+    """A board's design behind the pins that the bench of boards has; `ports` are the names of clk, rx and tx.
+
+    A board has no reset but its power up, so `rst` does nothing.
+    """
+    pins = ", ".join(f".\\{port} ({pin})" for pin, port in ports.items())
+    top = f"""
+module {BOARD}(input clk, rst, rx, output tx);
+    {module} board({pins});
+endmodule
+"""
+    return Design({"board.v": verilog + top, **routed_models(family)}, BOARD)
+
+
+def routed_design(family: Family, netlist: Path, ports: dict[str, str]) -> Design:
+    """The netlist of a board that nextpnr wrote back, for the bench of boards."""
+    return board_design(family, netlist_verilog(routed_module(netlist), MODULE), MODULE, ports)
+
+
+def routed_module(path: Path) -> dict[str, Any]:
+    """Module of a file that nextpnr wrote, in cells that have models.
+
+    ValueError when the netlist has something that is not modelled, or a PLL more than one.
+    """
+    module = load_routed(path)
+    cells: dict[str, Cell] = module["cells"]
+    _join_pll(module, cells)
+    _simplify_pads(module, cells)
+    # The blocks of a RAM's write port are TRELLIS_RAMW; these only keep their place.
+    for name in [name for name, cell in cells.items() if cell["parameters"].get("MODE") == "RAMW_BLOCK"]:
+        del cells[name]
+    for name, cell in cells.items():
+        cell["attributes"] = {}
+        _read_undriven(name, cell)
+        if cell["type"] in MUXED:
+            _resolve_muxes(name, cell)
+        elif cell["type"] in PACKED:
+            _gather_ports(cell)
+    return {**module, "attributes": {}, "netnames": _plain_names(module["netnames"])}
+
+
+def _plain_names(names: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**net, "attributes": {}} for name, net in names.items()}
+
+
+def _unused_bit(module: dict[str, Any]) -> int:
+    """Number of a new net."""
+    used = [cell["connections"].values() for cell in module["cells"].values()]
+    bits = [bit for ports in used for port in ports for bit in port if isinstance(bit, int)]
+    ports = [bit for port in module["ports"].values() for bit in port["bits"] if isinstance(bit, int)]
+    return max([*bits, *ports]) + 1
+
+
+def _join_pll(module: dict[str, Any], cells: dict[str, Cell]) -> None:
+    """iCE40: from the pad to its PLL and from the PLL to its global buffer there is no net."""
+    plls = [cell for cell in cells.values() if cell["type"] == "ICESTORM_PLL"]
+    buffers = [cell for cell in cells.values() if "FOR_PAD_IN" in cell["attributes"]]
+    if not plls and not buffers:
+        return
+    if len(plls) != 1 or len(buffers) != 1:
+        raise ValueError(f"A routed netlist must have one PLL and its buffer, not {len(plls)} and {len(buffers)}")
+    pll = plls[0]
+    if place := pll["attributes"].get("BEL_PAD_INPUT"):
+        pad = next(cell for cell in cells.values() if cell["attributes"]["NEXTPNR_BEL"] == place)
+        pll["connections"]["REFERENCECLK"] = pad["connections"]["PACKAGE_PIN"]
+    clock = [_unused_bit(module)]
+    pll["connections"]["PLLOUT_A_GLOBAL"] = buffers[0]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] = clock
+
+
+def _simplify_pads(module: dict[str, Any], cells: dict[str, Cell]) -> None:
+    """Pads that go one way, for simulators that know no high impedance, and their pins of the module."""
+    directions = {}
+    for name, cell in cells.items():
+        if cell["type"] not in PADS:
+            continue
+        pin, parameter, kinds = PADS[cell["type"]]
+        kind = kinds.get(cell["parameters"][parameter].lstrip("0"))
+        if kind is None:
+            raise ValueError(f"Pad {name}: {parameter} {cell['parameters'][parameter]} is not modelled")
+        connections = {ours: cell["connections"].get(theirs, []) for theirs, ours in kind.ports.items()}
+        ways = {ours: cell["port_directions"].get(theirs, "output") for theirs, ours in kind.ports.items()}
+        pad = cell["connections"][pin]
+        directions[pad[0]] = kind.direction
+        cells[name] = {
+            **cell, "type": kind.model, "parameters": {}, "connections": {"PIN": pad, **connections},
+            "port_directions": {"PIN": kind.direction, **ways},
+        }
+    for port in module["ports"].values():
+        port["direction"] = directions[port["bits"][0]]
+
+
+def _read_undriven(name: str, cell: Cell) -> None:
+    """Constants on inputs without a net."""
+    pulled_up, unmodelled = PULLED_UP.get(cell["type"], ""), UNMODELLED.get(cell["type"], "")
+    connections: dict[str, list[Any]] = cell["connections"]
+    for port, bits in list(connections.items()):
+        if re.fullmatch(unmodelled, port):
+            if bits:
+                raise ValueError(f"Cell {name}, {cell['type']}: input {port} is not modelled")
+            del connections[port]
+        elif not bits and cell["port_directions"][port] == "input":
+            connections[port] = ["1" if re.fullmatch(pulled_up, port) else "0"]
+
+
+def _resolve_muxes(name: str, cell: Cell) -> None:
+    """Constants that come from the multiplexer at an input of an ECP5 memory or multiplier."""
+    parameters, connections = cell["parameters"], cell["connections"]
+    for mux in [parameter for parameter in parameters if parameter.endswith("MUX")]:
+        port, choice = mux.removesuffix("MUX"), parameters[mux].strip()
+        if choice == "INV" and connections[port] != ["1"]:
+            if mux not in CLOCK_MUXES:
+                raise ValueError(f"Cell {name}, {cell['type']}: {mux} INV of a net is not modelled")
+            continue
+        if choice != port:
+            connections[port] = ["0" if choice == "INV" else choice]
+        del parameters[mux]
+
+
+def _gather_ports(cell: Cell) -> None:
+    """Ports A_0, A_1, .. become the vector A; `x` is what no net is on."""
+    vectors: dict[str, dict[int, list[Any]]] = {}
+    gathered: dict[str, str] = {}
+    for port, bits in cell["connections"].items():
+        found = re.fullmatch(r"(\w+?)_(\d+)", port)
+        name, index = (found[1], int(found[2])) if found else (port, 0)
+        vectors.setdefault(name, {})[index] = bits or ["x"]
+        gathered[name] = cell["port_directions"][port]
+    cell["type"] = PACKED[cell["type"]]
+    cell["connections"] = {name: [bits[i][0] for i in range(len(bits))] for name, bits in vectors.items()}
+    cell["port_directions"] = gathered
