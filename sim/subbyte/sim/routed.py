@@ -7,7 +7,9 @@ Sources: Project IceStorm's and Project Trellis' descriptions of the tiles.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from subbyte.sim.designs import cell_models, own_models
 from subbyte.sim.runner import Design
 from subbyte.spec.engine import Family
+from subbyte.tools.bitstream import bitstream_verilog
 from subbyte.tools.routed import load_routed, netlist_verilog
 
 MODULE = "routed"
@@ -70,22 +73,23 @@ PADS = {
 
 def routed_models(family: Family) -> dict[str, str]:
     """File name -> text of the models of what a routed netlist or a bitstream has."""
-    # Nothing is at high impedance here: `_read_undriven` and `_simplify_pads` have taken care of it.
-    models = {name: re.sub(r"\w+ === 1'bz", "1'b0", text) for name, text in cell_models(family).items()}
+    cells, *others = cell_models(family).items()
+    ours = {"cells_board.v": own_models("board.v")}
     if not family.ice40_cells:
-        ours = own_models("ecp5_routed.v")
-        models["cells_sim.v"] = without_modules(models["cells_sim.v"], re.findall(r"^module (\w+)", ours, re.MULTILINE))
-        models["cells_routed.v"] = ours
-    return {**models, "cells_board.v": own_models("board.v")}
+        ours["cells_routed.v"] = own_models("ecp5_routed.v")
+    names = re.findall(r"^module (\w+)", "".join(ours.values()), re.MULTILINE)
+    # Nothing is at high impedance here: `_read_undriven` and `_simplify_pads` have taken care of it.
+    yosys = re.sub(r"\w+ === 1'bz", "1'b0", without_modules(cells[1], names))
+    return {cells[0]: yosys, **dict(others), **ours}
 
 
 def without_modules(verilog: str, names: list[str]) -> str:
     """Verilog text less the modules of these names."""
-    pattern = rf"^module (?:{'|'.join(names)})\b.*?^endmodule$"
+    pattern = rf"^(?:\(\* *blackbox *\*\)\s*)?module (?:{'|'.join(names)})\b.*?^endmodule$"
     return re.sub(pattern, "", verilog, flags=re.MULTILINE | re.DOTALL)
 
 
-def board_design(family: Family, verilog: str, module: str, ports: dict[str, str]) -> Design:
+def board_design(family: Family, verilog: str, module: str, ports: Mapping[str, str]) -> Design:
     """A board's design behind the pins that the bench of boards has; `ports` are the names of clk, rx and tx.
 
     A board has no reset but its power up, so `rst` does nothing.
@@ -99,9 +103,30 @@ endmodule
     return Design({"board.v": verilog + top, **routed_models(family)}, BOARD)
 
 
-def routed_design(family: Family, netlist: Path, ports: dict[str, str]) -> Design:
+def routed_design(family: Family, netlist: Path, ports: Mapping[str, str]) -> Design:
     """The netlist of a board that nextpnr wrote back, for the bench of boards."""
     return board_design(family, netlist_verilog(routed_module(netlist), MODULE), MODULE, ports)
+
+
+def bitstream_design(family: Family, bitstream: Path, balls: Mapping[str, str]) -> Design:
+    """The bitstream of an iCE40 HX board turned back, for the bench of boards; `balls` are those of clk, rx and tx."""
+    verilog = bitstream_verilog(bitstream, balls, MODULE)
+    return board_design(family, _once_declared(verilog), MODULE, {pin: pin for pin in balls})
+
+
+def _once_declared(verilog: str) -> str:
+    """icebox_vlog's Verilog without the second declaration of each port, as a wire."""
+    header = re.search(r"^module \w+ \((.*?)\);", verilog, re.MULTILINE | re.DOTALL)
+    if header is None:
+        raise ValueError("Verilog of icebox_vlog must have a module")
+    ports = {port.split()[-1] for port in header[1].split(",")}
+
+    def declared(line: re.Match[str]) -> str:
+        names = [name.strip() for name in line[1].split(",")]
+        kept = [name for name in names if name not in ports]
+        return f"wire {', '.join(kept)};" if kept else ""
+
+    return re.sub(r"^wire ([^;=]*);", declared, verilog, flags=re.MULTILINE)
 
 
 def routed_module(path: Path) -> dict[str, Any]:
@@ -111,18 +136,22 @@ def routed_module(path: Path) -> dict[str, Any]:
     """
     module = load_routed(path)
     cells: dict[str, Cell] = module["cells"]
-    _join_pll(module, cells)
+    unused = itertools.count(_first_unused(module))
+    _join_pll(cells, unused)
     _simplify_pads(module, cells)
     # The blocks of a RAM's write port are TRELLIS_RAMW; these only keep their place.
     for name in [name for name, cell in cells.items() if cell["parameters"].get("MODE") == "RAMW_BLOCK"]:
         del cells[name]
     for name, cell in cells.items():
         cell["attributes"] = {}
+        if cell["type"] == "TRELLIS_COMB":
+            # Odd LUTs of a slice have the multiplexer of the wider functions, even ones that of two LUTs.
+            cell["parameters"]["IS_Z1"] = str(int(any(cell["connections"].get(port) for port in ("FXA", "FXB"))))
         _read_undriven(name, cell)
         if cell["type"] in MUXED:
             _resolve_muxes(name, cell)
         elif cell["type"] in PACKED:
-            _gather_ports(cell)
+            _gather_ports(cell, unused)
     return {**module, "attributes": {}, "netnames": _plain_names(module["netnames"])}
 
 
@@ -130,15 +159,15 @@ def _plain_names(names: dict[str, Any]) -> dict[str, Any]:
     return {name: {**net, "attributes": {}} for name, net in names.items()}
 
 
-def _unused_bit(module: dict[str, Any]) -> int:
-    """Number of a new net."""
+def _first_unused(module: dict[str, Any]) -> int:
+    """From this number on there are no nets."""
     used = [cell["connections"].values() for cell in module["cells"].values()]
     bits = [bit for ports in used for port in ports for bit in port if isinstance(bit, int)]
     ports = [bit for port in module["ports"].values() for bit in port["bits"] if isinstance(bit, int)]
     return max([*bits, *ports]) + 1
 
 
-def _join_pll(module: dict[str, Any], cells: dict[str, Cell]) -> None:
+def _join_pll(cells: dict[str, Cell], unused: Iterator[int]) -> None:
     """iCE40: from the pad to its PLL and from the PLL to its global buffer there is no net."""
     plls = [cell for cell in cells.values() if cell["type"] == "ICESTORM_PLL"]
     buffers = [cell for cell in cells.values() if "FOR_PAD_IN" in cell["attributes"]]
@@ -150,7 +179,7 @@ def _join_pll(module: dict[str, Any], cells: dict[str, Cell]) -> None:
     if place := pll["attributes"].get("BEL_PAD_INPUT"):
         pad = next(cell for cell in cells.values() if cell["attributes"]["NEXTPNR_BEL"] == place)
         pll["connections"]["REFERENCECLK"] = pad["connections"]["PACKAGE_PIN"]
-    clock = [_unused_bit(module)]
+    clock = [next(unused)]
     pll["connections"]["PLLOUT_A_GLOBAL"] = buffers[0]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] = clock
 
 
@@ -203,14 +232,14 @@ def _resolve_muxes(name: str, cell: Cell) -> None:
         del parameters[mux]
 
 
-def _gather_ports(cell: Cell) -> None:
-    """Ports A_0, A_1, .. become the vector A; `x` is what no net is on."""
+def _gather_ports(cell: Cell, unused: Iterator[int]) -> None:
+    """Ports A_0, A_1, .. become the vector A; outputs without a net get one."""
     vectors: dict[str, dict[int, list[Any]]] = {}
     gathered: dict[str, str] = {}
     for port, bits in cell["connections"].items():
         found = re.fullmatch(r"(\w+?)_(\d+)", port)
         name, index = (found[1], int(found[2])) if found else (port, 0)
-        vectors.setdefault(name, {})[index] = bits or ["x"]
+        vectors.setdefault(name, {})[index] = bits or [next(unused)]
         gathered[name] = cell["port_directions"][port]
     cell["type"] = PACKED[cell["type"]]
     cell["connections"] = {name: [bits[i][0] for i in range(len(bits))] for name, bits in vectors.items()}
