@@ -31,6 +31,7 @@ from subbyte.sim.runner import Design, SimulationError
 from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
 from subbyte.sim.simulator import chosen_simulator
 from subbyte.spec.engine import EngineConfig, Family
+from subbyte.spec.program import Program
 from subbyte.tools.bitstream import check_icestorm
 
 BOARD_HELP = "of the levels routed and bitstream (the first board that has the engine as its default)"
@@ -112,14 +113,15 @@ def _verilog(folder: Path) -> str | None:
 
 
 def run_on_build(
-    build: BoardBuild, level: str, compiled: Compiled, codes: NDArray[np.int64], progress: ProgressCall, *, taps: bool
+    build: BoardBuild, level: str, program: Program, cycles: int, codes: NDArray[np.int64], progress: ProgressCall, *,
+    taps: bool,
 ) -> tuple[Tensors, list[int]]:
-    """Load the program and run the inputs through UART and driver, in simulation.
+    """Load the program and run the inputs through UART and driver, in simulation; tensors and cycles as of `infer`.
 
-    SimulationError when the board does not answer as it should.
+    `cycles` is what a run is expected to take; it may take three times as long. SimulationError when the board does
+    not answer as it should.
     """
-    program, board = compiled.program, build.board
-    seconds = TIMEOUT + 3 * compiled.summary["cycles_est"] / CLOCK_HZ
+    board, seconds = build.board, TIMEOUT + 3 * cycles / CLOCK_HZ
     with SimulatedLine(build.design(level), round(board.clock_hz / board.baud)) as line:
         line.read(POWER_UP_SECONDS)
         try:

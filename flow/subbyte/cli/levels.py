@@ -59,7 +59,9 @@ def run_level(
         if level in BOARD_LEVELS:
             if build is None:
                 raise ValueError(f"Level {level} must have a build of a board")
-            tensors, cycles = run_on_build(build, level, compiled, codes, progress, taps=taps)
+            tensors, cycles = run_on_build(
+                build, level, program, compiled.summary["cycles_est"], codes, progress, taps=taps
+            )
             return Run(tensors, cycles[-1], verilog_digest(engine_verilog(program.engine)))
         result = simulate(program, codes, level, taps=taps, progress=progress)
     return Run(result.taps, result.cycles[-1], result.verilog_sha256)
