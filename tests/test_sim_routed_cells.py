@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from test_sim_cells import UNITS, Unit
 
-from subbyte.sim.routed import routed_models, routed_module
+from subbyte.sim.board_designs import routed_models
+from subbyte.sim.routed_netlist import routed_module
 from subbyte.sim.runner import Design, run_bench
 from subbyte.spec.engine import Family
 from subbyte.tools.place import place_route

@@ -26,7 +26,7 @@ from subbyte.host.driver import Driver
 from subbyte.host.errors import DriverError
 from subbyte.host.link_transport import LinkTransport
 from subbyte.hw.export import engine_verilog
-from subbyte.sim.routed import bitstream_design, routed_design
+from subbyte.sim.board_designs import bitstream_design, routed_design
 from subbyte.sim.runner import Design, SimulationError
 from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
 from subbyte.sim.simulator import chosen_simulator
@@ -50,7 +50,7 @@ class BoardBuild:
     folder: Path
 
     def design(self, level: str) -> Design:
-        """What is simulated at a level. ToolError, ValueError as those of `subbyte.sim.routed`."""
+        """What is simulated at a level."""
         pins = link_pins(self.board)
         if level == BITSTREAM:
             path = self.folder / f"{self.board.name}{self.board.bitstream}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from subbyte.tools.cache import digest, restore, store
+from subbyte.tools.errors import ToolError
 from subbyte.tools.find import version
 from subbyte.tools.run import run_tool
 
@@ -18,13 +19,14 @@ GZIP = ".gz"
 def load_routed(path: Path) -> dict[str, Any]:
     """The only module of `nextpnr --write FILE.json`, packed by gzip if FILE ends in .gz: ports, cells, netnames.
 
-    ValueError when there is not one module.
+    ToolError when the file is none.
     """
-    data = gzip.decompress(path.read_bytes()) if path.suffix == GZIP else path.read_bytes()
-    modules: dict[str, dict[str, Any]] = json.loads(data)["modules"]
-    if len(modules) != 1:
-        raise ValueError(f"Netlist {path} must have one module, not {len(modules)}")
-    return next(iter(modules.values()))
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == GZIP else path.read_bytes()
+        (module,) = json.loads(data)["modules"].values()
+    except (ValueError, KeyError, EOFError, gzip.BadGzipFile):
+        raise ToolError(f"Netlist {path} must be one that nextpnr wrote; build again") from None
+    return module  # type: ignore[no-any-return]
 
 
 def netlist_verilog(module: dict[str, Any], name: str) -> str:

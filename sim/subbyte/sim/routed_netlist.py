@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subbyte.sim.designs import cell_models, own_models
-from subbyte.sim.runner import Design
-from subbyte.spec.engine import Family
-from subbyte.tools.bitstream import bitstream_verilog
-from subbyte.tools.routed import load_routed, netlist_verilog
-
-MODULE = "routed"
-BOARD = "subbyte_board"
+from subbyte.sim.runner import SimulationError
+from subbyte.tools.routed import load_routed
 
 PULLED_UP = {
     "ICESTORM_LC": "CEN",
@@ -71,68 +65,11 @@ PADS = {
 """Cell type -> its pin, the parameter that tells how it is used, what that may be (leading zeros left out)."""
 
 
-def routed_models(family: Family) -> dict[str, str]:
-    """File name -> text of the models of what a routed netlist or a bitstream has."""
-    cells, *others = cell_models(family).items()
-    ours = {"cells_board.v": own_models("board.v")}
-    if not family.ice40_cells:
-        ours["cells_routed.v"] = own_models("ecp5_routed.v")
-    names = re.findall(r"^module (\w+)", "".join(ours.values()), re.MULTILINE)
-    # Nothing is at high impedance here: `_read_undriven` and `_simplify_pads` have taken care of it.
-    yosys = re.sub(r"\w+ === 1'bz", "1'b0", without_modules(cells[1], names))
-    return {cells[0]: yosys, **dict(others), **ours}
-
-
-def without_modules(verilog: str, names: list[str]) -> str:
-    """Verilog text less the modules of these names."""
-    pattern = rf"^(?:\(\* *blackbox *\*\)\s*)?module (?:{'|'.join(names)})\b.*?^endmodule$"
-    return re.sub(pattern, "", verilog, flags=re.MULTILINE | re.DOTALL)
-
-
-def board_design(family: Family, verilog: str, module: str, ports: Mapping[str, str]) -> Design:
-    """A board's design behind the pins that the bench of boards has; `ports` are the names of clk, rx and tx.
-
-    A board has no reset but its power up, so `rst` does nothing.
-    """
-    pins = ", ".join(f".\\{port} ({pin})" for pin, port in ports.items())
-    top = f"""
-module {BOARD}(input clk, rst, rx, output tx);
-    {module} board({pins});
-endmodule
-"""
-    return Design({"board.v": verilog + top, **routed_models(family)}, BOARD)
-
-
-def routed_design(family: Family, netlist: Path, ports: Mapping[str, str]) -> Design:
-    """The netlist of a board that nextpnr wrote back, for the bench of boards."""
-    return board_design(family, netlist_verilog(routed_module(netlist), MODULE), MODULE, ports)
-
-
-def bitstream_design(family: Family, bitstream: Path, balls: Mapping[str, str]) -> Design:
-    """The bitstream of an iCE40 HX board turned back, for the bench of boards; `balls` are those of clk, rx and tx."""
-    verilog = bitstream_verilog(bitstream, balls, MODULE)
-    return board_design(family, _once_declared(verilog), MODULE, {pin: pin for pin in balls})
-
-
-def _once_declared(verilog: str) -> str:
-    """icebox_vlog's Verilog without the second declaration of each port, as a wire."""
-    header = re.search(r"^module \w+ \((.*?)\);", verilog, re.MULTILINE | re.DOTALL)
-    if header is None:
-        raise ValueError("Verilog of icebox_vlog must have a module")
-    ports = {port.split()[-1] for port in header[1].split(",")}
-
-    def declared(line: re.Match[str]) -> str:
-        names = [name.strip() for name in line[1].split(",")]
-        kept = [name for name in names if name not in ports]
-        return f"wire {', '.join(kept)};" if kept else ""
-
-    return re.sub(r"^wire ([^;=]*);", declared, verilog, flags=re.MULTILINE)
-
-
 def routed_module(path: Path) -> dict[str, Any]:
     """Module of a file that nextpnr wrote, in cells that have models.
 
-    ValueError when the netlist has something that is not modelled, or a PLL more than one.
+    SimulationError when the netlist has something that is not modelled, or a PLL more than one; ToolError when the
+    file is none of nextpnr's.
     """
     module = load_routed(path)
     cells: dict[str, Cell] = module["cells"]
@@ -145,7 +82,7 @@ def routed_module(path: Path) -> dict[str, Any]:
     for name, cell in cells.items():
         cell["attributes"] = {}
         if cell["type"] == "TRELLIS_COMB":
-            # Odd LUTs of a slice have the multiplexer of the wider functions, even ones that of two LUTs.
+            # Odd LUTs have the multiplexer of wider functions, even ones that of two LUTs; which it is nobody says.
             cell["parameters"]["IS_Z1"] = str(int(any(cell["connections"].get(port) for port in ("FXA", "FXB"))))
         _read_undriven(name, cell)
         if cell["type"] in MUXED:
@@ -174,7 +111,7 @@ def _join_pll(cells: dict[str, Cell], unused: Iterator[int]) -> None:
     if not plls and not buffers:
         return
     if len(plls) != 1 or len(buffers) != 1:
-        raise ValueError(f"A routed netlist must have one PLL and its buffer, not {len(plls)} and {len(buffers)}")
+        raise SimulationError(f"A routed netlist must have one PLL and its buffer, not {len(plls)} and {len(buffers)}")
     pll = plls[0]
     if place := pll["attributes"].get("BEL_PAD_INPUT"):
         pad = next(cell for cell in cells.values() if cell["attributes"]["NEXTPNR_BEL"] == place)
@@ -192,7 +129,7 @@ def _simplify_pads(module: dict[str, Any], cells: dict[str, Cell]) -> None:
         pin, parameter, kinds = PADS[cell["type"]]
         kind = kinds.get(cell["parameters"][parameter].lstrip("0"))
         if kind is None:
-            raise ValueError(f"Pad {name}: {parameter} {cell['parameters'][parameter]} is not modelled")
+            raise SimulationError(f"Pad {name}: {parameter} {cell['parameters'][parameter]} is not modelled")
         connections = {ours: cell["connections"].get(theirs, []) for theirs, ours in kind.ports.items()}
         ways = {ours: cell["port_directions"].get(theirs, "output") for theirs, ours in kind.ports.items()}
         pad = cell["connections"][pin]
@@ -212,7 +149,7 @@ def _read_undriven(name: str, cell: Cell) -> None:
     for port, bits in list(connections.items()):
         if re.fullmatch(unmodelled, port):
             if bits:
-                raise ValueError(f"Cell {name}, {cell['type']}: input {port} is not modelled")
+                raise SimulationError(f"Cell {name}, {cell['type']}: input {port} is not modelled")
             del connections[port]
         elif not bits and cell["port_directions"][port] == "input":
             connections[port] = ["1" if re.fullmatch(pulled_up, port) else "0"]
@@ -225,7 +162,7 @@ def _resolve_muxes(name: str, cell: Cell) -> None:
         port, choice = mux.removesuffix("MUX"), parameters[mux].strip()
         if choice == "INV" and connections[port] != ["1"]:
             if mux not in CLOCK_MUXES:
-                raise ValueError(f"Cell {name}, {cell['type']}: {mux} INV of a net is not modelled")
+                raise SimulationError(f"Cell {name}, {cell['type']}: {mux} INV of a net is not modelled")
             continue
         if choice != port:
             connections[port] = ["0" if choice == "INV" else choice]
