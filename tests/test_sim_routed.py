@@ -187,26 +187,54 @@ def test_vectors(resolved: Resolve) -> None:
     assert sorted((found["O"][0], *found["CO"])) == [31, 32]
 
 
+def pad(place: str, pin: int) -> dict[str, Any]:
+    """An input."""
+    found = cell("SB_IO", {"D_OUT_0": []}, {"D_IN_0": [4]}, PIN_TYPE="000001")
+    found["connections"]["PACKAGE_PIN"] = [pin]
+    found["attributes"] = {"NEXTPNR_BEL": place}
+    return found
+
+
+def global_buffer(net: int) -> dict[str, Any]:
+    """One that no net leads to."""
+    found = cell("SB_GB", {"USER_SIGNAL_TO_GLOBAL_BUFFER": []}, {"GLOBAL_BUFFER_OUTPUT": [net]})
+    found["attributes"] = {"NEXTPNR_BEL": "X0/Y0/gb", "FOR_PAD_IN": "1"}
+    return found
+
+
+def pll(reference: list[int], **attributes: str) -> dict[str, Any]:
+    """With or without a net to it."""
+    found = cell("ICESTORM_PLL", {"REFERENCECLK": reference}, {"PLLOUT_A_GLOBAL": []})
+    found["attributes"] = {"NEXTPNR_BEL": "X1/Y2/pll", **attributes}
+    return found
+
+
 def test_pll_of_a_pad(resolved: Resolve) -> None:
-    """Its clock comes from the pad in its place, and goes to the buffer that is marked."""
-    pad = cell("SB_IO", {"D_OUT_0": []}, {"D_IN_0": [4]}, PIN_TYPE="000001")
-    pad["connections"]["PACKAGE_PIN"] = [3]
-    pad["attributes"] = {"NEXTPNR_BEL": "X1/Y2/io0"}
-    pll = cell("ICESTORM_PLL", {"REFERENCECLK": []}, {"PLLOUT_A_GLOBAL": []})
-    pll["attributes"] = {"NEXTPNR_BEL": "X1/Y2/pll", "BEL_PAD_INPUT": "X1/Y2/io0"}
-    buffer = cell("SB_GB", {"USER_SIGNAL_TO_GLOBAL_BUFFER": []}, {"GLOBAL_BUFFER_OUTPUT": [5]})
-    buffer["attributes"] = {"NEXTPNR_BEL": "X0/Y0/gb", "FOR_PAD_IN": "1"}
-    cells = resolved(pad=pad, pll=pll, buffer=buffer)
-    assert cells["pll"]["connections"] == {"REFERENCECLK": [3], "PLLOUT_A_GLOBAL": [6]}
-    assert cells["buffer"]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] == [6]
-    assert cells["pad"]["type"] == "INPUT_PAD" and cells["pad"]["connections"] == {"PIN": [3], "VALUE": [4]}
-    lone = {**pll, "attributes": {}}
-    with pytest.raises(SimulationError, match=r"^A routed netlist must have one PLL and its buffer, not 1 and 0$"):
-        resolved(pll=lone)
+    """Its clock comes from the pad in its place, and goes to the buffer of its name: as on the iCEBreaker."""
+    cells = resolved(**{
+        "clk": pad("X1/Y2/io0", 3), "a.pll_PLL": pll([], BEL_PAD_INPUT="X1/Y2/io0"),
+        "$gbuf_a.pll_pllout_a": global_buffer(5),
+    })
+    assert cells["a.pll_PLL"]["connections"] == {"REFERENCECLK": [3], "PLLOUT_A_GLOBAL": [6]}
+    assert cells["$gbuf_a.pll_pllout_a"]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] == [6]
+    assert cells["clk"]["type"] == "INPUT_PAD" and cells["clk"]["connections"] == {"PIN": [3], "VALUE": [4]}
+
+
+def test_pad_with_a_buffer(resolved: Resolve) -> None:
+    """The oscillator goes to the PLL by a global buffer of its own: as on the HX8K board."""
+    cells = resolved(**{
+        "$gbuf_clk_io": global_buffer(8), "a.pll_PLL": pll([8]), "$gbuf_a.pll_pllout_a": global_buffer(5),
+        "clk": pad("X1/Y2/io0", 3),
+    })
+    assert cells["a.pll_PLL"]["connections"] == {"REFERENCECLK": [8], "PLLOUT_A_GLOBAL": [9]}
+    assert cells["$gbuf_clk_io"]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] == [3]
+    assert cells["$gbuf_a.pll_pllout_a"]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] == [9]
+    with pytest.raises(SimulationError, match=r"^Global buffer other must have the name of a pad or a PLL$"):
+        resolved(other=global_buffer(5))
 
 
 def test_unknown_pad(resolved: Resolve) -> None:
-    pad = cell("SB_IO", {}, {}, PIN_TYPE="000000")
-    pad["connections"]["PACKAGE_PIN"] = [3]
+    both = pad("X1/Y2/io0", 3)
+    both["parameters"]["PIN_TYPE"] = "000000"
     with pytest.raises(SimulationError, match=r"^Pad pad: PIN_TYPE 000000 is not modelled$"):
-        resolved(pad=pad)
+        resolved(pad=both)

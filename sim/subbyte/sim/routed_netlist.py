@@ -68,13 +68,12 @@ PADS = {
 def routed_module(path: Path) -> dict[str, Any]:
     """Module of a file that nextpnr wrote, in cells that have models.
 
-    SimulationError when the netlist has something that is not modelled, or a PLL more than one; ToolError when the
-    file is none of nextpnr's.
+    SimulationError when the netlist has something that is not modelled; ToolError when the file is none of nextpnr's.
     """
     module = load_routed(path)
     cells: dict[str, Cell] = module["cells"]
     unused = itertools.count(_first_unused(module))
-    _join_pll(cells, unused)
+    _join_clocks(cells, unused)
     _simplify_pads(module, cells)
     # The blocks of a RAM's write port are TRELLIS_RAMW; these only keep their place.
     for name in [name for name, cell in cells.items() if cell["parameters"].get("MODE") == "RAMW_BLOCK"]:
@@ -104,20 +103,26 @@ def _first_unused(module: dict[str, Any]) -> int:
     return max([*bits, *ports]) + 1
 
 
-def _join_pll(cells: dict[str, Cell], unused: Iterator[int]) -> None:
-    """iCE40: from the pad to its PLL and from the PLL to its global buffer there is no net."""
-    plls = [cell for cell in cells.values() if cell["type"] == "ICESTORM_PLL"]
-    buffers = [cell for cell in cells.values() if "FOR_PAD_IN" in cell["attributes"]]
-    if not plls and not buffers:
-        return
-    if len(plls) != 1 or len(buffers) != 1:
-        raise SimulationError(f"A routed netlist must have one PLL and its buffer, not {len(plls)} and {len(buffers)}")
-    pll = plls[0]
-    if place := pll["attributes"].get("BEL_PAD_INPUT"):
-        pad = next(cell for cell in cells.values() if cell["attributes"]["NEXTPNR_BEL"] == place)
-        pll["connections"]["REFERENCECLK"] = pad["connections"]["PACKAGE_PIN"]
-    clock = [next(unused)]
-    pll["connections"]["PLLOUT_A_GLOBAL"] = buffers[0]["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] = clock
+def _join_clocks(cells: dict[str, Cell], unused: Iterator[int]) -> None:
+    """iCE40: no net leads from a pad to its PLL, nor from a pad or a PLL to its global buffer.
+
+    A buffer of this kind has the name of the cell that drives it.
+    """
+    sources = {}
+    for name, cell in cells.items():
+        if cell["type"] == "SB_IO":
+            sources[f"$gbuf_{name}_io"] = cell["connections"]["PACKAGE_PIN"]
+        elif cell["type"] == "ICESTORM_PLL":
+            if place := cell["attributes"].get("BEL_PAD_INPUT"):
+                pad = next(other for other in cells.values() if other["attributes"]["NEXTPNR_BEL"] == place)
+                cell["connections"]["REFERENCECLK"] = pad["connections"]["PACKAGE_PIN"]
+            clock = [next(unused)]
+            cell["connections"]["PLLOUT_A_GLOBAL"] = sources[f"$gbuf_{name.removesuffix('_PLL')}_pllout_a"] = clock
+    for name, cell in cells.items():
+        if "FOR_PAD_IN" in cell["attributes"]:
+            if name not in sources:
+                raise SimulationError(f"Global buffer {name} must have the name of a pad or a PLL")
+            cell["connections"]["USER_SIGNAL_TO_GLOBAL_BUFFER"] = sources[name]
 
 
 def _simplify_pads(module: dict[str, Any], cells: dict[str, Cell]) -> None:
