@@ -54,7 +54,7 @@ def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert done.bitstream == out / f"{name}{board.bitstream}" and done.bitstream.stat().st_size > 10_000
     assert (out / "engine.v").read_text() == LOOPBACK
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [done.bitstream.name, "engine.v", "nextpnr.log", "report.json", "stat.json", "yosys.log"]
+        [done.bitstream.name, "engine.v", "nextpnr.log", "report.json", "routed.json.gz", "stat.json", "yosys.log"]
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
 

@@ -114,8 +114,11 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         (["build", "--board", "tinyfpga", "-o", "out"], "icebreaker, icebreaker-bitsy, upduino-v3, icesugar, fomu-pvt"),
         (["build", "--board", "icebreaker", "--engine", "ecp5-25", "-o", "out"], "needs an engine for ice40"),
         (["verify", "out"], "out must be one that compile wrote"),
-        (["verify", "out", "--levels", "rtl,board"], "machine, rtl, netlist, not 'board'"),
-        (["eval", "out", "--data", "x.npz", "--level", "gate"], "reference, machine, rtl, netlist, not 'gate'"),
+        (["verify", "out", "--levels", "rtl,board"], "machine, rtl, netlist, routed, bitstream, not 'board'"),
+        (
+            ["eval", "out", "--data", "x.npz", "--level", "gate"],
+            "reference, machine, rtl, netlist, routed, bitstream, not 'gate'",
+        ),
     ],
 )
 def test_unknown_names_list_the_known(

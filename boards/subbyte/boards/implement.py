@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ _PLACE_AND_ROUTE = {
 CLOCK_NET = "clk"
 """The engine's clock, behind the PLL."""
 
+ROUTED = "routed.json.gz"
+"""In a build's folder: the netlist that nextpnr writes back after place and route."""
+
 SEED_SECONDS = 1800
 """Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full."""
 
@@ -64,7 +68,8 @@ def implement(
     """Build the bitstream of a board around an engine's Verilog.
 
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
-    then holds engine.v, <board>.bin or .bit, report.json (nextpnr), stat.json (Yosys) and the logs.
+    then holds engine.v, <board>.bin or .bit, the placed and routed netlist, report.json (nextpnr), stat.json (Yosys)
+    and the logs.
     The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out.
     """
@@ -99,7 +104,9 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildP
         BoardTop(board, verilog), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
-        nextpnr_opts=f"--seed {seed} {route} --report report.json --timing-allow-fail",
+        nextpnr_opts=f"--seed {seed} {route} --report report.json --write routed.json --timing-allow-fail",
+        # Lines of our sources: without them the same design has the same digest wherever they are.
+        emit_src=False,
         **goal,
     )
 
@@ -143,3 +150,4 @@ def _collect(board: Board, build_dir: Path, new: Path) -> None:
         ("top.tim", "nextpnr.log"),
     ):
         shutil.copyfile(build_dir / source, new / name)
+    (new / ROUTED).write_bytes(gzip.compress((build_dir / "routed.json").read_bytes(), mtime=0))

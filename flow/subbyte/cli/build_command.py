@@ -60,6 +60,5 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
             facts = build(board, engine, options.output or fallback)
     except BoardError as error:
         raise UserError(str(error)) from None
-    if not facts["timing_met"]:
-        console.warn(f"the clock of {facts['clock_mhz']} MHz is missed: {facts['fmax_mhz']:.1f} MHz reached")
+    console.warn_missed_clock(facts)
     return Outcome(facts, build_table(facts))

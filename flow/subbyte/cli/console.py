@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import rich.console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,6 +31,11 @@ class Console:
         """A line unless -q."""
         if self._verbosity >= 0:
             self._stderr.print(Text(f"subbyte: warning: {message}"))
+
+    def warn_missed_clock(self, facts: Mapping[str, Any]) -> None:
+        """A warning if a build, in the keys of `build`, does not meet its clock."""
+        if not facts["timing_met"]:
+            self.warn(f"the clock of {facts['clock_mhz']} MHz is missed: {facts['fmax_mhz']:.1f} MHz reached")
 
     @contextmanager
     def collecting_warnings(self) -> Iterator[None]:

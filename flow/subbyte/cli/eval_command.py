@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.cli.arguments import positive
+from subbyte.cli.board_levels import BOARD_HELP, build_for
 from subbyte.cli.console import Console
 from subbyte.cli.levels import LEVELS, Run, check_level, hardware_facts, run_level
 from subbyte.cli.outcome import Outcome
@@ -20,10 +21,11 @@ from subbyte.compiler.evaluate import evaluate, run_reference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """DIR, --data, --level, --metric, --limit."""
+    """DIR, --data, --level, --board, --metric, --limit."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="what compile wrote")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.npz", help="samples x and labels y")
     parser.add_argument("--level", default="reference", help=f"reference, {', '.join(LEVELS)} (%(default)s)")
+    parser.add_argument("--board", help=BOARD_HELP)
     parser.add_argument("--metric", default="top1", choices=METRICS, help="%(choices)s (%(default)s)")
     parser.add_argument("--limit", type=positive, metavar="N", help="the first N samples")
 
@@ -34,10 +36,11 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     runs: list[Run] = []
 
     def outputs(compiled: Compiled, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        runs.append(run_level(level, compiled, codes, console, taps=False))
+        runs.append(run_level(level, compiled, codes, console, build, taps=False))
         return runs[0].tensors[compiled.program.output]
 
     compiled, data = load_compiled(options.directory), load_samples(options.data)
+    build = build_for(options, compiled, [level], console)
     with console.step(f"Evaluating {options.directory}"):
         chosen = run_reference if level == "reference" else outputs
         measured = evaluate(compiled, data, options.metric, options.limit, chosen)

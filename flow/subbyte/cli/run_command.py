@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from subbyte.cli.arguments import positive
 from subbyte.cli.atomic import write_files
 from subbyte.cli.console import Console
+from subbyte.cli.inference import Tensors, infer
 from subbyte.cli.outcome import Outcome, UserError
 from subbyte.cli.ports import SIMULATION, open_port
 from subbyte.compiler.compiled import Compiled, OutputError, load_compiled
@@ -26,8 +27,6 @@ from subbyte.spec.program_digest import program_digest
 
 BAUD = 1_000_000
 """Of all boards."""
-
-Tensors = dict[str, NDArray[np.int64]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,14 +88,7 @@ def on_the_board(
             driver.attach(program)
         else:
             driver.load(program)
-        if options.selftest:
-            return driver.batch_taps(codes), [driver.cycles]
-        outputs, cycles = [], []
-        for code in codes:
-            outputs.append(driver.infer(code))
-            cycles.append(driver.cycles)
-            progress(len(cycles) / len(codes))
-    return {program.output: np.stack(outputs)}, cycles
+        return infer(driver, program, codes, progress, taps=options.selftest)
 
 
 def save_outputs(path: Path, compiled: Compiled, codes: NDArray[np.int64], cycles: list[int]) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from subbyte.cli.arguments import positive
+from subbyte.cli.board_levels import BOARD_HELP, build_for
 from subbyte.cli.console import Console
 from subbyte.cli.levels import LEVELS, check_level, hardware_facts, verify
 from subbyte.cli.outcome import Outcome, plain_table
@@ -15,9 +16,10 @@ from subbyte.compiler.data import load_samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """DIR, --levels, --data, --limit."""
+    """DIR, --levels, --board, --data, --limit."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="what compile wrote")
     parser.add_argument("--levels", default="machine,rtl", help=f"of {', '.join(LEVELS)} (%(default)s)")
+    parser.add_argument("--board", help=BOARD_HELP)
     parser.add_argument("--data", type=Path, metavar="FILE.npz", help="samples x (the calibration samples in DIR)")
     parser.add_argument("--limit", type=positive, metavar="N", help="the first N samples")
 
@@ -27,7 +29,9 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     levels = [check_level(level.strip(), LEVELS) for level in options.levels.split(",")]
     compiled = load_compiled(options.directory)
     samples = compiled.samples if options.data is None else load_samples(options.data)
-    verdicts = verify(compiled, compiled.codes(samples)[: options.limit], levels, console)
+    codes = compiled.codes(samples)[: options.limit]
+    build = build_for(options, compiled, levels, console)
+    verdicts = verify(compiled, codes, levels, console, build)
     facts = hardware_facts([verdict.run for verdict in verdicts])
     data = str(options.data or "calibration samples")
     for verdict in verdicts:

@@ -41,8 +41,12 @@ def cell_models(family: Family) -> dict[str, str]:
         return {}
     if family.ice40_cells:
         return {"cells_sim.v": _model("ice40/cells_sim.v")}
-    ours = Path(__file__).with_name("cells") / "ecp5.v"
-    return {"cells_sim.v": BLACK_BOX.sub("", _model("ecp5/cells_sim.v")), "cells_ecp5.v": ours.read_text()}
+    return {"cells_sim.v": BLACK_BOX.sub("", _model("ecp5/cells_sim.v")), "cells_ecp5.v": own_models("ecp5.v")}
+
+
+def own_models(name: str) -> str:
+    """Text of a file of models of our own."""
+    return (Path(__file__).with_name("cells") / name).read_text()
 
 
 def _model(name: str) -> str:
