@@ -65,7 +65,7 @@ class Announcer(wiring.Component):
                             m.d.comb += byte.eq(char)
                     with m.Case(*range(_NUMBER, _END)):
                         with m.If(classes & (significant | (digit != 0) | (position == _END - 1))):
-                            m.d.comb += byte.eq(Cat(digit, ord("0") >> DIGIT_BITS))
+                            m.d.comb += byte.eq(ord("0") | digit)
         m.d.comb += [
             self.o.payload.eq(byte),
             self.o.valid.eq(self.i.valid & (byte != 0)),

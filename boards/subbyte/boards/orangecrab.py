@@ -34,7 +34,7 @@ ORANGECRAB_25F = dataclasses.replace(
         UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=_ATTRS), Resource("led", 0, PinsN("K4", dir="o"), _ATTRS),
     ),
     # The boot loader: button held while the board is plugged in.
-    programmers=(dfu_util("1209:5af0"), openfpgaloader("orangeCrab", "1209:5af0", volatile=False)),
+    programmers=(dfu_util("1209:5af0"), openfpgaloader("orangeCrab", "1209:5af0", volatile=False, boot_loader=True)),
 )
 
 ORANGECRAB_85F = dataclasses.replace(
