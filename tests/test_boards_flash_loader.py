@@ -17,10 +17,11 @@ from subbyte.boards import spi_flash
 from subbyte.boards.flash_loader import FlashLoader
 from subbyte.spec import frames
 from subbyte.spec.flash_image import HEADER_BYTES, VERSION, checksum, identification
-from subbyte.spec.frames import COUNTER_BYTES, HEADER_BYTES as COMMAND_BYTES, Op, Space
+from subbyte.spec.frames import COUNTER_BYTES, Op, Space
+from subbyte.spec.frames import HEADER_BYTES as COMMAND_BYTES
 
 ADDRESS = 0x100000
-ENGINE, OTHER = "0123456789abcdef", "0123457789abcdef"
+ENGINE, OTHER = "0123456789abcdef", "0123446789abcdef"
 SCORES = [[3, 200, 200, 1], [255, 0], [0, *range(12), 10, 7]]
 CLASSES = [1, 0, 12]
 
@@ -151,7 +152,7 @@ def test_loads_alone() -> None:
 
 
 PLACES = {
-    "magic": 0, "version": 3, "engine": 4, "protocol": 7, "program": 9, "inputs": 12, "length high": 13, "length": 15,
+    "magic": 0, "version": 3, "engine": 4, "protocol": 7, "program": 9, "inputs": 12, "length": 15,
     "first command": HEADER_BYTES, "amid": HEADER_BYTES + 20, "last command": -5, "checksum": -4, "end": -1,
 }
 

@@ -251,7 +251,8 @@ def test_volatile_leaves_the_image_where_it_is(bench: Path, capsys: pytest.Captu
 def test_image_that_fails_leaves_the_bitstream(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, image = with_image("icebreaker")
     called = install(bench, "iceprog", "exit 1")
-    assert error("digits", "--board", "icebreaker", capsys=capsys) == "iceprog failed with exit status 1: it says nothing"
+    found = error("digits", "--board", "icebreaker", capsys=capsys)
+    assert found == "iceprog failed with exit status 1: it says nothing"
     assert called.read_text().splitlines() == ["-o", "0x100000", image]
 
 

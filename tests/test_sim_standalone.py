@@ -25,7 +25,7 @@ from subbyte.golden import reference
 from subbyte.host.driver import Driver
 from subbyte.host.link_transport import LinkTransport
 from subbyte.sim.runner import Design
-from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
+from subbyte.sim.simulated_line import SimulatedLine
 from subbyte.spec.engine import PRESETS
 from subbyte.spec.flash_image import HEADER_BYTES, checksum, flash_image
 from subbyte.spec.program_digest import program_digest

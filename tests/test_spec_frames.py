@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.spec.frames import MAX_UNITS, Counter, Space, bursts, identify, identity, parse_count, read, read_bytes, run, write
+from subbyte.spec.frames import (
+    MAX_UNITS,
+    Counter,
+    Space,
+    bursts,
+    identify,
+    identity,
+    parse_count,
+    read,
+    read_bytes,
+    run,
+    write,
+)
 
 
 def test_commands() -> None:

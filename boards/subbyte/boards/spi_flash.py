@@ -73,8 +73,8 @@ class FlashReader(wiring.Component):
         reading = Signal()
         ended, whole = Signal(), Signal()  # the last bit of a byte is out; is in
 
-        high_first = Const(READ << ADDRESS_BITS | self._address, 8 * COMMAND_BYTES)[::-1]
-        release = Const(RELEASE, 8)[::-1]
+        release = Const(RELEASE, 8)[::-1].bit_select(bits, 1)
+        command = Const(READ << ADDRESS_BITS | self._address, 8 * COMMAND_BYTES)[::-1]
         m.d.comb += [
             reading.eq(stage == _Stage.DATA),
             moving.eq(~(self.o.valid | whole)),
@@ -85,9 +85,7 @@ class FlashReader(wiring.Component):
         m.d.sync += [
             self.pins.clock.eq(phase[-1]),
             self.pins.select.eq((stage == _Stage.RELEASE) | (stage == _Stage.COMMAND) | reading),
-            self.pins.copi.eq(
-                Mux(stage == _Stage.RELEASE, release.bit_select(bits, 1), high_first.bit_select(Cat(bits, count[:2]), 1))
-            ),
+            self.pins.copi.eq(Mux(stage == _Stage.RELEASE, release, command.bit_select(Cat(bits, count[:2]), 1))),
             late.eq(self.pins.cipo),
             self.sampled.eq(reading & moving & phase.all()),
             whole.eq(reading & moving & ended),

@@ -55,10 +55,9 @@ def _image(options: argparse.Namespace) -> bytes | None:
         return None
     if options.directory is None:
         raise UserError("--standalone needs DIR, what compile wrote: its program goes into the flash")
-    inputs = load_known_answers(options.directory / "kat.npz").inputs
-    count = options.classify or 0
+    inputs, count = load_known_answers(options.directory / "kat.npz").inputs, options.classify or 0
     if count > len(inputs):
-        raise UserError(f"--classify must be at most {len(inputs)}, the known answers in {options.directory}, not {count}")
+        raise UserError(f"--classify must be at most {len(inputs)}, the known answers in DIR, not {count}")
     try:
         return flash_image(load_compiled(options.directory).program, inputs[:count].astype(np.int64))
     except ValueError as error:
