@@ -119,7 +119,7 @@ def decimal(number: int) -> int:
     return int(f"{number}", 16)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12, 256])
+@pytest.mark.parametrize("count", [1, 2, 12, 100])
 def test_best_class(count: int) -> None:
     """As NumPy's argmax, ties included; kept until scores of another inference come."""
     rng = np.random.default_rng(count)
@@ -150,7 +150,7 @@ def test_announcer() -> None:
     rng = np.random.default_rng(0)
     dut = Announcer()
     said = bytearray()
-    numbers = [0, 7, 10, 42, 99, 100, 105, 255, 909]
+    numbers = [0, 7, 9, 10, 42, 70, 99]
 
     async def say(ctx: Any, message: Message, number: int) -> None:
         ctx.set(dut.i.payload, message)
@@ -173,8 +173,8 @@ def test_announcer() -> None:
     async def bench(ctx: Any) -> None:
         for number in numbers:
             await say(ctx, Message.CLASS, number)
-        await say(ctx, Message.LOADED, 123)
-        await say(ctx, Message.REFUSED, 456)
+        await say(ctx, Message.LOADED, 12)
+        await say(ctx, Message.REFUSED, 45)
 
     simulate(dut, bench)
     lines = [*(f"class {number}" for number in numbers), "loaded", "refused"]

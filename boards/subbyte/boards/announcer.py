@@ -33,7 +33,7 @@ class Announcer(wiring.Component):
     Members
     -------
     i : In(stream of Message), ready with the last byte of its line; holds until then
-    number : In(12), of a class, decimal digits, the lowest in bits 3:0; holds until then
+    number : In(8), of a class, two decimal digits, the lower in bits 3:0; holds until then
     o : Out(stream of bytes)
     """
 
@@ -48,10 +48,8 @@ class Announcer(wiring.Component):
         """One position of the line after the other; those without a byte take a cycle and are not sent."""
         m = Module()
         position = Signal(range(_LAST + 1))
-        digits = Signal.like(self.number, reset_less=True)  # the next one on top
-        significant = Signal()  # a digit that is not 0 was sent
-        byte, moves = Signal(8), Signal()
-        digit, classes = digits[-DIGIT_BITS:], self.i.payload == Message.CLASS
+        byte = Signal(8)
+        low, high = self.number[:DIGIT_BITS], self.number[DIGIT_BITS:]
 
         with m.Switch(Cat(position, self.i.payload)):
             for message, text in TEXTS.items():
@@ -63,21 +61,19 @@ class Announcer(wiring.Component):
                     for at, char in enumerate(LINE_END, _END):
                         with m.Case(at):
                             m.d.comb += byte.eq(char)
-                    with m.Case(*range(_NUMBER, _END)):
-                        with m.If(classes & (significant | (digit != 0) | (position == _END - 1))):
-                            m.d.comb += byte.eq(ord("0") | digit)
+                    with m.Case(_NUMBER):
+                        with m.If((self.i.payload == Message.CLASS) & (high != 0)):
+                            m.d.comb += byte.eq(ord("0") | high)
+                    with m.Case(_NUMBER + 1):
+                        with m.If(self.i.payload == Message.CLASS):
+                            m.d.comb += byte.eq(ord("0") | low)
         m.d.comb += [
             self.o.payload.eq(byte),
             self.o.valid.eq(self.i.valid & (byte != 0)),
-            moves.eq(self.i.valid & (self.o.ready | (byte == 0))),
             self.i.ready.eq((position == _LAST) & self.o.ready),
         ]
-        with m.If(moves):
+        with m.If(self.i.valid & (self.o.ready | (byte == 0))):
             m.d.sync += position.eq(position + 1)
-            with m.If(position < _NUMBER):
-                m.d.sync += [digits.eq(self.number), significant.eq(0)]
-            with m.Else():
-                m.d.sync += [digits.eq(digits << DIGIT_BITS), significant.eq(significant | (digit != 0))]
             with m.If(position == _LAST):
                 m.d.sync += position.eq(0)
         return m

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-DIGITS = 3
+DIGITS = 2
 DIGIT_BITS = 4
 
 
@@ -32,7 +32,7 @@ class BestClass(wiring.Component):
     clear : In(1), scores of another inference follow
     i : In(stream of bytes), scores; always ready
     some : Out(1), there was one since `clear`
-    best : Out(12), its number from 0 on in decimal digits, the lowest in bits 3:0; `clear` keeps it
+    best : Out(8), its number from 0 on in decimal digits, the lowest in bits 3:0; `clear` keeps it
     """
 
     def __init__(self) -> None:

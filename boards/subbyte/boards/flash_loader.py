@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -79,18 +79,20 @@ class FlashLoader(wiring.Component):
         index = Signal(range(HEADER_BYTES))  # of a byte of header or checksum
         left = Signal(LENGTH_BITS, reset_less=True)  # bytes of commands, this one included
         unanswered = Signal(range(COUNTER_BYTES + 1))  # bytes of the answer to RUN
-        byte, taken, again = reader.o, Signal(), Signal()
-        expected = Signal(8)
-        with m.Switch(index):
-            for at, value in enumerate(self._expected):
-                with m.Case(at):
-                    m.d.comb += expected.eq(value)
+        byte, taken, again, counts = reader.o, Signal(), Signal(), Signal()
+        bits = [value >> -i % 8 & 1 for value in self._expected for i in range(8)]  # by `following`, 0 is the last one
+        expected = Cat(Const(bit, 1) for bit in bits).bit_select(Cat(reader.following, index[:3]), 1)
+        # While a register loads, its sum does not matter: with the load signal as second summand one cell of iCE40
+        # does both.
+        rest = Signal.like(left)  # left - 1
         # What READ answers are scores; all are there when the engine waits for the next command.
         waits, unsaid = Signal(), Signal()
         m.d.comb += [
             waits.eq(second & self.commands.ready & ~best.some),
             unsaid.eq(second & self.commands.ready & best.some),
             taken.eq(byte.valid & byte.ready),
+            counts.eq(state != _State.HEADER),
+            rest.eq(left + counts.replicate(LENGTH_BITS)),
             reader.enable.eq((state < _State.OUTCOME) & ~again),
             check.step.eq(reader.sampled),
             check.bit.eq(reader.bit),
@@ -116,21 +118,18 @@ class FlashLoader(wiring.Component):
             m.d.sync += unanswered.eq(unanswered - 1)
 
         with m.If(taken):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), left.eq(Mux(counts, rest, Cat(byte.payload, left)))]
         with m.Switch(state):
             with m.Case(_State.HEADER):
                 m.d.comb += byte.ready.eq(1)
-                with m.If(taken):
-                    m.d.sync += left.eq(Cat(byte.payload, left))  # its last bytes are the length
-                    with m.If((index < len(self._expected)) & (byte.payload != expected)):
-                        m.d.sync += wrong.eq(1)
-                    with m.If(index == HEADER_BYTES - 1):
-                        m.d.sync += state.eq(Mux(wrong, _State.OUTCOME, _State.COMMANDS))
+                with m.If(reader.sampled & (index < len(self._expected)) & (reader.bit != expected)):
+                    m.d.sync += wrong.eq(1)
+                with m.If(taken & (index == HEADER_BYTES - 1)):
+                    m.d.sync += state.eq(Mux(wrong, _State.OUTCOME, _State.COMMANDS))  # `left` is the length
             with m.Case(_State.COMMANDS):
                 m.d.comb += byte.ready.eq(waits | ~second)
                 with m.If(taken):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left == 1):
+                    with m.If(rest == 0):
                         m.d.sync += [state.eq(_State.CHECK), index.eq(0)]
             with m.Case(_State.CHECK):
                 m.d.comb += byte.ready.eq(waits | ~second)

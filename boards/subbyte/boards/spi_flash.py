@@ -48,6 +48,7 @@ class FlashReader(wiring.Component):
     enable : In(1); 0 deselects the flash and drops the byte, 1 then begins again at the address, pauses and all
     o : Out(stream of bytes)
     sampled : Out(1), bit : Out(1): this cycle takes the next bit of `o`, high bit first
+    following : Out(3), with `sampled`: how many bits of a byte are there with it, 0 for all
     """
 
     def __init__(self, address: int) -> None:
@@ -60,6 +61,7 @@ class FlashReader(wiring.Component):
             "o": Out(stream.Signature(8)),
             "sampled": Out(1),
             "bit": Out(1),
+            "following": Out(3),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -81,6 +83,7 @@ class FlashReader(wiring.Component):
             ended.eq(phase.all() & bits.all()),
             self.o.payload.eq(data),
             self.bit.eq(late),
+            self.following.eq(bits),
         ]
         m.d.sync += [
             self.pins.clock.eq(phase[-1]),

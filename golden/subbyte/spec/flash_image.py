@@ -33,8 +33,8 @@ LENGTH_BITS = 20
 """Of the bytes of commands."""
 CHECK_BYTES = 4
 MAX_INPUTS = 255
-MAX_CLASSES = 256
-"""Bytes that one READ answers."""
+MAX_CLASSES = 100
+"""A board says two decimal digits."""
 
 _WORD_UNITS = WORD_BITS // (8 * frames.UNIT_BYTES)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
