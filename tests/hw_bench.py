@@ -19,8 +19,12 @@ DEADLINE = 200_000
 """Cycles after which a bench counts as stuck."""
 
 
-def simulate(dut: Elaboratable, *benches: Callable[..., Any]) -> None:
+def simulate(
+    dut: Elaboratable, *benches: Callable[..., Any], background: Iterable[Callable[..., Any]] = ()
+) -> None:
     """Run the testbenches `bench(ctx)` on a clocked `dut` until all have ended. The only place that makes a clock.
+
+    `background`: more of them, which need not end.
 
     Amaranth simulates no cells, so multipliers of ECP5 are their generic twins (tests/test_hw_cells.py compares both).
     """
@@ -29,6 +33,8 @@ def simulate(dut: Elaboratable, *benches: Callable[..., Any]) -> None:
     simulator.add_clock(1e-6)
     for bench in benches:
         simulator.add_testbench(bench)
+    for bench in background:
+        simulator.add_testbench(bench, background=True)
     for _ in range(2 * DEADLINE):  # two edges a cycle
         if not simulator.advance():
             return

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from subbyte.boards.board import DEFAULT_PLACEMENT, BoardError
+from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
 from subbyte.boards.build import build
+from subbyte.boards.implement import Implementation, Standalone
 from subbyte.boards.registry import BOARDS, find_board
 from subbyte.bundled import measured_engines
 from subbyte.hw.export import engine_verilog
 from subbyte.spec.engine import PRESETS
+from subbyte.tools.report import Report
 
 
 def test_engine_of_another_family_is_refused(tmp_path: Path) -> None:
@@ -41,6 +43,29 @@ def test_default_engine_fits_the_boards_device(board: object) -> None:
 def test_placements_are_of_presets(board: object) -> None:
     assert set(board.placements) <= {name for name, engine in PRESETS.items() if engine.family is board.family}
     assert board.placement("mine") is DEFAULT_PLACEMENT
+
+
+@pytest.mark.parametrize("image", [None, b"image"])
+def test_standalone(image: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loader is told the engine; the goal for the clock is only for the design that is known to reach it."""
+    asked: list[tuple[Placement, Standalone | None]] = []
+
+    def recorder(
+        board: Board, verilog: str, out_dir: Path, placement: Placement, standalone: Standalone | None = None
+    ) -> Implementation:
+        asked.append((placement, standalone))
+        return Implementation(Report(1, None, 0, 0, 0, {}, {}), 1, 30.0, out_dir / "icebreaker.bin")
+
+    monkeypatch.setattr("subbyte.boards.build.implement", recorder)
+    board, engine = find_board("icebreaker"), PRESETS["up5k"]
+    told = build(board, engine, tmp_path / "out", image)
+    placement = board.placement("up5k")
+    assert placement.goal_hz is not None
+    if image is None:
+        assert asked == [(placement, None)] and told["image"] is None
+    else:
+        assert asked == [(Placement(placement.seeds), Standalone(engine.digest(), image))]
+        assert told["image"] == str(tmp_path / "out" / "icebreaker.image.bin")
 
 
 @pytest.mark.synth

@@ -1,12 +1,13 @@
 # amaranth: UnusedElaboratable=no
 """Bitstreams around a stand-in for the engine that sends back what it gets."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from subbyte.boards.board import BoardError, Placement
-from subbyte.boards.implement import implement
+from subbyte.boards.implement import Standalone, image_name, implement
 from subbyte.boards.registry import find_board
 from subbyte.boards.top import BoardTop
 from subbyte.tools.errors import ToolError
@@ -61,6 +62,36 @@ def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("subbyte.boards.implement.run_logged", lambda *_: pytest.fail("ran again"))
     again = implement(board, LOOPBACK, tmp_path / "again")
     assert again.bitstream.read_bytes() == done.bitstream.read_bytes()
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_standalone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image lies beside the bitstream, from the cache too; the bitstream is for one engine."""
+    board = find_board(name)
+    done = implement(board, LOOPBACK, tmp_path / "out", standalone=Standalone("0123456789abcdef", b"image"))
+    assert done.fmax_mhz * 1e6 >= board.clock_hz
+    assert (tmp_path / "out" / image_name(board)).read_bytes() == b"image"
+    bits = done.bitstream.read_bytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subbyte.boards.implement.run_logged", lambda *_: pytest.fail("ran again"))
+        again = implement(board, LOOPBACK, tmp_path / "again", standalone=Standalone("0123456789abcdef", b"another"))
+        assert again.bitstream.read_bytes() == bits
+        assert (tmp_path / "again" / image_name(board)).read_bytes() == b"another"
+        for other in (None, Standalone("1123456789abcdef", b"image")):
+            with pytest.raises(pytest.fail.Exception, match=r"^ran again$"):
+                implement(board, LOOPBACK, tmp_path / "other", standalone=other)
+
+
+@pytest.mark.synth
+def test_bitstream_that_reaches_into_the_image(tmp_path: Path) -> None:
+    board = find_board("icebreaker")
+    small = dataclasses.replace(board, flash=dataclasses.replace(board.flash, address=1 << 16))
+    message = r"^Bitstream of icebreaker must end before the image at 0x10000 in the flash, it has \d{6} bytes$"
+    with pytest.raises(BoardError, match=message):
+        implement(small, LOOPBACK, tmp_path / "out", standalone=Standalone("0123456789abcdef", b"image"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.synth

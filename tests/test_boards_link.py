@@ -320,3 +320,38 @@ def test_checksum_is_that_of_zlib(rng: np.random.Generator) -> None:
                     assert await rotated() == await rotated() == zlib.crc32(data[:length])
 
     simulate(dut, bench)
+
+
+def test_a_loader_sets_the_mark() -> None:
+    """For ever, whatever it says later; the link without one has no such port."""
+    assert not hasattr(Link(), "loaded")
+    dut, wire = Link(loader=True), bytearray()
+
+    async def asked(ctx: Any, sequence: int) -> Status:
+        wire.clear()
+        for byte in framed(sequence, link.reset()):
+            ctx.set(dut.received.payload, byte)
+            ctx.set(dut.received.valid, 1)
+            while not ctx.get(dut.received.ready):
+                await ctx.tick()
+            await ctx.tick()
+            ctx.set(dut.received.valid, 0)
+            await ctx.tick().repeat(Link.BYTE_CYCLES)
+        ctx.set(dut.sent.ready, 1)
+        for _ in range(400):
+            _, _, valid, byte = await ctx.tick().sample(dut.sent.valid, dut.sent.payload)
+            if valid:
+                wire.append(byte)
+        ctx.set(dut.sent.ready, 0)
+        (answer,) = [one for one in answers(bytes(wire)) if one is not None]
+        return answer.status
+
+    async def bench(ctx: Any) -> None:
+        assert await asked(ctx, 1) == Status(0)
+        ctx.set(dut.loaded, 1)
+        await ctx.tick()
+        assert await asked(ctx, 2) == Status.MARKED
+        ctx.set(dut.loaded, 0)
+        assert await asked(ctx, 3) == Status.MARKED
+
+    simulate(dut, bench)

@@ -35,10 +35,41 @@ PINS = {
 }
 """As in docs/boards.md."""
 
+_UP5K = {"cs": "16", "copi": "14", "cipo": "17", "clk": "15"}
+_ULX3S = {"cs": "R2", "copi": "W2", "cipo": "V2", "wp": "Y2", "hold": "W1"}
+_ORANGECRAB = {"cs": "U17", "copi": "U18", "cipo": "T18", "wp": "R18", "hold": "N18"}
+_ECPIX5 = {"cs": "AA2", "copi": "AD2", "cipo": "AE2", "wp": "AF2", "hold": "AE1"}
+FLASHES = {
+    # board: address of the image, pins of the flash
+    "icebreaker": (0x100000, _UP5K | {"wp": "12", "hold": "13"}),
+    "icebreaker-bitsy": (0x100000, _UP5K | {"wp": "18", "hold": "19"}),
+    "upduino-v3": (0x100000, _UP5K),
+    "icesugar": (0x100000, _UP5K | {"wp": "12", "hold": "13"}),
+    "fomu-pvt": (0x100000, {"cs": "C1", "copi": "F1", "cipo": "E1", "clk": "D1"}),
+    "ice40-hx8k-evn": (0x100000, {"cs": "R12", "copi": "P12", "cipo": "P11", "clk": "R11"}),
+    "ulx3s-25f": (0x200000, _ULX3S),
+    "ulx3s-12f": (0x200000, _ULX3S),
+    "ulx3s-45f": (0x200000, _ULX3S),
+    "ulx3s-85f": (0x200000, _ULX3S),
+    "orangecrab-25f": (0x400000, _ORANGECRAB),
+    "orangecrab-85f": (0x400000, _ORANGECRAB),
+    "colorlight-5a-75b": (0x200000, {"cs": "N8", "copi": "T7", "cipo": "T8"}),
+    "ecpix5-45f": (0x200000, _ECPIX5),
+    "ecpix5-85f": (0x200000, _ECPIX5),
+    "versa-ecp5": (0x200000, {"cs": "R2", "copi": "V2", "cipo": "W2", "wp": "Y2", "hold": "W1"}),
+}
+DIGIT_LEDS = {
+    "ice40-hx8k-evn": "B3 C4 C5 A1", "versa-ecp5": "D17 D18 E18 F17",
+    **{f"ulx3s-{size}": "C2 C1 D2 D1" for size in ("12f", "25f", "45f", "85f")},
+}
+ENGINE_DIGEST = "0123456789abcdef"
+ERASED = 1 << 16
+"""Bytes that flashes erase at once."""
 
-def files(board: Board) -> dict[str, str]:
+
+def files(board: Board, standalone: str | None = None) -> dict[str, str]:
     """What the build would run on."""
-    plan = _plan(board, LOOPBACK, DEFAULT_PLACEMENT, 1)
+    plan = _plan(board, LOOPBACK, DEFAULT_PLACEMENT, 1, standalone)
     return {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
 
 
@@ -52,7 +83,7 @@ def placed_pins(board: Board, plan: dict[str, str]) -> dict[str, str]:
 
 
 def test_every_board_has_its_pins_here() -> None:
-    assert list(PINS) == list(BOARDS)
+    assert list(PINS) == list(BOARDS) and set(FLASHES) == set(BOARDS)
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -69,6 +100,22 @@ def test_pins(board: Board) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_pins_of_the_flash(board: Board) -> None:
+    """And what has none without a loader: what the loader adds are the flash and the LEDs of a digit."""
+    address, pins = FLASHES[board.name]
+    assert board.flash.address == address and address % ERASED == 0
+    name = f"{board.flash.resource}_0__"
+    added = {f"{name}{pin}__io": site for pin, site in pins.items()}
+    leds = DIGIT_LEDS.get(board.name, "").split()
+    added |= {f"led_{number}__io": site for number, site in enumerate(leds, 1)}
+    assert board.digit_leds == bool(leds)
+    plain, standalone = placed_pins(board, files(board)), placed_pins(board, files(board, ENGINE_DIGEST))
+    assert standalone == plain | added and not plain.keys() & added.keys()
+    wired = "USRMCLK" in files(board, ENGINE_DIGEST)["top.il"]
+    assert wired == ("clk" not in pins) != board.family.ice40_cells
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_device(board: Board) -> None:
     """nextpnr is told the device and the package that the board's description has."""
     script = files(board)["build_top.sh"]
@@ -77,9 +124,10 @@ def test_device(board: Board) -> None:
 
 
 @pytest.mark.synth
+@pytest.mark.parametrize("standalone", [None, ENGINE_DIGEST], ids=["plain", "standalone"])
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_top_is_synthesized(board: Board, tmp_path: Path) -> None:
-    plan = files(board)
+def test_top_is_synthesized(board: Board, standalone: str | None, tmp_path: Path) -> None:
+    plan = files(board, standalone)
     for name, text in plan.items():
         (tmp_path / name).write_text(text)
     run_tool("yosys", ["-q", "-l", "top.rpt", "top.ys"], tmp_path)

@@ -192,3 +192,96 @@ def test_programmer_that_does_not_end(
     install(bench, "iceprog", f"exec {sleep}/sleep 60")
     found = error("digits", "--board", "icebreaker", capsys=capsys)
     assert found == "iceprog was stopped after 1 seconds: iceprog digits/build/icebreaker/icebreaker.bin"
+
+
+IMAGE_CALLS = [
+    ("icebreaker", "iceprog", ["-o", "0x100000"], []),
+    ("icebreaker", "openFPGALoader", ["-b", "ice40_generic", "--write-flash", "-o", "0x100000"], None),
+    ("upduino-v3", "iceprog", ["-d", "i:0x0403:0x6014", "-o", "0x100000"], None),
+    ("icesugar", "icesprog", ["-o", "0x100000"], []),
+    ("ulx3s-85f", "openFPGALoader", ["-b", "ulx3s", "--write-flash", "-o", "0x200000"], None),
+    ("ecpix5-45f", "ecpprog", ["-o", "0x200000"], []),
+]
+
+
+def with_image(board: str) -> tuple[str, str]:
+    """(bitstream, image) of a build that is standalone."""
+    folder = f"digits/build/{board}"
+    Path(folder, f"{board}.image.bin").write_bytes(b"image")
+    return f"{folder}/{board}{BOARDS[board].bitstream}", f"{folder}/{board}.image.bin"
+
+
+@pytest.mark.parametrize(("board", "tool", "for_image", "for_bitstream"), IMAGE_CALLS)
+def test_image_is_written_before_the_bitstream(
+    board: str, tool: str, for_image: list[str], for_bitstream: list[str] | None, bench: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bitstream, image = with_image(board)
+    called = install(bench, tool)
+    called.with_name(tool).write_text('#!/bin/sh\nprintf "%s " "$@" >> "$0.called"; echo >> "$0.called"\n')
+    told = flash("digits", "--board", board, capsys=capsys)
+    if for_bitstream is None:
+        for_bitstream = for_image[:-2]
+    assert told["image_command"] == [tool, *for_image, image] and told["command"] == [tool, *for_bitstream, bitstream]
+    assert [line.split() for line in called.read_text().splitlines()] == [
+        [*for_image, image], [*for_bitstream, bitstream]
+    ]
+    assert told["image"] == image
+
+
+def test_text_with_an_image(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bitstream, image = with_image("icebreaker")
+    install(bench, "iceprog")
+    assert main(["flash", "digits", "--board", "icebreaker", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"iceprog -o 0x100000 {image}\niceprog {bitstream}\n"
+    assert main(["flash", "digits", "--board", "icebreaker"]) == 0
+    assert capsys.readouterr().out == "".join(
+        f"{file} is in the flash of icebreaker\n" for file in (image, bitstream)
+    )
+
+
+def test_volatile_leaves_the_image_where_it_is(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bitstream, _ = with_image("icebreaker")
+    called = install(bench, "iceprog")
+    told = flash("digits", "--board", "icebreaker", "--volatile", capsys=capsys)
+    assert called.read_text().splitlines() == ["-S", bitstream]
+    assert told["image"] is None and told["image_command"] is None
+
+
+def test_image_that_fails_leaves_the_bitstream(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, image = with_image("icebreaker")
+    called = install(bench, "iceprog", "exit 1")
+    found = error("digits", "--board", "icebreaker", capsys=capsys)
+    assert found == "iceprog failed with exit status 1: it says nothing"
+    assert called.read_text().splitlines() == ["-o", "0x100000", image]
+
+
+@pytest.mark.parametrize("board", ["fomu-pvt", "icebreaker-bitsy", "orangecrab-85f"])
+def test_boot_loaders_take_no_image(board: str, bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_image(board)
+    called = [install(bench, tool) for tool in ("dfu-util", "openFPGALoader")]
+    assert error("digits", "--board", board, capsys=capsys) == (
+        f"Board {board} must have a programmer for an image behind its bitstream: dfu-util and openFPGALoader "
+        "go through its boot loader, which has one place for a bitstream; build without --standalone"
+    )
+    assert not any(path.exists() for path in called)
+
+
+def test_a_tool_that_can_is_taken_before_one_that_cannot(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """dfu-util writes bitstreams of a ULX3S, but no images."""
+    with_image("ulx3s-25f")
+    install(bench, "dfu-util")
+    found = error("digits", "--board", "ulx3s-25f", capsys=capsys)
+    assert found.startswith("A programmer for ulx3s-25f is missing: install openFPGALoader (")
+    assert "dfu-util" not in found
+    install(bench, "ecpprog")
+    assert flash("digits", "--board", "ulx3s-25f", "--dry-run", capsys=capsys)["programmer"] == "ecpprog"
+
+
+def test_commands_that_a_tool_has_not() -> None:
+    only_flash = Programmer("x", "y", "0403:6010", ())
+    assert only_flash.command(Path("a.bin"), False) == ["x", "a.bin"]
+    with pytest.raises(ValueError, match=r"^x must be able to write a\.bin, it is not$"):
+        only_flash.command(Path("a.bin"), True)
+    with pytest.raises(ValueError, match=r"^x must be able to write a\.image\.bin, it is not$"):
+        only_flash.image_command(Path("a.image.bin"), 0)

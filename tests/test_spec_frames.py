@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subbyte.spec.frames import MAX_UNITS, Counter, Space, bursts, identify, identity, parse_count, read, run, write
+from subbyte.spec.frames import (
+    MAX_UNITS,
+    Counter,
+    Space,
+    bursts,
+    identify,
+    identity,
+    parse_count,
+    read,
+    read_bytes,
+    run,
+    write,
+)
 
 
 def test_commands() -> None:
@@ -29,6 +41,22 @@ def test_wrong_address(address: int) -> None:
 def test_wrong_number_of_units(units: int) -> None:
     with pytest.raises(ValueError, match=rf"^Units must be 1\.\.128, not {units}$"):
         read(0, units)
+
+
+def test_read_bytes() -> None:
+    assert read_bytes(0x12345, 7) == bytes([6, 0x45, 0x23, 0x01, 1])
+
+
+@pytest.mark.parametrize("address", [-1, 1 << 20])
+def test_wrong_byte_address(address: int) -> None:
+    with pytest.raises(ValueError, match=rf"^Byte address must be in 0\.\.1048575, not {address}$"):
+        read_bytes(address, 1)
+
+
+@pytest.mark.parametrize("count", [0, 257])
+def test_wrong_number_of_bytes(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"^Bytes must be 1\.\.256, not {count}$"):
+        read_bytes(0, count)
 
 
 def test_bursts() -> None:

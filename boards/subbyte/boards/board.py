@@ -33,6 +33,18 @@ DEFAULT_PLACEMENT = Placement()
 
 
 @dataclass(frozen=True)
+class Flash:
+    """Where a board's SPI flash is, and a place in it behind the bitstream.
+
+    resource : name of the platform's resource
+    address : of the image that a standalone board starts from, a multiple of 64 KiB, which is erased as a whole
+    """
+
+    resource: str = "spi_flash_1x"
+    address: int = 0x100000
+
+
+@dataclass(frozen=True)
 class Board:
     """One board.
 
@@ -49,6 +61,8 @@ class Board:
     clock : resource of the oscillator; None for the platform's default clock
     pll_pad : on iCE40: whether the oscillator is at the PLL's own pad, SB_PLL40_PAD; else it is SB_PLL40_CORE
     led : whether there is a LED that is on while the engine is busy
+    digit_leds : whether there are LEDs 1 to 4 beside it for a decimal digit
+    flash : Flash
     engine : str
         Preset that is built when none is named.
     clock_hz : int
@@ -77,6 +91,8 @@ class Board:
     clock: str | None = None
     pll_pad: bool = True
     led: bool = True
+    digit_leds: bool = False
+    flash: Flash = Flash()
 
     def placement(self, engine: str) -> Placement:
         """That of an engine by its name, of a preset or not."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from subbyte.boards.board import Board, BoardError
-from subbyte.boards.implement import implement
+from subbyte.boards.board import Board, BoardError, Placement
+from subbyte.boards.implement import Standalone, image_name, implement
 from subbyte.hw.export import engine_verilog, verilog_digest
 from subbyte.spec.engine import EngineConfig
 
 
-def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object]:
+def build(board: Board, engine: EngineConfig, out_dir: Path, image: bytes | None = None) -> dict[str, object]:
     """Build the bitstream into `out_dir`; the result has the keys of `subbyte build --json`.
 
     `macs_per_cycle` counts 4-bit weights on operands of one plane. `clock_mhz` and `timing_met` tell
     whether the engine reaches the board's clock; a design that does not is written all the same.
+    With an `image` (`subbyte.spec.flash_image`) the board starts from its flash; that takes cells, so the board's goal
+    for the clock, known to be reached without, is not set.
     BoardError when the engine is for another family or a larger device; ToolError when a tool is missing or fails.
     """
     if engine.family is not board.family:
@@ -29,7 +31,13 @@ def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object
                 f"Board {board.name} must have the {used} {resource} that engine {engine.name} needs, not {available}"
             )
     verilog = engine_verilog(engine)
-    done = implement(board, verilog, out_dir, board.placement(engine.name))
+    placement = board.placement(engine.name)
+    if image is None:
+        done = implement(board, verilog, out_dir, placement)
+    else:
+        done = implement(
+            board, verilog, out_dir, Placement(placement.seeds), Standalone(engine.digest(), image),
+        )
     return {
         "board": board.name,
         "engine": engine.name,
@@ -47,4 +55,5 @@ def build(board: Board, engine: EngineConfig, out_dir: Path) -> dict[str, object
         "timing_met": done.fmax_mhz * 1e6 >= board.clock_hz,
         "bitstream": str(done.bitstream),
         "verilog_sha256": verilog_digest(verilog),
+        "image": None if image is None else str(out_dir / image_name(board)),
     }

@@ -15,6 +15,7 @@ COLORLIGHT_5A_75B = dataclasses.replace(
     platform=Colorlight_5A75B_R70Platform,
     placements={},
     led=False,
+    digit_leds=False,
     # It has no USB: an FT2232H or FT232H on its JTAG pads.
     programmers=(openfpgaloader("colorlight", "0403:6010"), ecpprog("0403:6010")),
 )

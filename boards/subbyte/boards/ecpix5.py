@@ -5,6 +5,7 @@ import dataclasses
 from amaranth.build import Attrs, PinsN, Resource
 from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
 
+from subbyte.boards.board import Flash
 from subbyte.boards.programmer import ecpprog, openfpgaloader
 from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
 
@@ -16,6 +17,8 @@ ECPIX5_45F = dataclasses.replace(
     package="CABGA554",
     platform=ECPIX545Platform,
     placements={},
+    flash=Flash(address=0x200000),
+    digit_leds=False,
     # The red of the first coloured LED.
     resources=(Resource("led", 0, PinsN("T23", dir="o"), Attrs(IO_TYPE="LVCMOS33")),),
     programmers=(openfpgaloader("ecpix5", "0403:6010"), ecpprog("0403:6010")),

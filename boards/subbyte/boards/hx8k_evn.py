@@ -18,6 +18,7 @@ HX8K_EVN = Board(
     baud=1_000_000,
     bitstream=".bin",
     pll_pad=False,
+    digit_leds=True,
     # SRAM needs the board's jumpers J6 and J7 set for it.
     programmers=(iceprog("0403:6010"), openfpgaloader("ice40_generic", "0403:6010", volatile=False)),
 )

@@ -18,5 +18,7 @@ ICEBREAKER_BITSY = dataclasses.replace(
     # Pins P2 and P4, which are 2 and 3 of the first Pmod, as Pmods with a UART have them.
     resources=(UARTResource(0, tx="2", rx="3", conn=("pmod", 1), attrs=Attrs(IO_STANDARD="SB_LVCMOS")),),
     # The boot loader writes the user's place in the flash: button held while the board is plugged in.
-    programmers=(dfu_util("1d50:6146"), openfpgaloader("icebreaker-bitsy", "1d50:6146", volatile=False)),
+    programmers=(
+        dfu_util("1d50:6146"), openfpgaloader("icebreaker-bitsy", "1d50:6146", volatile=False, boot_loader=True),
+    ),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from amaranth.build.run import BuildPlan
 
-from subbyte.boards.board import DEFAULT_PLACEMENT, Board, Placement
+from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
 from subbyte.boards.top import BoardTop
 from subbyte.spec.engine import Family
 from subbyte.tools.cache import digest, restore, store
@@ -62,27 +62,50 @@ class Implementation:
     bitstream: Path
 
 
+@dataclass(frozen=True)
+class Standalone:
+    """What a board needs to start from its flash.
+
+    engine_digest : of the engine's configuration
+    image : of `subbyte.spec.flash_image`, for the board's `flash.address`
+    """
+
+    engine_digest: str
+    image: bytes = field(repr=False)
+
+
+def image_name(board: Board) -> str:
+    """Name of the file beside the bitstream. Tools that ask the end of a name take it for what it is, plain bytes."""
+    return f"{board.name}.image.bin"
+
+
 def implement(
-    board: Board, verilog: str, out_dir: Path, placement: Placement = DEFAULT_PLACEMENT
+    board: Board, verilog: str, out_dir: Path, placement: Placement = DEFAULT_PLACEMENT,
+    standalone: Standalone | None = None,
 ) -> Implementation:
     """Build the bitstream of a board around an engine's Verilog.
 
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
     then holds engine.v, <board>.bin or .bit, the placed and routed netlist, report.json (nextpnr), stat.json (Yosys)
-    and the logs.
+    and the logs; of a board that is `standalone` also <board>.image.bin, and its top has a loader.
     The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
-    ToolError when a tool fails; a design that is too large is told by the resource that runs out.
+    ToolError when a tool fails; a design that is too large is told by the resource that runs out. BoardError when the
+    bitstream would reach into the image.
     """
     out_dir = out_dir.absolute()
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
         new = Path(folder) / "new"
-        plan = _plan(board, verilog, placement, placement.seeds[0])
+        digest_of_engine = standalone and standalone.engine_digest
+        plan = _plan(board, verilog, placement, placement.seeds[0], digest_of_engine)
         versions = [version(tool) for tool in _TOOLS[board.family]]
         key = digest("implement", plan.digest(), repr(placement.seeds), repr(board.clock_hz), *versions)
         if not restore(key, new):
-            _collect(board, _fastest(board, verilog, Path(folder), placement), new)
+            _collect(board, _fastest(board, verilog, Path(folder), placement, digest_of_engine), new)
             store(key, new, [path.name for path in new.iterdir()])
+        if standalone is not None:
+            _check_room(board, (new / f"{board.name}{board.bitstream}").stat().st_size)
+            (new / image_name(board)).write_bytes(standalone.image)
         if out_dir.exists():
             out_dir.rename(Path(folder) / "old")
         new.rename(out_dir)
@@ -93,7 +116,16 @@ def implement(
     )
 
 
-def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildPlan:
+def _check_room(board: Board, size: int) -> None:
+    """BoardError unless a bitstream of so many bytes ends before the image."""
+    if size > board.flash.address:
+        raise BoardError(
+            f"Bitstream of {board.name} must end before the image at {board.flash.address:#x} in the flash, "
+            f"it has {size} bytes"
+        )
+
+
+def _plan(board: Board, verilog: str, placement: Placement, seed: int, standalone: str | None = None) -> BuildPlan:
     """Amaranth's own build files of the design, with the seed, the reports and the clock's goal added."""
     route, goal = _PLACE_AND_ROUTE[board.family], {}
     if placement.goal_hz is not None:
@@ -101,7 +133,7 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildP
         route += " --tmg-ripup"
         goal = {"add_constraints": f"set_frequency {CLOCK_NET} {placement.goal_hz / 1e6:g}"}
     return board.new_platform().prepare(
-        BoardTop(board, verilog), "top",
+        BoardTop(board, verilog, standalone), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
         nextpnr_opts=f"--seed {seed} {route} --report report.json --write routed.json --timing-allow-fail",
@@ -111,11 +143,11 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int) -> BuildP
     )
 
 
-def _fastest(board: Board, verilog: str, folder: Path, placement: Placement) -> Path:
+def _fastest(board: Board, verilog: str, folder: Path, placement: Placement, standalone: str | None) -> Path:
     """Run the seeds until one meets the clock; the build folder of the fastest."""
     runs: list[tuple[float, Path]] = []
     for seed in placement.seeds:
-        build_dir = _plan(board, verilog, placement, seed).extract(folder / f"seed{seed}")
+        build_dir = _plan(board, verilog, placement, seed, standalone).extract(folder / f"seed{seed}")
         env = environment(*_TOOLS[board.family])
         try:
             run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS)

@@ -45,6 +45,11 @@ class Link(wiring.Component):
     on: the data, their checksum, and at last what is in the line once more. One byte register and one checksum serve
     both directions, for a request is answered when it has come; one that comes during an answer cancels it.
 
+    Parameters
+    ----------
+    loader : bool
+        Whether something else may load a program too, and set the mark.
+
     Members
     -------
     received : In(stream of bytes), from the UART, `BYTE_CYCLES` or more from one to the next
@@ -52,17 +57,20 @@ class Link(wiring.Component):
     commands : Out(stream of bytes), to the engine, valid and payload are registers
     answers : In(stream of bytes), from the engine
     engine_reset : Out(1), a register; from power up to the first command
+    loaded : In(1), with `loader`: sets the mark
     """
 
     BYTE_CYCLES = 32
 
-    def __init__(self) -> None:
+    def __init__(self, loader: bool = False) -> None:
+        self._loader = loader
         super().__init__({
             "received": In(stream.Signature(8)),
             "sent": Out(stream.Signature(8)),
             "commands": Out(stream.Signature(8)),
             "answers": In(stream.Signature(8)),
             "engine_reset": Out(1, init=1),
+            **({"loaded": In(1)} if loader else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -201,6 +209,9 @@ class Link(wiring.Component):
                         with m.Case(_Part.END):
                             m.d.sync += state.eq(_State.IDLE)
 
+        if self._loader:
+            with m.If(self.loaded):
+                m.d.sync += marked.eq(1)
         with m.If(begins):
             m.d.sync += [
                 receiving.eq(1), opened.eq(0), self.engine_reset.eq(self.engine_reset | opened),

@@ -7,6 +7,7 @@ from amaranth.vendor import LatticeECP5Platform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_25FPlatform, OrangeCrabR0_2_85FPlatform
 from amaranth_boards.resources import UARTResource
 
+from subbyte.boards.board import Flash
 from subbyte.boards.programmer import dfu_util, openfpgaloader
 from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
 
@@ -26,12 +27,14 @@ ORANGECRAB_25F = dataclasses.replace(
     package="CSFBGA285",
     platform=_without_suffix(OrangeCrabR0_2_25FPlatform),
     placements={},
+    flash=Flash(address=0x400000),  # the boot loader has the bitstream at 0x80000
+    digit_leds=False,
     # Pins 0 and 1 as on other Feather boards; the red of the coloured LED.
     resources=(
         UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=_ATTRS), Resource("led", 0, PinsN("K4", dir="o"), _ATTRS),
     ),
     # The boot loader: button held while the board is plugged in.
-    programmers=(dfu_util("1209:5af0"), openfpgaloader("orangeCrab", "1209:5af0", volatile=False)),
+    programmers=(dfu_util("1209:5af0"), openfpgaloader("orangeCrab", "1209:5af0", volatile=False, boot_loader=True)),
 )
 
 ORANGECRAB_85F = dataclasses.replace(

@@ -29,7 +29,7 @@ _ABSENT = re.compile(
 
 @dataclass(frozen=True)
 class Programmer:
-    """One tool as one board needs it. Arguments come before the name of the bitstream.
+    """One tool as one board needs it. Arguments come before the name of the file.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ class Programmer:
         Arguments that write the flash, from which the board starts; None where the tool cannot.
     volatile : tuple of str, or None
         Arguments that write the configuration memory (SRAM) alone, until power goes.
+    image : tuple of str, or None
+        Arguments that write the flash, but not from its start: the address follows. None where the tool cannot.
     """
 
     tool: str
@@ -50,6 +52,7 @@ class Programmer:
     usb: str
     flash: tuple[str, ...] | None = None
     volatile: tuple[str, ...] | None = None
+    image: tuple[str, ...] | None = None
 
     def arguments(self, volatile: bool) -> tuple[str, ...] | None:
         """Those for flash or SRAM."""
@@ -61,9 +64,21 @@ class Programmer:
         vendor, product = self.usb.split(":")
         return f'SUBSYSTEM=="usb", ATTRS{{idVendor}}=="{vendor}", ATTRS{{idProduct}}=="{product}", TAG+="uaccess"'
 
-    def run(self, arguments: tuple[str, ...], bitstream: Path) -> None:
-        """Program the board. ToolError in one line tells what is wrong and what to do."""
-        command = [self.tool, *arguments, str(bitstream)]
+    def command(self, bitstream: Path, volatile: bool) -> list[str]:
+        """What writes a bitstream. ValueError when the tool cannot."""
+        return self._command(self.arguments(volatile), str(bitstream))
+
+    def image_command(self, image: Path, address: int) -> list[str]:
+        """What writes an image into the flash. ValueError when the tool cannot."""
+        return self._command(self.image, f"{address:#x}", str(image))
+
+    def _command(self, arguments: tuple[str, ...] | None, *others: str) -> list[str]:
+        if arguments is None:
+            raise ValueError(f"{self.tool} must be able to write {others[-1]}, it is not")
+        return [self.tool, *arguments, *others]
+
+    def run(self, command: list[str]) -> None:
+        """Run one of the commands. ToolError in one line tells what is wrong and what to do."""
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS,
@@ -90,8 +105,8 @@ class Programmer:
         return f"{self.tool} failed with exit status {status}: {lines[-1] if lines else 'it says nothing'}"
 
 
-def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool) -> Programmer:
-    """The first of a board's programmers that is installed and can do it.
+def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool, image: bool = False) -> Programmer:
+    """The first of a board's programmers that is installed and can do it; `image`: also write an image to the flash.
 
     ToolError tells that none can, or how to install those that could.
     """
@@ -99,6 +114,13 @@ def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool) -> Pr
     what = "configuration memory (--volatile)" if volatile else "flash"
     if not able:
         raise ToolError(f"Board {name} must have a programmer for its {what}, Subbyte knows none")
+    if image:
+        tools, able = [one.tool for one in able], [one for one in able if one.image is not None]
+        if not able:
+            raise ToolError(
+                f"Board {name} must have a programmer for an image behind its bitstream: {' and '.join(tools)} "
+                f"go through its boot loader, which has one place for a bitstream; build without --standalone"
+            )
     for one in able:
         if shutil.which(one.tool):
             return one
@@ -106,11 +128,12 @@ def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool) -> Pr
     raise ToolError(f"A programmer for {name} is missing: install {ways}")
 
 
-def openfpgaloader(board: str, usb: str, volatile: bool = True) -> Programmer:
-    """openFPGALoader with its own name of the board."""
+def openfpgaloader(board: str, usb: str, volatile: bool = True, boot_loader: bool = False) -> Programmer:
+    """openFPGALoader with its own name of the board. `boot_loader`: it goes through one, as dfu-util."""
+    flash = ("-b", board, "--write-flash")
     return Programmer(
-        "openFPGALoader", "apt install openfpgaloader", usb, ("-b", board, "--write-flash"),
-        ("-b", board, "--write-sram") if volatile else None,
+        "openFPGALoader", "apt install openfpgaloader", usb, flash, ("-b", board, "--write-sram") if volatile else None,
+        None if boot_loader else (*flash, "-o"),
     )
 
 
@@ -118,17 +141,18 @@ def iceprog(usb: str, volatile: bool = True) -> Programmer:
     """iceprog, for iCE40 boards with an FT2232H or another of FTDI's, which it must then be told."""
     vendor, product = usb.split(":")
     device = () if usb == "0403:6010" else ("-d", f"i:0x{vendor}:0x{product}")
-    return Programmer("iceprog", "apt install fpga-icestorm", usb, device, (*device, "-S") if volatile else None)
+    sram = (*device, "-S") if volatile else None
+    return Programmer("iceprog", "apt install fpga-icestorm", usb, device, sram, (*device, "-o"))
 
 
 def icesprog(usb: str) -> Programmer:
     """icesprog, for iCESugar boards with an iCELink."""
-    return Programmer("icesprog", "its sources are wuxx/icesugar", usb, ())
+    return Programmer("icesprog", "its sources are wuxx/icesugar", usb, (), None, ("-o",))
 
 
 def ecpprog(usb: str) -> Programmer:
     """ecpprog, for ECP5 boards with an FT2232H, their own or one on the JTAG pins."""
-    return Programmer("ecpprog", "its sources are gregdavill/ecpprog", usb, (), ("-S",))
+    return Programmer("ecpprog", "its sources are gregdavill/ecpprog", usb, (), ("-S",), ("-o",))
 
 
 def dfu_util(usb: str) -> Programmer:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module
 from amaranth.lib import io, wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from subbyte.boards.best_class import DIGIT_BITS
 from subbyte.boards.board import Board
+from subbyte.boards.board_flash import BoardFlash
 from subbyte.boards.clock import BoardClock
+from subbyte.boards.flash_loader import FlashLoader
+from subbyte.boards.handover import Handover
 from subbyte.boards.link import Link
+from subbyte.boards.spi_flash import FlashPins
 from subbyte.boards.uart import UartReceiver, UartTransmitter
 
 ENGINE_MODULE = "subbyte_engine"
@@ -22,33 +27,54 @@ class LinkedEngine(wiring.Component):
     ----------
     divisor : int
         Clock cycles per bit of the UART.
+    loader : FlashLoader or None
+        Has the engine and the UART's transmitter first, until it is done.
 
     Members
     -------
     rx : In(1, init=1); tx : Out(1, init=1)
-    busy : Out(1)
+    busy : Out(1); with a loader also until it is done
+    flash : Out(FlashPins), with a loader
+    digit : Out(4), with a loader: last decimal digit of the class that it found last
     """
 
-    def __init__(self, divisor: int) -> None:
+    def __init__(self, divisor: int, loader: FlashLoader | None = None) -> None:
         self._receiver = UartReceiver(divisor)
         self._transmitter = UartTransmitter(divisor)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})
+        self._loader = loader
+        standalone = {} if loader is None else {"flash": Out(FlashPins()), "digit": Out(DIGIT_BITS)}
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), **standalone})
 
     def elaborate(self, platform: object) -> Module:
         """Instances and wires only."""
         m = Module()
         m.submodules.receiver = receiver = self._receiver
         m.submodules.transmitter = transmitter = self._transmitter
-        m.submodules.link = link = Link()
-        connect(m, receiver.o, link.received)
-        connect(m, link.sent, transmitter.i)
+        if self._loader is None:
+            m.submodules.link = link = Link()
+            connect(m, receiver.o, link.received)
+            connect(m, link.sent, transmitter.i)
+            commands, answers, reset, busy = link.commands, link.answers, link.engine_reset, self.busy
+        else:
+            m.submodules.link = link = Link(loader=True)
+            m.submodules.handover = start = Handover(self._loader)
+            connect(m, receiver.o, link.received)
+            connect(m, link.sent, start.sent)
+            connect(m, start.transmitted, transmitter.i)
+            connect(m, link.commands, start.link_commands)
+            connect(m, start.link_answers, link.answers)
+            connect(m, start.flash, flipped(self.flash))
+            commands, answers, reset, busy = start.commands, start.answers, start.engine_reset, start.engine_busy
+            m.d.comb += [
+                start.link_reset.eq(link.engine_reset), link.loaded.eq(start.loaded), self.busy.eq(start.busy),
+                self.digit.eq(start.digit),
+            ]
         m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
-        commands, answers = link.commands, link.answers
         m.submodules.engine = Instance(
-            ENGINE_MODULE, i_clk=ClockSignal(), i_rst=link.engine_reset,
+            ENGINE_MODULE, i_clk=ClockSignal(), i_rst=reset,
             i_i__payload=commands.payload, i_i__valid=commands.valid, o_i__ready=commands.ready,
             o_o__payload=answers.payload, o_o__valid=answers.valid, i_o__ready=answers.ready,
-            o_busy=self.busy,
+            o_busy=busy,
         )
         return m
 
@@ -61,13 +87,17 @@ class BoardTop(Elaboratable):
     board : Board
     verilog : str
         Text with the module `subbyte_engine`, added to the design as it is, as engine.v.
+    standalone : str or None
+        Digest of the engine's configuration: the board starts from its flash. LEDs 1 to 4, if the board has them,
+        then show the last decimal digit of the class that it found last.
     """
 
-    def __init__(self, board: Board, verilog: str) -> None:
+    def __init__(self, board: Board, verilog: str, standalone: str | None = None) -> None:
         if f"module {ENGINE_MODULE}(" not in verilog:
             raise ValueError(f"Verilog of the engine must define module {ENGINE_MODULE}")
         self._board = board
         self._verilog = verilog
+        self._standalone = standalone
 
     def elaborate(self, platform: Platform) -> Module:
         """Instances and wires only."""
@@ -75,7 +105,17 @@ class BoardTop(Elaboratable):
         platform.add_file("engine.v", self._verilog)
         m.domains.sync = ClockDomain()
         m.submodules.clock = BoardClock(self._board)
-        m.submodules.linked = linked = LinkedEngine(round(self._board.clock_hz / self._board.baud))
+        divisor = round(self._board.clock_hz / self._board.baud)
+        if self._standalone is None:
+            m.submodules.linked = linked = LinkedEngine(divisor)
+        else:
+            loader = FlashLoader(self._board.flash.address, self._standalone)
+            m.submodules.linked = linked = LinkedEngine(divisor, loader)
+            m.submodules.flash = flash = BoardFlash(self._board)
+            connect(m, linked.flash, flash.pins)
+            for number in range(1, 1 + len(linked.digit) if self._board.digit_leds else 1):
+                m.submodules[f"led_{number}"] = led = io.Buffer("o", platform.request("led", number, dir="-"))
+                m.d.comb += led.o.eq(linked.digit[number - 1])
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)

@@ -4,7 +4,7 @@ import dataclasses
 
 from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_25F_Platform, ULX3S_45F_Platform, ULX3S_85F_Platform
 
-from subbyte.boards.board import Board, Placement
+from subbyte.boards.board import Board, Flash, Placement
 from subbyte.boards.programmer import dfu_util, ecpprog, openfpgaloader
 from subbyte.spec.engine import Family
 
@@ -20,6 +20,8 @@ ULX3S_25F = Board(
     baud=1_000_000,
     bitstream=".bit",
     placements={"ecp5-25": Placement((3, 2, 1, 4)), "ecp5-25-plain": Placement((3, 2, 1, 4))},
+    flash=Flash("spi_flash", 0x200000),
+    digit_leds=True,
     # Through the FT231X, the boot loader (button 1 held while the second USB socket is plugged in), an FT2232H on J4.
     programmers=(openfpgaloader("ulx3s", "0403:6015"), dfu_util("1d50:614b"), ecpprog("0403:6010")),
 )

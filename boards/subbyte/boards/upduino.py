@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from amaranth.build import Attrs, PinsN, Resource
+from amaranth.build import Attrs, Pins, PinsN, Resource, Subsignal
 from amaranth_boards.resources import UARTResource
 from amaranth_boards.upduino_v3 import UpduinoV3Platform
 
+from subbyte.boards.board import Flash
 from subbyte.boards.icebreaker import ICEBREAKER
 from subbyte.boards.programmer import iceprog
 
@@ -23,6 +24,12 @@ UPDUINO_V3 = dataclasses.replace(
     # Header pins 23 and 25; the red of the coloured LED.
     resources=(
         UARTResource(0, tx="7", rx="8", conn=("j", 0), attrs=_ATTRS), Resource("led", 0, PinsN("41", dir="o"), _ATTRS),
+        # The platform's has the oscillator's pin too.
+        Resource(
+            "spi_flash", 0, Subsignal("cs", PinsN("16", dir="o")), Subsignal("clk", Pins("15", dir="o")),
+            Subsignal("copi", Pins("14", dir="o")), Subsignal("cipo", Pins("17", dir="i")), _ATTRS,
+        ),
     ),
+    flash=Flash("spi_flash"),
     programmers=(iceprog("0403:6014", volatile=False),),
 )

@@ -4,6 +4,7 @@ import dataclasses
 
 from amaranth_boards.versa_ecp5 import VersaECP5Platform
 
+from subbyte.boards.board import Flash
 from subbyte.boards.programmer import ecpprog
 from subbyte.boards.ulx3s import ULX3S_25F
 
@@ -14,5 +15,6 @@ VERSA_ECP5 = dataclasses.replace(
     device="um-45k",
     platform=VersaECP5Platform,
     placements={},
+    flash=Flash(address=0x200000),
     programmers=(ecpprog("0403:6010"),),
 )

@@ -1,4 +1,4 @@
-"""`subbyte flash`: a bitstream to a board, through the tool that the board needs."""
+"""`subbyte flash`: a bitstream, and an image to start from, to a board, through the tool that the board needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from subbyte.boards.board import Board, BoardError
+from subbyte.boards.implement import image_name
 from subbyte.boards.programmer import choose
 from subbyte.boards.registry import find_board
 from subbyte.cli.console import Console
@@ -46,16 +47,24 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     except BoardError as error:
         raise UserError(str(error)) from None
     bitstream = _bitstream(options.directory, board)
-    programmer = choose(board.name, board.programmers, options.volatile)
-    arguments = programmer.arguments(options.volatile) or ()
-    command = [programmer.tool, *arguments, str(bitstream)]
-    target = "sram" if options.volatile else "flash"
+    image = bitstream.with_name(image_name(board))
+    standalone = image.is_file() and not options.volatile
+    programmer = choose(board.name, board.programmers, options.volatile, standalone)
+    command, target = programmer.command(bitstream, options.volatile), "sram" if options.volatile else "flash"
+    image_command = programmer.image_command(image, board.flash.address) if standalone else None
+    # The board starts anew behind each of them: the image first.
+    steps = [(image, image_command)] if image_command else []
+    steps.append((bitstream, command))
     if not options.dry_run:
-        with console.step(f"Writing {bitstream} to the {target} of {board.name}"):
-            programmer.run(arguments, bitstream)
+        for file, step in steps:
+            with console.step(f"Writing {file} to the {target} of {board.name}"):
+                programmer.run(step)
     facts = {
         "board": board.name, "bitstream": str(bitstream), "programmer": programmer.tool, "target": target,
-        "command": command, "dry_run": options.dry_run,
+        "command": command, "image": str(image) if standalone else None, "image_command": image_command,
+        "dry_run": options.dry_run,
     }
-    told = shlex.join(command) if options.dry_run else f"{bitstream} is in the {target} of {board.name}"
-    return Outcome(facts, told)
+    told = [
+        shlex.join(step) if options.dry_run else f"{file} is in the {target} of {board.name}" for file, step in steps
+    ]
+    return Outcome(facts, "\n".join(told))

@@ -105,6 +105,18 @@ def read(address: int, units: int) -> bytes:
     return _transfer(Op.READ, Space.MAIN, address, units)
 
 
+def read_bytes(address: int, count: int) -> bytes:
+    """READ command for `count` bytes of main memory from byte `address`, which need be no whole units.
+
+    ValueError when one of them does not fit.
+    """
+    if not 0 <= address < 1 << SPACE_BIT:
+        raise ValueError(f"Byte address must be in 0..{(1 << SPACE_BIT) - 1}, not {address}")
+    if not 1 <= count <= UNIT_BYTES * MAX_UNITS:
+        raise ValueError(f"Bytes must be 1..{UNIT_BYTES * MAX_UNITS}, not {count}")
+    return _command(Op.READ, Space.MAIN << SPACE_BIT | address, count)
+
+
 def run(counter: Counter = Counter.CYCLES) -> bytes:
     """RUN command that counts from 0."""
     return _command(counter << COUNTER_BIT | Op.RUN, 0, COUNTER_BYTES)

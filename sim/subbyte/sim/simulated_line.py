@@ -6,6 +6,7 @@ import json
 import socket
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,12 +29,13 @@ class SimulatedLine:
         Its top has clk, rst, rx, tx.
     divisor : int
         Clock cycles per bit of its UART.
+    files : name -> text of files that the simulated design reads
 
     Use it as a context. SimulationError when the simulator does not build or fails.
     """
 
-    def __init__(self, design: Design, divisor: int) -> None:
-        self._design, self._divisor = design, divisor
+    def __init__(self, design: Design, divisor: int, files: Mapping[str, str] | None = None) -> None:
+        self._design, self._divisor, self._files = design, divisor, files or {}
         self.byte_seconds = BITS_PER_BYTE * divisor / CLOCK_HZ
         self._now = 0
         self._failure: BaseException | None = None
@@ -44,6 +46,8 @@ class SimulatedLine:
         job = {"socket": str(self._folder / "socket"), "divisor": self._divisor}
         (self._folder / "job.json").write_text(json.dumps(job))
         (self._folder / "work").mkdir()
+        for name, text in self._files.items():
+            (self._folder / "work" / name).write_text(text)
         self._thread = threading.Thread(target=self._simulate, daemon=True)
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(job["socket"])
