@@ -19,7 +19,8 @@ from subbyte.golden.refined_log import refined_log_codes, refined_log_format, re
 from subbyte.golden.weq import weq_weights
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear
 from subbyte.spec.rounding import TableRounding
-from subbyte.spec.weight_formats import LinearWeights, LogWeights, OutlierWeights, linear_weights
+from subbyte.spec.weight_formats import LinearWeights, LogWeights, linear_weights
+from subbyte.spec.weights import WeightFormat, WeightSet
 
 torch = pytest.importorskip("torch")
 quantizers = pytest.importorskip("subbyte.train.quantizers")
@@ -109,11 +110,11 @@ def test_duq_codes(rng: np.random.Generator, signed: bool, hswish: bool) -> None
     module.ready.fill_(True)
     with torch.no_grad():
         module.c.add_(0.5)
-    clip = math.log1p(math.exp(float(module.a)))
+    clip = math.log1p(math.exp(module.a.item()))
     shift = 0.375 if hswish else 0.0
     wanted = learned.duq_codes(x.numpy(), 4, clip, signed, shift)
     assert np.array_equal(module.codes(x).numpy() - module.zero_point, wanted)
-    worth = math.log1p(math.exp(float(module.c))) / module.high
+    worth = math.log1p(math.exp(module.c.item())) / module.high
     assert np.allclose(module(x).detach().numpy(), wanted * worth - shift, atol=1e-12)
     assert not (signed and (module.codes(x) == 0).any()), "one code is unused"
 
@@ -314,7 +315,7 @@ def test_duq_gradients(rng: np.random.Generator) -> None:
     x, module = samples(rng, 200), quantizers.DuqActivation(3)
     module.ready.fill_(True)
     grad, found = gradient(module, x)
-    clip, levels = math.log1p(math.exp(float(module.a))), module.high
+    clip, levels = math.log1p(math.exp(module.a.item())), module.high
 
     def by_scale(raw: float) -> float:
         with torch.no_grad():
@@ -324,8 +325,8 @@ def test_duq_gradients(rng: np.random.Generator) -> None:
     def by_clip(raw: float) -> float:
         return float(torch.clamp(x / math.log1p(math.exp(raw)), 0, 1).sum() * clip)
 
-    assert found["c"].item() == pytest.approx(finite_difference(by_scale, float(module.c)), rel=1e-6)
-    assert found["a"].item() == pytest.approx(finite_difference(by_clip, float(module.a)), rel=1e-4)
+    assert found["c"].item() == pytest.approx(finite_difference(by_scale, module.c.item()), rel=1e-6)
+    assert found["a"].item() == pytest.approx(finite_difference(by_clip, module.a.item()), rel=1e-4)
     assert torch.allclose(grad, ((x > 0) & (x < clip)).double())
 
 
@@ -407,7 +408,7 @@ def test_duq_weights(rng: np.random.Generator) -> None:
     w, module = filters(rng), quantizers.DuqWeights(4)
     module(w)
     q, unit = module.integers(w)
-    clip = math.log1p(math.exp(float(module.a)))
+    clip = math.log1p(math.exp(module.a.item()))
     assert np.array_equal(q.numpy(), learned.duq_codes(w.numpy(), 4, clip, signed=True))
     assert q.abs().max() == 7
 
@@ -425,7 +426,7 @@ def test_weighted_entropy_is_goldens(rng: np.random.Generator, bits: int, levels
     w, module = filters(rng), quantizers.WeightedEntropyWeights(bits, levels=levels)
     module(w)
     q, unit = module.integers(w)
-    wanted, form, scale = weq_weights(w.numpy(), bits, 8, levels)
+    wanted, form, scale = weq_weights(w.numpy(), bits, 7, levels)
     assert module.format() == form and unit[0].item() == scale
     assert np.array_equal(q.numpy(), wanted)
     assert (q == 0).any() == (levels % 2 == 1), "an even number of levels has no zero"
@@ -473,24 +474,34 @@ def test_xnor_gradient_is_the_papers() -> None:
     assert grad.tolist() == [[1, 1, 0, 1]]
 
 
-@pytest.mark.parametrize("slots", [0, 1])
-def test_outliers_are_goldens(rng: np.random.Generator, slots: int) -> None:
-    w = torch.from_numpy(rng.standard_t(3, (8, 4, 3, 3)))
-    module = quantizers.OutlierWeightQuantizer(4, ratio=0.03, slots=slots, columns=4, lanes=4)
+@pytest.mark.parametrize("bits", [3, 4])
+@pytest.mark.parametrize("engine", ["", "up5k"])
+def test_outliers_are_goldens(rng: np.random.Generator, engine: str, bits: int) -> None:
+    """4 x 16 weights a row on up5k, one slot each; 16 input channels need no padding, so rows are runs of 16."""
+    w = torch.from_numpy(rng.standard_t(3, (16, 16, 3, 3)))
+    module = quantizers.OutlierWeightQuantizer(bits, ratio=0.03, engine=engine)
     form = module.format()
-    assert form == OutlierWeights(LinearWeights(4, narrow=True))
+    assert form.dense == (WeightFormat(WeightSet.DIGIT4, 4) if bits == 4 else LinearWeights(3, narrow=True))
     scales = outlier_scales(w.numpy(), form, 0.03, "min_max")
     steps = w.numpy() / scales.reshape(-1, 1, 1, 1)
-    rows = weight_rows(tuple(w.shape), 4, 4)
-    wanted = fixed_capacity(steps, form, 1, rows) if slots else unstructured(steps, form, 0.03)
+    rows = weight_rows((16, 3, 3, 16), 4, 16)
     q, unit = module.integers(w)
-    assert np.array_equal(q.numpy(), wanted) and np.array_equal(unit.numpy(), scales)
-    wide = form.split(wanted)[1] != 0
-    assert wide.any()
-    if slots:
-        assert max(np.bincount(rows[wide])) <= 1
+    assert np.array_equal(unit.numpy(), scales)
+    if engine:
+        last = q.numpy().transpose(0, 2, 3, 1)
+        assert np.array_equal(last, fixed_capacity(steps.transpose(0, 2, 3, 1), form, 1, rows))
+        wide = form.split(last)[1] != 0
+        assert max(np.bincount(rows[wide])) == 1
     else:
-        assert wide.sum() <= 0.03 * w.numel()
+        assert np.array_equal(q.numpy(), unstructured(steps, form, 0.03))
+        wide = form.split(q.numpy())[1] != 0
+        assert 0 < wide.sum() <= 0.03 * w.numel()
+
+
+def test_depthwise_filters_have_no_slots(rng: np.random.Generator) -> None:
+    module = quantizers.OutlierWeightQuantizer(4, engine="up5k")
+    q, _ = module.integers(torch.from_numpy(rng.standard_t(3, (16, 1, 3, 3))))
+    assert not module.format().split(q.numpy())[1].any()
 
 
 @pytest.mark.parametrize("name", sorted(set(quantizers.WEIGHTS) - {"float"}))
@@ -516,6 +527,7 @@ def test_gradients_of_weights_pass(rng: np.random.Generator, name: str) -> None:
     (lambda: quantizers.LogQuantActivation(4, steps=3), "steps per octave must be 1 or 2, not 3"),
     (lambda: quantizers.FittedActivation(3), "has 4 bits, not 3"),
     (lambda: quantizers.OutlierWeightQuantizer(4, ratio=1.5), r"must be in 0\.\.1, not 1\.5"),
+    (lambda: quantizers.OutlierWeightQuantizer(4, engine="hx8k"), "must be a preset with slots for them, not 'hx8k'"),
     (lambda: quantizers.MinMaxWeights(3, grid="digit").format(), "must be narrow, full or, of 4 bits, digit"),
     (lambda: quantizers.FittedActivation().set_bits(3), "must stay 4, not become 3"),
 ])

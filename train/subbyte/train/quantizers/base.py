@@ -66,7 +66,7 @@ class ActivationQuantizer(nn.Module):
     def codes(self, x: Tensor) -> Tensor:
         """Codes of real numbers, int64: exact for the float64 that they are."""
         levels = torch.tensor([_first_float(border) for border in self.borders()], dtype=torch.float64)
-        return torch.bucketize(x.double(), levels, right=True)
+        return torch.bucketize(x.double().contiguous(), levels, right=True)
 
 
 def _first_float(border: Fraction) -> float:

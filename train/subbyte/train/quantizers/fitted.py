@@ -19,7 +19,7 @@ class FittedActivation(TableActivation):
 
     kind = Kind.CODEBOOK
 
-    def __init__(self, bits: int = 4, largest: int = 31, guard_bits: int = 2) -> None:
+    def __init__(self, bits: int = 4, largest: int = 31, guard_bits: int = 1) -> None:
         if bits != 4:
             raise ValueError(f"A fitted table has 4 bits, not {bits}")
         super().__init__(bits, tuple(range(1 << bits)), TableRounding.LIN_NEAREST, guard_bits)

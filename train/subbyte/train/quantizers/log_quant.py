@@ -31,7 +31,7 @@ class LogQuantActivation(TableActivation):
 
     def __init__(
         self, bits: int, steps: int = 2, largest: int = 31, full_scale: int | None = None,
-        rounding: str = "lin_nearest", guard_bits: int = 2,
+        rounding: str = "lin_nearest", guard_bits: int = 1,
     ) -> None:
         if steps not in (1, 2):
             raise ValueError(f"LogQuant steps per octave must be 1 or 2, not {steps}")

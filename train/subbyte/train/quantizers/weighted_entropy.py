@@ -18,12 +18,12 @@ EVERY = 50
 class WeightedEntropyWeights(WeightQuantizer):
     """Importance w**2, clusters of the largest weighted entropy, levels their root mean squares.
 
-    All gradients pass. Levels are integers of `entry_bits` bits times a unit. `levels` is 2**bits - 1, with an exact
-    zero, or 2**bits, without one as the authors' script has it. The codebook is sought anew every `every` calls in
-    training; the authors do it at each.
+    All gradients pass. Levels are integers of `entry_bits` bits, two rows of any lane, times a unit. `levels` is
+    2**bits - 1, with an exact zero, or 2**bits, without one as the authors' script has it. The codebook is sought anew
+    every `every` calls in training; the authors do it at each.
     """
 
-    def __init__(self, bits: int, entry_bits: int = 8, levels: int | None = None, every: int = EVERY) -> None:
+    def __init__(self, bits: int, entry_bits: int = 7, levels: int | None = None, every: int = EVERY) -> None:
         super().__init__(bits)
         self.entry_bits, self.every, self.levels = entry_bits, every, levels
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
