@@ -375,6 +375,19 @@ def test_lsq_weights_codes(rng: np.random.Generator) -> None:
     assert np.array_equal(q.numpy(), learned.lsq_codes(w.numpy(), -9, 6, unit[0].item()))
 
 
+@pytest.mark.parametrize(("bits", "most"), [(8, 102), (4, 6), (3, 3)])
+def test_weights_that_every_lane_holds(rng: np.random.Generator, bits: int, most: int) -> None:
+    """In as many rows as the bits say: both signs of 6 and 102 are in the ranges of digit and of lin4 lanes."""
+    for name in ("min_max", "lsq"):
+        module = quantizers.WEIGHTS[name](bits, grid="lanes")
+        module(filters(rng))
+        q, _ = module.integers(20 * filters(rng))
+        assert q.abs().max() == most
+        for weights in WeightSet if bits in (4, 8) else ():
+            form = WeightFormat(weights, bits)
+            assert form.low <= -most and most <= form.high
+
+
 def test_qil_weights_codes(rng: np.random.Generator) -> None:
     w, module = filters(rng), quantizers.QilWeights(4)
     module.ready.fill_(True)
@@ -528,7 +541,7 @@ def test_gradients_of_weights_pass(rng: np.random.Generator, name: str) -> None:
     (lambda: quantizers.FittedActivation(3), "has 4 bits, not 3"),
     (lambda: quantizers.OutlierWeightQuantizer(4, ratio=1.5), r"must be in 0\.\.1, not 1\.5"),
     (lambda: quantizers.OutlierWeightQuantizer(4, engine="hx8k"), "must be a preset with slots for them, not 'hx8k'"),
-    (lambda: quantizers.MinMaxWeights(3, grid="digit").format(), "must be narrow, full or, of 4 bits, digit"),
+    (lambda: quantizers.MinMaxWeights(3, grid="digit").format(), "must be narrow, full, lanes or, of 4 and 8, digit"),
     (lambda: quantizers.FittedActivation().set_bits(3), "must stay 4, not become 3"),
 ])
 def test_refusals(make: Any, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from subbyte.train.quantizers import (
     ACTIVATIONS,
+    LANES,
     WEIGHTS,
     ActivationQuantizer,
     DuqActivation,
@@ -19,6 +20,9 @@ from subbyte.train.quantizers import (
 )
 
 WIDE_BITS = 8
+GRIDDED = ("lsq", "min_max")
+"""Weights whose first and last layers have integers that every lane holds."""
+
 SIGNED = ("min_max", "lsq", "duq", "float")
 """Activations that have a signed form; the others of a scheme with another name have LSQ's."""
 
@@ -66,7 +70,8 @@ class Scheme:
     def weight(self, edge: bool = False) -> WeightQuantizer:
         """Of a hidden layer, or of the first or last one."""
         if edge and not self.is_float:
-            return WEIGHTS[self.edge_weights](self.edge_bits)
+            options = {"grid": "lanes"} if self.edge_weights in GRIDDED and self.edge_bits in LANES else {}
+            return WEIGHTS[self.edge_weights](self.edge_bits, **options)
         return WEIGHTS[self.weights](self.weight_bits, **self.weight_options)
 
     def activation(self, signed: bool = False) -> ActivationQuantizer:

@@ -63,14 +63,19 @@ def to_network(model: QuantNetwork, engine: EngineConfig | None = None, name: st
     `engine` changes none of its codes; it chooses among exact requantizers one that the engine has, and accumulators.
     ValueError for a network with float layers, or if the result is no valid network.
     """
-    for block_name, block in model.blocks():
-        if block.is_float:
-            raise ValueError(f"Layer {block_name} must have quantizers to be exported, it has float ones")
+    check_integers(model)
     trace = NetworkTrace(model, engine)
     traced(model, trace)
     network = Network(name, trace.tensors, tuple(trace.layers), "input", trace.layers[-1].output)
     validate(network)
     return Exported(network)
+
+
+def check_integers(model: QuantNetwork) -> None:
+    """ValueError unless every layer has quantizers."""
+    for name, block in model.blocks():
+        if block.is_float:
+            raise ValueError(f"Layer {name} must have quantizers to be exported, it has float ones")
 
 
 def traced(model: QuantNetwork, trace: Trace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from subbyte.train.quantizers.base import (
+    LANES,
     ActivationQuantizer,
     FloatActivation,
     FloatWeights,
@@ -36,7 +37,7 @@ WEIGHTS: dict[str, type[WeightQuantizer]] = {
 }
 
 __all__ = [
-    "ACTIVATIONS", "ActivationQuantizer", "BnnWeights", "DorefaActivation", "DorefaWeights", "DuqActivation",
+    "ACTIVATIONS", "LANES", "ActivationQuantizer", "BnnWeights", "DorefaActivation", "DorefaWeights", "DuqActivation",
     "DuqWeights", "FittedActivation", "FloatActivation", "FloatWeights", "LogQuantActivation", "LogQuantWeights",
     "LsqActivation", "LsqPlusActivation", "LsqWeights", "MinMaxActivation", "MinMaxWeights",
     "OutlierWeightQuantizer", "PactActivation", "QilActivation", "QilWeights", "RefinedLogActivation",

@@ -197,19 +197,29 @@ class FloatWeights(WeightQuantizer):
         return w
 
 
-GRIDS = ("narrow", "full", "digit")
+GRIDS = ("narrow", "full", "digit", "lanes")
+LANES = {4: 6, 8: 102}
+"""Bits -> the largest integer whose negative every kind of lane holds too, in one or two rows."""
 
 
 def weight_grid(bits: int, grid: str) -> LinearWeights | WeightFormat:
-    """Integers of linear weights: -Q..Q, Q = 2**(bits - 1) - 1 (narrow), -Q-1..Q (full), or of `digit` lanes.
+    """Format of linear weights: -Q..Q, Q = 2**(bits - 1) - 1 (narrow), -Q-1..Q (full), or what `digit` lanes hold.
 
-    "digit", of 4 bits only: -9..6, all that a digit lane holds in one row. ValueError for others.
+    "digit", of 4 or 8 bits: -9..6 or -153..102. "lanes": narrow, see `weight_range`. ValueError for others.
     """
-    if grid == "digit" and bits == 4:
-        return WeightFormat(WeightSet.DIGIT4, 4)
-    if grid not in GRIDS[:2]:
-        raise ValueError(f"Grid of {bits}-bit weights must be narrow, full or, of 4 bits, digit, not {grid!r}")
-    return LinearWeights(bits, narrow=grid == "narrow")
+    if grid == "digit" and bits in LANES:
+        return WeightFormat(WeightSet.DIGIT4, bits)
+    if grid not in GRIDS or grid == "digit":
+        raise ValueError(f"Grid of {bits}-bit weights must be narrow, full, lanes or, of 4 and 8, digit, not {grid!r}")
+    return LinearWeights(bits, narrow=grid != "full")
+
+
+def weight_range(bits: int, grid: str) -> tuple[int, int]:
+    """(smallest, largest) integer of a grid; of "lanes" -6..6 at 4 bits, -102..102 at 8, else the narrow ones."""
+    form = weight_grid(bits, grid)
+    if grid == "lanes" and bits in LANES:
+        return -LANES[bits], LANES[bits]
+    return form.low, form.high
 
 
 def scalar(x: Tensor) -> float:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from subbyte.spec.weight_formats import AnyWeightFormat
-from subbyte.train.quantizers.base import UniformActivation, WeightQuantizer, scalar, weight_grid
+from subbyte.train.quantizers.base import UniformActivation, WeightQuantizer, scalar, weight_grid, weight_range
 from subbyte.train.quantizers.rounding import scale_gradient
 
 SMALLEST = 1e-6
@@ -120,22 +120,27 @@ class LsqWeights(WeightQuantizer):
     def format(self) -> AnyWeightFormat:
         return weight_grid(self.bits, self.grid)
 
+    @property
+    def range(self) -> tuple[int, int]:
+        """(smallest, largest) integer."""
+        return weight_range(self.bits, self.grid)
+
     def start(self, w: Tensor) -> None:
-        self.step.copy_((2 * w.abs().mean() / math.sqrt(self.format().high)).clamp(min=SMALLEST))
+        self.step.copy_((2 * w.abs().mean() / math.sqrt(self.range[1])).clamp(min=SMALLEST))
 
     def set_bits(self, bits: int) -> None:
         """The range stays."""
-        before = self.format().high
+        before = self.range[1]
         super().set_bits(bits)
         with torch.no_grad():
-            self.step.mul_(before / self.format().high)
+            self.step.mul_(before / self.range[1])
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        form, step = self.format(), self.step.detach().double().clamp(min=SMALLEST)
-        q = torch.clamp(torch.floor(w.detach().double() / step + 0.5), form.low, form.high).long()
+        (low, high), step = self.range, self.step.detach().double().clamp(min=SMALLEST)
+        q = torch.clamp(torch.floor(w.detach().double() / step + 0.5), low, high).long()
         return q, step.expand(len(w))
 
     def quantize(self, w: Tensor) -> Tensor:
-        form = self.format()
-        step = scale_gradient(self.step.clamp(min=SMALLEST), 1 / math.sqrt(w.numel() * form.high))
-        return lsq(w, step, torch.zeros((), dtype=w.dtype), form.low, form.high)
+        low, high = self.range
+        step = scale_gradient(self.step.clamp(min=SMALLEST), 1 / math.sqrt(w.numel() * high))
+        return lsq(w, step, torch.zeros((), dtype=w.dtype), low, high)

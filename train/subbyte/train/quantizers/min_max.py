@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from subbyte.spec.weight_formats import AnyWeightFormat
-from subbyte.train.quantizers.base import UniformActivation, WeightQuantizer, per_channel, real_weights, weight_grid
+from subbyte.train.quantizers.base import (
+    UniformActivation,
+    WeightQuantizer,
+    per_channel,
+    real_weights,
+    weight_grid,
+    weight_range,
+)
 from subbyte.train.quantizers.rounding import round_half_up, through
 
 MOMENTUM = 0.05
@@ -51,11 +58,11 @@ class MinMaxWeights(WeightQuantizer):
         return weight_grid(self.bits, self.grid)
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        form, x = self.format(), w.detach().double()
+        (low, high), x = weight_range(self.bits, self.grid), w.detach().double()
         flat = x.reshape(len(x), -1)
-        step = torch.maximum(flat.amax(dim=1) / form.high, flat.amin(dim=1) / form.low)
+        step = torch.maximum(flat.amax(dim=1) / high, flat.amin(dim=1) / low)
         step = torch.where(step > 0, step, torch.ones_like(step))
-        return torch.clamp(torch.floor(x / per_channel(step, x) + 0.5), form.low, form.high).long(), step
+        return torch.clamp(torch.floor(x / per_channel(step, x) + 0.5), low, high).long(), step
 
     def quantize(self, w: Tensor) -> Tensor:
         return through(w, real_weights(*self.integers(w), w))
