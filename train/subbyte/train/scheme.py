@@ -18,6 +18,7 @@ from subbyte.train.quantizers import (
     UniformActivation,
     WeightQuantizer,
 )
+from subbyte.train.quantizers.duq import HSWISH_SHIFT
 
 WIDE_BITS = 8
 GRIDDED = ("lsq", "min_max")
@@ -82,14 +83,18 @@ class Scheme:
         return ACTIVATIONS[name](self.activation_bits, signed=True)
 
     def hswish(self) -> ActivationQuantizer:
-        """Of h-swish: DuQ with the shift of 3/8."""
-        return FloatActivation(signed=True) if self.is_float else DuqActivation(self.activation_bits, hswish=True)
+        """Of h-swish: DuQ with the shift of 3/8; padding is -3/8 without it too."""
+        if self.is_float:
+            return FloatActivation(signed=True, pad=-HSWISH_SHIFT)
+        return DuqActivation(self.activation_bits, hswish=True)
 
     def wide(self, signed: bool = False) -> UniformActivation | FloatActivation:
         """8 bits: sums of residual blocks and what h-swish reads."""
         if self.is_float:
             return FloatActivation(signed=signed)
-        return (MinMaxActivation if self.activations == "min_max" else LsqActivation)(WIDE_BITS, signed=signed)
+        grid = (MinMaxActivation if self.activations == "min_max" else LsqActivation)(WIDE_BITS, signed=signed)
+        grid.wide = True
+        return grid
 
 
 FLOAT = Scheme("float", "float", edge_weights="float")

@@ -83,7 +83,8 @@ class Block(nn.Module):
 
     def linear(self, signal: Signal) -> Tensor:
         """The sums in real numbers, before BatchNorm."""
-        y = self._apply_weight(signal.real(), self.weights(self.op.weight), signal.offset)
+        weight = self.weights(self.op.weight)
+        y = self._apply_weight(signal.real().to(weight.dtype), weight, signal.offset)
         return y if self.op.bias is None else y + self.op.bias.reshape(1, -1, *[1] * (y.dim() - 2))
 
     def before_quantizer(self, signal: Signal, skip: Signal | None = None) -> Tensor:

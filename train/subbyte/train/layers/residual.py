@@ -18,7 +18,7 @@ from subbyte.train.quantizers.rounding import round_half_up
 class SignedView(UniformActivation):
     """The grid of another uniform quantizer for signed numbers: what a projection adds to a highway."""
 
-    signed = True
+    signed = wide = True
 
     def __init__(self, grid: UniformActivation) -> None:
         super().__init__(grid.bits)
@@ -27,7 +27,7 @@ class SignedView(UniformActivation):
     @property
     def is_float(self) -> bool:
         """As the other."""
-        return self.grid.is_float
+        return not self.active or self.grid.is_float
 
     def start(self, x: Tensor) -> None:
         if not self.grid.ready:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from subbyte.train.layers.codes import Pixels
 from subbyte.train.layers.linear import Block
 from subbyte.train.layers.norm import ChannelNorm
-from subbyte.train.quantizers import ActivationQuantizer, WeightQuantizer
+from subbyte.train.quantizers import ActivationQuantizer, FloatActivation, FloatWeights, WeightQuantizer
 from subbyte.train.scheme import Scheme
 
 
@@ -43,6 +43,27 @@ class QuantNetwork(nn.Module):
     def quantizers(self) -> Iterator[ActivationQuantizer | WeightQuantizer]:
         """All of them, each once."""
         return (m for m in self.modules() if isinstance(m, ActivationQuantizer | WeightQuantizer))
+
+    def set_active(self, active: bool) -> None:
+        """Switch all quantizers on, or off for the float network; those that are float ones stay so."""
+        for quantizer in self.quantizers():
+            if not isinstance(quantizer, FloatActivation | FloatWeights):
+                quantizer.active = active
+
+    def set_bits(self, weights: int, activations: int) -> None:
+        """Bits of the hidden layers' weights, and of all activations but the wide ones."""
+        edges = self.edges()
+        for _, block in self.blocks():
+            if block not in edges:
+                block.weights.set_bits(weights)
+        for quantizer in self.quantizers():
+            if isinstance(quantizer, ActivationQuantizer) and not quantizer.wide:
+                quantizer.set_bits(activations)
+
+    def edges(self) -> list[Block]:
+        """The first and the last block."""
+        blocks = [block for _, block in self.blocks()]
+        return [blocks[0], blocks[-1]]
 
     def calibrate(self, x: Tensor) -> None:
         """Start all quantizers from a batch, without touching weights or BatchNorm: post-training quantization."""

@@ -17,15 +17,26 @@ ALWAYS = -Fraction(1 << 60)
 """A border below every number: of a code that is never given."""
 
 
-class ActivationQuantizer(nn.Module):
+class Switched(nn.Module):
+    """A quantizer that can be switched off: numbers then pass as in the float network, for training it first."""
+
+    active = True
+
+    @property
+    def is_float(self) -> bool:
+        """Whether numbers stay what they are: no codes, no integers."""
+        return not self.active
+
+
+class ActivationQuantizer(Switched):
     """Real numbers -> real numbers on a grid, for training; `codes` and `format` say what they are as integers.
 
     The real number of a code is format().scale * operand(code) + offset. Code t starts at borders()[t - 1], in exact
     rationals of the float64 parameters; that is what layers fold BatchNorm into.
     """
 
-    is_float = False
-    """Whether numbers stay what they are: no codes, no format."""
+    wide = False
+    """Whether it keeps its 8 bits when activations get fewer: grids of sums, of what a table reads, of logits."""
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -56,7 +67,13 @@ class ActivationQuantizer(nn.Module):
         """Another number of bits from now on; what is learned about ranges stays."""
         self.bits = bits
 
+    def bypass(self, x: Tensor) -> Tensor:
+        """The function of the float network: ReLU."""
+        return torch.relu(x)
+
     def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return self.bypass(x)
         if self.training and not self.ready:
             with torch.no_grad():
                 self.start(x.detach())
@@ -83,6 +100,9 @@ class UniformActivation(ActivationQuantizer):
 
     signed = False
     narrow = False
+
+    def bypass(self, x: Tensor) -> Tensor:
+        return x if self.signed else torch.relu(x)
 
     def step(self) -> Tensor:
         """Distance of borders, a scalar with gradient."""
@@ -125,23 +145,25 @@ class UniformActivation(ActivationQuantizer):
 class FloatActivation(ActivationQuantizer):
     """No quantizer: ReLU, or nothing for signed numbers; for the float network beside a quantized one."""
 
-    is_float = True
+    active = False
 
-    def __init__(self, bits: int = 32, signed: bool = False) -> None:
+    def __init__(self, bits: int = 32, signed: bool = False, pad: float = 0.0) -> None:
         super().__init__(bits)
-        self.signed = signed
+        self.signed, self.pad = signed, pad
 
-    def quantize(self, x: Tensor) -> Tensor:
+    @property
+    def offset(self) -> float:
+        return self.pad
+
+    def bypass(self, x: Tensor) -> Tensor:
         return x if self.signed else torch.relu(x)
 
 
-class WeightQuantizer(nn.Module):
+class WeightQuantizer(Switched):
     """Real weights (out channels, ...) -> integers times a unit per output channel.
 
     `forward` gives exactly integers * unit, in the dtype of w, with the gradients of the method.
     """
-
-    is_float = False
 
     def __init__(self, bits: int) -> None:
         super().__init__()
@@ -168,6 +190,8 @@ class WeightQuantizer(nn.Module):
         self.bits = bits
 
     def forward(self, w: Tensor) -> Tensor:
+        if not self.active:
+            return w
         if not self.ready:
             with torch.no_grad():
                 self.start(w.detach())
@@ -188,13 +212,10 @@ def per_channel(values: Tensor, like: Tensor) -> Tensor:
 class FloatWeights(WeightQuantizer):
     """No quantizer."""
 
-    is_float = True
+    active = False
 
     def __init__(self, bits: int = 32) -> None:
         super().__init__(bits)
-
-    def quantize(self, w: Tensor) -> Tensor:
-        return w
 
 
 GRIDS = ("narrow", "full", "digit", "lanes")

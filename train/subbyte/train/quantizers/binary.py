@@ -24,6 +24,9 @@ class SignActivation(ActivationQuantizer):
     def set_bits(self, bits: int) -> None:
         """Stays 1."""
 
+    def bypass(self, x: Tensor) -> Tensor:
+        return torch.clamp(x, -1.0, 1.0)
+
     def format(self) -> TensorFormat:
         return binary()
 

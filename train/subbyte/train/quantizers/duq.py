@@ -42,6 +42,9 @@ class DuqActivation(UniformActivation):
         self.a.fill_(value)
         self.c.fill_(value)
 
+    def bypass(self, x: Tensor) -> Tensor:
+        return x if self.hswish else super().bypass(x)
+
     @property
     def offset(self) -> float:
         return -HSWISH_SHIFT if self.hswish else 0.0
