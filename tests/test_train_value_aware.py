@@ -97,7 +97,7 @@ def test_all_outliers_are_exact_gradients() -> None:
     exact = gradients(model, x)
     found = gradients(model, x, packing.QuantizedBackward(model, 3, 1.0))
     for a, b in zip(exact, found, strict=True):
-        assert torch.allclose(a, b, rtol=1e-2, atol=1e-4 * float(a.abs().max()))
+        assert (a - b).norm() < 5e-3 * a.norm()
 
 
 @pytest.mark.parametrize("two_zeros", [False, True])

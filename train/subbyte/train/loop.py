@@ -76,6 +76,13 @@ class Training:
             scheme, self.data.shape, self.data.classes, self.data.scale, **self.recipe.options
         )
 
+    def start_from(self, other: Training) -> None:
+        """Weights and BatchNorm of another run's network of the same shape, and its accuracy as the float one."""
+        own = self.model.state_dict()
+        state = {k: v for k, v in other.model.state_dict().items() if k in own and (".op." in k or ".norm." in k)}
+        self.model.load_state_dict(state, strict=False)
+        self.float_value = other.accuracy()
+
     # The run
 
     def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
