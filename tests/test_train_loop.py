@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ loops = pytest.importorskip("subbyte.train.loop")
 aiwq = pytest.importorskip("subbyte.train.aiwq")
 datas = pytest.importorskip("subbyte.train.data")
 distill = pytest.importorskip("subbyte.train.distill")
+quantizers = pytest.importorskip("subbyte.train.quantizers")
 profiles = pytest.importorskip("subbyte.train.profiles")
 recipes = pytest.importorskip("subbyte.train.recipe")
 schemes = pytest.importorskip("subbyte.train.scheme")
@@ -327,6 +329,17 @@ def test_recipe_refusals(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(recipes.TrainRecipeError, match=message) as caught:
         recipes.load_train_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_recipe_of_the_documentation(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "training.md"
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "recipe.toml").write_text(example)
+    one = recipes.load_train_recipe(tmp_path / "recipe.toml")
+    assert one.network == "cnn" and one.scheme.weight_options == {"grid": "digit"}
+    text = page.read_text()
+    named = {*quantizers.ACTIVATIONS, *quantizers.WEIGHTS, *nets.NETWORKS} - {"float"}
+    assert not [name for name in named if f"`{name}`" not in text]
 
 
 def test_recipes_come_back_from_plain_values() -> None:

@@ -18,14 +18,26 @@ ALWAYS = -Fraction(1 << 60)
 
 
 class Switched(nn.Module):
-    """A quantizer that can be switched off: numbers then pass as in the float network, for training it first."""
+    """A quantizer that can be switched off: numbers then pass as in the float network, for training it first.
+
+    bits : of codes or weights; ready : whether parameters were set from numbers that it saw
+    """
 
     active = True
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
 
     @property
     def is_float(self) -> bool:
         """Whether numbers stay what they are: no codes, no integers."""
         return not self.active
+
+    def set_bits(self, bits: int) -> None:
+        """Another number of bits from now on; what is learned about ranges stays."""
+        self.bits = bits
 
 
 class ActivationQuantizer(Switched):
@@ -37,11 +49,6 @@ class ActivationQuantizer(Switched):
 
     wide = False
     """Whether it keeps its 8 bits when activations get fewer: grids of sums, of what a table reads, of logits."""
-
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self.bits = bits
-        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
 
     @property
     def offset(self) -> float:
@@ -62,10 +69,6 @@ class ActivationQuantizer(Switched):
 
     def start(self, x: Tensor) -> None:
         """Set parameters from the first numbers that are seen."""
-
-    def set_bits(self, bits: int) -> None:
-        """Another number of bits from now on; what is learned about ranges stays."""
-        self.bits = bits
 
     def bypass(self, x: Tensor) -> Tensor:
         """The function of the float network: ReLU."""
@@ -165,11 +168,6 @@ class WeightQuantizer(Switched):
     `forward` gives exactly integers * unit, in the dtype of w, with the gradients of the method.
     """
 
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self.bits = bits
-        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
-
     def format(self) -> AnyWeightFormat:
         """Format of the integers."""
         raise NotImplementedError
@@ -184,10 +182,6 @@ class WeightQuantizer(Switched):
 
     def start(self, w: Tensor) -> None:
         """Set parameters from the weights."""
-
-    def set_bits(self, bits: int) -> None:
-        """Another number of bits from now on."""
-        self.bits = bits
 
     def forward(self, w: Tensor) -> Tensor:
         if not self.active:
