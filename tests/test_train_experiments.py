@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,21 @@ from subbyte.cli.main import main
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
-contexts = pytest.importorskip("subbyte.train.experiments.context")
-features = pytest.importorskip("subbyte.train.experiments.features")
-logarithm = pytest.importorskip("subbyte.train.experiments.logarithm")
-pages = pytest.importorskip("subbyte.train.experiments.page")
-schemes = pytest.importorskip("subbyte.train.scheme")
-loops = pytest.importorskip("test_train_loop")
+contexts = import_module("subbyte.train.experiments.context")
+features = import_module("subbyte.train.experiments.features")
+logarithm = import_module("subbyte.train.experiments.logarithm")
+pages = import_module("subbyte.train.experiments.page")
+schemes = import_module("subbyte.train.scheme")
+small = import_module("small_data")
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> Any:
-    return contexts.Context(loops.bars(200), contexts.EFFORTS["tiny"], tmp_path / "page")
+    return contexts.Context(small.bars(200), contexts.EFFORTS["tiny"], tmp_path / "page")
 
 
 def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    loops.write(tmp_path)
+    small.write_recipe(tmp_path)
     out = tmp_path / "page"
     status = main([
         "experiments", "binary", "features", "--data", str(tmp_path / "bars.npz"), "-o", str(out), "--effort", "tiny",

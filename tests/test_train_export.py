@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,8 @@ from subbyte.spec.formats import linear
 from subbyte.spec.network import Lookup, Requantize, Threshold
 
 torch = pytest.importorskip("torch")
-nets = pytest.importorskip("train_networks")
-to_network = pytest.importorskip("subbyte.train.to_network")
+nets = import_module("train_networks")
+to_network = import_module("subbyte.train.to_network")
 
 CASES = [
     ("cnn", "lsq", "up5k"), ("cnn", "qil3", "up5k"), ("cnn", "ternary", "up5k"), ("cnn", "log2", "ecp5-85"),

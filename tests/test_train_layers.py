@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,16 @@ from subbyte.golden.thresholds import thresholds_of
 from subbyte.spec.formats import linear
 
 torch = pytest.importorskip("torch")
-nets = pytest.importorskip("train_networks")
-codes_layers = pytest.importorskip("subbyte.train.layers.codes")
-fold_module = pytest.importorskip("subbyte.train.layers.fold")
-linear_layers = pytest.importorskip("subbyte.train.layers.linear")
-norms = pytest.importorskip("subbyte.train.layers.norm")
-quantizers = pytest.importorskip("subbyte.train.quantizers")
-residuals = pytest.importorskip("subbyte.train.layers.residual")
-schemes = pytest.importorskip("subbyte.train.scheme")
-signals = pytest.importorskip("subbyte.train.layers.signal")
-to_network = pytest.importorskip("subbyte.train.to_network")
+nets = import_module("train_networks")
+codes_layers = import_module("subbyte.train.layers.codes")
+fold_module = import_module("subbyte.train.layers.fold")
+linear_layers = import_module("subbyte.train.layers.linear")
+norms = import_module("subbyte.train.layers.norm")
+quantizers = import_module("subbyte.train.quantizers")
+residuals = import_module("subbyte.train.layers.residual")
+schemes = import_module("subbyte.train.scheme")
+signals = import_module("subbyte.train.layers.signal")
+to_network = import_module("subbyte.train.to_network")
 
 PAIRS = [
     ("cnn", "lsq"), ("cnn", "qil3"), ("cnn", "ternary"), ("cnn", "log2"), ("cnn", "refined"), ("resnet", "lsq"),

@@ -8,10 +8,10 @@ import math
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from subbyte.cli.main import main
@@ -21,34 +21,15 @@ from subbyte.spec.network_io import load_network
 from subbyte.train.stages import Stage, stages
 
 torch = pytest.importorskip("torch")
-loops = pytest.importorskip("subbyte.train.loop")
-aiwq = pytest.importorskip("subbyte.train.aiwq")
-datas = pytest.importorskip("subbyte.train.data")
-distill = pytest.importorskip("subbyte.train.distill")
-quantizers = pytest.importorskip("subbyte.train.quantizers")
-profiles = pytest.importorskip("subbyte.train.profiles")
-recipes = pytest.importorskip("subbyte.train.recipe")
-schemes = pytest.importorskip("subbyte.train.scheme")
-nets = pytest.importorskip("train_networks")
-
-
-def bars(count: int = 160, seed: int = 0) -> Any:
-    """Upright or lying bars, diagonals, blobs: four classes on 8 x 8, a data set that trains in seconds."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 4, count)
-    x = rng.integers(0, 60, (count, 1, 8, 8))
-    for image, kind, place in zip(x, y, rng.integers(1, 6, count), strict=True):
-        if kind == 0:
-            image[0, place] += 180
-        elif kind == 1:
-            image[0, :, place] += 180
-        elif kind == 2:
-            image[0, np.arange(8), np.arange(8)] += 180
-        else:
-            image[0, place : place + 2, place : place + 2] += 180
-    x = x.astype(np.uint8)
-    half = count // 2
-    return datas.Dataset(x[:half], y[:half], x[half:], y[half:])
+loops = import_module("subbyte.train.loop")
+aiwq = import_module("subbyte.train.aiwq")
+distill = import_module("subbyte.train.distill")
+quantizers = import_module("subbyte.train.quantizers")
+profiles = import_module("subbyte.train.profiles")
+recipes = import_module("subbyte.train.recipe")
+schemes = import_module("subbyte.train.scheme")
+small = import_module("small_data")
+nets = import_module("train_networks")
 
 
 def recipe(**values: Any) -> Any:
@@ -61,7 +42,7 @@ def digest(training: Any) -> list[float]:
 
 
 def test_it_learns() -> None:
-    training = loops.Training(recipe(epochs=4, float_epochs=6, shift=1), bars(320))
+    training = loops.Training(recipe(epochs=4, float_epochs=6, shift=1), small.bars(320))
     training.run()
     assert training.float_value > 0.8 and training.accuracy() > 0.8
     assert [entry["stage"] for entry in training.history] == ["float"] * 6 + ["quantized"] * 4
@@ -77,7 +58,7 @@ def test_it_learns() -> None:
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path, values: dict[str, Any]) -> None:
     """Stopped after every single epoch, and each time continued by a new process' worth of objects."""
     scheme = schemes.Scheme(**values.pop("scheme", {}))
-    one, data = recipe(scheme=scheme, **values), bars()
+    one, data = recipe(scheme=scheme, **values), small.bars()
     whole = loops.Training(one, data)
     whole.run()
 
@@ -106,20 +87,20 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path, values: dict[st
 
 
 def test_seeds_matter() -> None:
-    runs = [loops.Training(recipe(seed=seed), bars()) for seed in (1, 1, 2)]
+    runs = [loops.Training(recipe(seed=seed), small.bars()) for seed in (1, 1, 2)]
     for run in runs:
         run.run()
     assert digest(runs[0]) == digest(runs[1]) != digest(runs[2])
 
 
 def test_checkpoints_of_other_recipes_are_refused(tmp_path: Path) -> None:
-    training = loops.Training(recipe(), bars())
+    training = loops.Training(recipe(), small.bars())
     training.run(tmp_path / "checkpoint.pt")
     with pytest.raises(loops.CheckpointError, match="is of another recipe, in rate"):
-        loops.Training(recipe(rate=0.02), bars()).load(tmp_path / "checkpoint.pt")
+        loops.Training(recipe(rate=0.02), small.bars()).load(tmp_path / "checkpoint.pt")
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
     with pytest.raises(loops.CheckpointError, match="cannot be read"):
-        loops.Training(recipe(), bars()).load(tmp_path / "checkpoint.pt")
+        loops.Training(recipe(), small.bars()).load(tmp_path / "checkpoint.pt")
 
 
 # Schedules
@@ -144,7 +125,7 @@ def test_profit_freezes_in_thirds_and_ends_with_batchnorm() -> None:
 
 def test_frozen_weights_do_not_move_and_batchnorm_does() -> None:
     one = recipe(schedule="profit", network="ds_cnn", options={"width": 4, "blocks": 1}, ladder=())
-    training = loops.Training(one, bars())
+    training = loops.Training(one, small.bars())
     before: dict[str, dict[str, Any]] = {}
 
     def note(fraction: float, line: str) -> None:
@@ -253,29 +234,8 @@ def test_shifts() -> None:
 # Recipes and the command
 
 
-def write(tmp_path: Path, text: str = "") -> Path:
-    data = bars()
-    np.savez(tmp_path / "bars.npz", x_train=data.x[:, 0], y_train=data.y, x=data.x_test, y=data.y_test)
-    path = tmp_path / "recipe.toml"
-    path.write_text(text or f"""
-network = "cnn"
-epochs = 2
-float_epochs = 2
-batch = 16
-options = {{ width = 4 }}
-data = {{ kind = "npz", file = "{tmp_path}/bars.npz" }}
-
-[scheme]
-weights = "dorefa"
-activations = "pact"
-weight_bits = 2
-activation_bits = 2
-""")
-    return path
-
-
 def test_the_command_trains_exports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe_file, out = write(tmp_path), tmp_path / "out"
+    recipe_file, out = small.write_recipe(tmp_path), tmp_path / "out"
 
     def command(*arguments: str) -> tuple[int, str, str]:
         status = main(["train", "--recipe", str(recipe_file), "-o", str(out), *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from subbyte.golden.reference import run
 from subbyte.spec.engine import PRESETS
 
 torch = pytest.importorskip("torch")
-nets = pytest.importorskip("train_networks")
-to_network = pytest.importorskip("subbyte.train.to_network")
-to_qonnx = pytest.importorskip("subbyte.train.to_qonnx")
+nets = import_module("train_networks")
+to_network = import_module("subbyte.train.to_network")
+to_qonnx = import_module("subbyte.train.to_qonnx")
 
 CASES = [
     ("cnn", "lsq", "up5k"), ("cnn", "pact2", "up5k"), ("cnn", "qil3", "up5k"), ("ds_cnn", "digit", "up5k"),

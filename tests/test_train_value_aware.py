@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
-packing = pytest.importorskip("subbyte.train.value_aware")
-nets = pytest.importorskip("train_networks")
+packing = import_module("subbyte.train.value_aware")
+nets = import_module("train_networks")
 
 
 @pytest.fixture(autouse=True)

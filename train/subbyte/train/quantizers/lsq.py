@@ -6,7 +6,7 @@ With q = round(clip((x - offset) / step, low, high)) and y = q * step + offset:
     dy/dstep   = q - (x - offset) / step inside, low or high outside
     dy/doffset = 0 inside, 1 outside
 
-The gradients of step and offset are scaled by 1 / sqrt(numbers * high).
+The gradients of step and offset are scaled by 1 / sqrt(numbers * high), of activations the numbers of one image.
 """
 
 from __future__ import annotations
