@@ -21,10 +21,11 @@ from subbyte.host.errors import DriverError
 from subbyte.sim.runner import SimulationError
 from subbyte.spec.engine import EngineError
 from subbyte.tools.errors import ToolError
+from subbyte.train.errors import TrainError
 
 MISTAKES = (
     UserError, ModelError, DataError, RecipeError, ScheduleError, OutputError, EngineError, ToolError, DriverError,
-    OSError,
+    TrainError, OSError,
 )
 """Errors whose text is for the user: exit status 2. A failing simulation is 1, anything else is a bug."""
 PIPE_WIDTH = 160

@@ -21,6 +21,8 @@ COMMANDS = {
     "build": "make a board's bitstream",
     "run": "run a compiled network on a board, or on its simulated Verilog, through the driver",
     "flash": "write a board's bitstream to the board",
+    "train": "train a network with quantizers, as a recipe file says",
+    "experiments": "measure the claims of the literature again, as a page with tables and figures",
     "report": "write an HTML page about a compiled network",
     "synth": "cell area and delay of lanes on a library of cells",
     "boards": "list the boards",

@@ -1,0 +1,48 @@
+"""`subbyte experiments`: the claims of the literature measured again, as a page with tables and figures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from rich.console import Group
+
+from subbyte.cli.arguments import positive
+from subbyte.cli.console import Console
+from subbyte.cli.extra import need
+from subbyte.cli.outcome import Outcome, plain_table
+
+EFFORTS = ("quick", "full", "tiny")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The data, where to, and how much."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (all)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", metavar="FILE.npz", help="x_train, y_train, x, y (scikit-learn's digits)")
+    parser.add_argument("--effort", default=EFFORTS[0], choices=EFFORTS, help="%(choices)s (%(default)s)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="run with seeds 1..N")
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Run them one after the other."""
+    for module in ("torch", "matplotlib"):
+        need("subbyte experiments", module, "train")
+    from subbyte.train.data import load_data
+    from subbyte.train.experiments.context import EFFORTS as KNOWN
+    from subbyte.train.experiments.context import Context
+    from subbyte.train.experiments.page import run_experiments
+
+    data = load_data("npz", file=options.data) if options.data else load_data("digits")
+    effort = KNOWN[options.effort]
+    if options.seeds:
+        effort = dataclasses.replace(effort, seeds=tuple(range(1, options.seeds + 1)))
+    with console.step(f"Experiments in {options.output}") as bar:
+        context = Context(data, effort, options.output, console.note)
+        found = run_experiments(context, options.names, options.effort, bar)
+    table = plain_table("experiment", "must be", "measured", "met")
+    for name, section in found["experiments"].items():
+        for one in section["bars"]:
+            table.add_row(name, one["must"], one["measured"], "yes" if one["met"] else "no")
+    return Outcome(found, Group(f"{found['page']}", table))

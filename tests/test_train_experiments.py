@@ -1,0 +1,83 @@
+"""Experiments at a size that says nothing: that they run, what is counted, and the page."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from subbyte.cli.main import main
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+contexts = import_module("subbyte.train.experiments.context")
+features = import_module("subbyte.train.experiments.features")
+logarithm = import_module("subbyte.train.experiments.logarithm")
+pages = import_module("subbyte.train.experiments.page")
+schemes = import_module("subbyte.train.scheme")
+small = import_module("small_data")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Any:
+    return contexts.Context(small.bars(200), contexts.EFFORTS["tiny"], tmp_path / "page")
+
+
+def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small.write_recipe(tmp_path)
+    out = tmp_path / "page"
+    status = main([
+        "experiments", "binary", "features", "--data", str(tmp_path / "bars.npz"), "-o", str(out), "--effort", "tiny",
+        "--json",
+    ])
+    found = json.loads(capsys.readouterr().out)
+    assert status == 0 and list(found["experiments"]) == ["binary", "features"] and found["seeds"] == [1]
+    assert {path.name for path in out.iterdir()} == {"experiments.md", "features.svg"}
+    text = (out / "experiments.md").read_text()
+    assert "up5k-binary: model = reference = machine, " in text and "![Features](features.svg)" in text
+    rows = found["experiments"]["binary"]["rows"]
+    assert all("| " + " | ".join(row) + " |" in text for row in rows)
+    first = (out / "features.svg").read_bytes()
+    assert b"<svg" in first
+
+
+def test_unknown_experiments_are_named_before_anything_runs(context: Any) -> None:
+    with pytest.raises(ValueError, match="must be one of methods, logarithm, .*, not luck"):
+        pages.run_experiments(context, ["binary", "luck"], "tiny")
+    assert not context.folder.exists()
+
+
+def test_quantized_networks_start_from_the_float_one(context: Any) -> None:
+    """One float network a name and seed; without training epochs the weights are its own."""
+    exact = context.float_run("cnn", 1)
+    assert context.float_run("cnn", 1) is exact
+    model = context.untrained("cnn", schemes.method("min_max", 8), 1)
+    for (_, one), (_, other) in zip(model.blocks(), exact.model.blocks(), strict=True):
+        assert torch.equal(one.op.weight, other.op.weight)
+    assert context.accuracy(model) == pytest.approx(exact.accuracy(), abs=0.1)
+    assert model.layers["conv2"].weights.integers(model.layers["conv2"].op.weight)[0].abs().max() == 127
+
+
+def test_results_are_shown_with_their_spread() -> None:
+    assert contexts.shown([0.5]) == "50.0" and contexts.shown([0.5, 0.52]) == "51.0 ± 1.0"
+    assert contexts.points([0.9, 0.8], [0.84]) == pytest.approx(1.0)
+    assert contexts.bar("a", -0.25, False) == ("a", "-0.25 points", False)
+
+
+def test_main_axes_are_those_of_the_largest_variance(rng: np.random.Generator) -> None:
+    x = rng.normal(0, 1, (500, 4)) * [5.0, 0.1, 2.0, 0.2] + [1.0, 2.0, 3.0, 4.0]
+    mean, axes = features.main_axes(x)
+    assert np.allclose(mean, x.mean(axis=0))
+    assert abs(axes[0, 0]) > 0.99 and abs(axes[2, 1]) > 0.99
+
+
+def test_signal_to_noise_of_codes(rng: np.random.Generator) -> None:
+    """Half-normal numbers (numerics.md B4): linear gains about 6 dB a bit, base 2 none; half octaves lie between."""
+    found = logarithm.signal_to_noise(np.abs(rng.normal(0, 1, 20000)))
+    assert found["linear"][2] > found["linear"][1] + 4 > found["linear"][0] + 8
+    assert abs(found["base 2"][2] - found["base 2"][1]) < 1.5
+    assert found["base 2"][2] < found["half octave"][2] < found["linear"][2]

@@ -1,0 +1,308 @@
+"""Training runs: schedules, what is frozen, and that a killed run ends like one that was not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subbyte.cli.main import main
+from subbyte.compiler.schedule import schedule
+from subbyte.spec.engine import PRESETS
+from subbyte.spec.network_io import load_network
+from subbyte.train.stages import Stage, stages
+
+torch = pytest.importorskip("torch")
+loops = import_module("subbyte.train.loop")
+aiwq = import_module("subbyte.train.aiwq")
+distill = import_module("subbyte.train.distill")
+quantizers = import_module("subbyte.train.quantizers")
+profiles = import_module("subbyte.train.profiles")
+recipes = import_module("subbyte.train.recipe")
+schemes = import_module("subbyte.train.scheme")
+small = import_module("small_data")
+nets = import_module("train_networks")
+
+
+def recipe(**values: Any) -> Any:
+    given = {"epochs": 1, "float_epochs": 1, "batch": 16, "rate": 0.01, "options": {"width": 4}, **values}
+    return recipes.TrainRecipe(**given)
+
+
+def digest(training: Any) -> list[float]:
+    return [float(value.double().sum()) for value in training.model.state_dict().values()]
+
+
+def test_it_learns() -> None:
+    training = loops.Training(recipe(epochs=4, float_epochs=6, shift=1), small.bars(320))
+    training.run()
+    assert training.float_value > 0.8 and training.accuracy() > 0.8
+    assert [entry["stage"] for entry in training.history] == ["float"] * 6 + ["quantized"] * 4
+
+
+@pytest.mark.parametrize("values", [
+    {"schedule": "plain", "epochs": 2, "shift": 1},
+    {"schedule": "profit", "network": "ds_cnn", "options": {"width": 4, "blocks": 1}, "ladder": (5,),
+     "scheme": {"weights": "duq", "activations": "duq"}},
+    {"schedule": "plain", "epochs": 2, "distillation": 0.5, "scheme": {"weights": "weq", "weight_bits": 2}},
+    {"schedule": "progressive", "ladder": (8,), "backward": {"bits": 3, "ratio": 0.02}},
+], ids=["plain", "profit", "distilled", "packed"])
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path, values: dict[str, Any]) -> None:
+    """Stopped after every single epoch, and each time continued by a new process' worth of objects."""
+    scheme = schemes.Scheme(**values.pop("scheme", {}))
+    one, data = recipe(scheme=scheme, **values), small.bars()
+    whole = loops.Training(one, data)
+    whole.run()
+
+    class Killed(Exception):
+        pass
+
+    def kill(fraction: float, line: str) -> None:
+        raise Killed
+
+    path, parts = tmp_path / "checkpoint.pt", 0
+    while True:
+        part = loops.Training(one, data)
+        if path.exists():
+            part.load(path)
+        try:
+            part.run(path, kill)
+        except Killed:
+            parts += 1
+            continue
+        break
+    assert parts == len(whole.history) > 2
+    assert digest(part) == digest(whole)
+    drop = [{k: v for k, v in entry.items() if k != "seconds"} for entry in part.history]
+    assert drop == [{k: v for k, v in entry.items() if k != "seconds"} for entry in whole.history]
+    assert (part.aiwq, part.frozen, part.float_value) == (whole.aiwq, whole.frozen, whole.float_value)
+
+
+def test_seeds_matter() -> None:
+    runs = [loops.Training(recipe(seed=seed), small.bars()) for seed in (1, 1, 2)]
+    for run in runs:
+        run.run()
+    assert digest(runs[0]) == digest(runs[1]) != digest(runs[2])
+
+
+def test_checkpoints_of_other_recipes_are_refused(tmp_path: Path) -> None:
+    training = loops.Training(recipe(), small.bars())
+    training.run(tmp_path / "checkpoint.pt")
+    with pytest.raises(loops.CheckpointError, match="is of another recipe, in rate"):
+        loops.Training(recipe(rate=0.02), small.bars()).load(tmp_path / "checkpoint.pt")
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(loops.CheckpointError, match="cannot be read"):
+        loops.Training(recipe(), small.bars()).load(tmp_path / "checkpoint.pt")
+
+
+# Schedules
+
+
+def test_progressive_stages() -> None:
+    found = stages("progressive", 2, 1, (4, 4), (8, 5, 4))
+    assert [(s.name, s.bits) for s in found] == [
+        ("float", None), ("activations-8", (8, 8)), ("activations-5", (8, 5)), ("activations-4", (8, 4)),
+        ("weights-5", (5, 4)), ("weights-4", (4, 4)),
+    ]
+
+
+def test_profit_freezes_in_thirds_and_ends_with_batchnorm() -> None:
+    found = stages("profit", 2, 0, (4, 4), (5,), norm_epochs=3)[-4:]
+    assert [round(s.frozen, 2) for s in found] == [0.0, 0.33, 0.67, 1.0]
+    assert [s.measured for s in found] == [True, False, False, False]
+    assert found[-1] == Stage("norms", 3, bits=(4, 4), frozen=1.0, norms_only=True)
+    with pytest.raises(ValueError, match="must be one of float, plain, progressive, profit, not 'x'"):
+        stages("x", 1, 1, (4, 4))
+
+
+def test_frozen_weights_do_not_move_and_batchnorm_does() -> None:
+    one = recipe(schedule="profit", network="ds_cnn", options={"width": 4, "blocks": 1}, ladder=())
+    training = loops.Training(one, small.bars())
+    before: dict[str, dict[str, Any]] = {}
+
+    def note(fraction: float, line: str) -> None:
+        before[line.split()[0]] = {k: v.clone() for k, v in training.model.state_dict().items()}
+
+    training.run(progress=note)
+    moved = {
+        stage: {name for name in before[stage] if not torch.equal(before[stage][name], before[previous][name])}
+        for previous, stage in zip(before, list(before)[1:], strict=False)
+    }
+    blocks = dict(training.model.blocks())
+    order = sorted(blocks, key=lambda name: -training.aiwq[name])
+    assert all(value > 0 for value in training.aiwq.values())
+    for stage, part in (("profit-0.33", 1 / 3), ("profit-0.67", 2 / 3)):
+        still = order[: round(part * len(order))]
+        for name in blocks:
+            assert (f"layers.{name}.op.weight" in moved[stage]) == (name not in still)
+    assert training.frozen == order[: round(2 / 3 * len(order))]
+    assert moved["norms"] and all(".norm." in name for name in moved["norms"])
+    assert "layers.stem.norm.weight" in moved["norms"]
+
+
+def test_aiwq_divergence_is_that_of_normal_distributions() -> None:
+    """KL(N(1, 4) || N(0, 1)) = (4 + 1 - 1 - log 4) / 2, on numbers with exactly these moments."""
+    old = torch.tensor([-1.0, 1.0]).reshape(2, 1)
+    new = torch.tensor([-1.0, 3.0]).reshape(2, 1)
+    assert aiwq.divergence(new, old).item() == pytest.approx((4 + 1 - 1 - math.log(4)) / 2)
+    assert aiwq.divergence(old, old).item() == pytest.approx(0.0)
+
+
+def test_aiwq_sees_steps_of_the_weights_only() -> None:
+    """0 while the quantized weights stay; channels that move by more than 1 do not count."""
+    model = nets.settled("cnn", "min_max").train()
+    meter = aiwq.Aiwq(model, momentum=0.5)
+    for _ in range(2):
+        model(nets.images())
+    assert set(meter.values.values()) == {0.0}
+    weight = model.layers["conv2"].op.weight
+    with torch.no_grad():
+        weight[0] *= -1  # far
+        weight[1, 0] *= 1.3
+    model(nets.images())
+    assert 0 < meter.values["conv2"] < 0.5 and meter.values["conv1"] == 0
+    meter.detach()
+    before = dict(meter.values)
+    with torch.no_grad():
+        weight *= 2
+    model(nets.images())
+    assert meter.values == before
+
+
+@pytest.mark.parametrize(("name", "bits"), [
+    ("DEC", [4, 4, 3, 3, 2, 2]), ("INC", [2, 2, 3, 3, 4, 4]), ("CONVEX", [4, 3, 2, 2, 3, 4]),
+    ("CONCAVE", [2, 3, 4, 4, 3, 2]),
+])
+def test_profiles(name: str, bits: list[int]) -> None:
+    assert profiles.profile(name, 6, (4, 3, 2)) == bits
+
+
+def test_profiles_set_hidden_layers() -> None:
+    model = nets.NETWORKS["resnet"](nets.SCHEMES["lsq"], nets.SHAPE, 4, 1 / 255, 4)
+    found = profiles.apply_profile(model, "DEC", (4, 2))
+    assert list(found.values()) == sorted(found.values(), reverse=True) and set(found.values()) == {4, 2}
+    assert {name: block.weights.bits for name, block in model.blocks() if name in found} == found
+    assert "stem" not in found and "dense" not in found
+    with pytest.raises(ValueError, match="must be one of DEC, INC, CONCAVE, CONVEX, not 'FLAT'"):
+        profiles.profile("FLAT", 3, (4,))
+
+
+def test_distillation_loss_by_hand() -> None:
+    """weight 1, T = 2: 4 times the divergence of the softened distributions; weight 0: cross entropy."""
+    logits, teacher, y = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]]), torch.tensor([1])
+    p = math.exp(1) / (math.exp(1) + 1)
+    kl = p * math.log(p / 0.5) + (1 - p) * math.log((1 - p) / 0.5)
+    assert distill.distillation_loss(logits, teacher, y, 1.0, 2.0).item() == pytest.approx(4 * kl, rel=1e-5)
+    assert distill.distillation_loss(logits, teacher, y, 0.0, 2.0).item() == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_fewer_bits_leave_wide_grids_alone() -> None:
+    model = nets.settled("mobilenet", "duq")
+    model.set_bits(3, 2)
+    activations = [q for q in model.quantizers() if hasattr(q, "borders")]
+    assert {q.bits for q in activations if not q.wide} == {2} and {q.bits for q in activations if q.wide} == {8}
+    edges = model.edges()
+    assert {b.weights.bits for _, b in model.blocks() if b not in edges} == {3}
+    assert {b.weights.bits for b in edges} == {4}
+
+
+def test_switched_off_is_the_float_network() -> None:
+    """All quantizers off: the numbers of the float network with the same weights."""
+    for name, scheme in (("cnn", "lsq"), ("mobilenet", "duq"), ("resnet", "pact2")):
+        model = nets.settled(name, scheme)
+        model.set_active(False)
+        other = nets.NETWORKS[name](nets.FLOAT, nets.SHAPE, nets.CLASSES, 1 / 255, 8).eval()
+        other.load_state_dict(model.state_dict(), strict=False)
+        assert torch.allclose(model(nets.images()).float(), other(nets.images()).float(), atol=1e-5)
+
+
+def test_shifts() -> None:
+    x = torch.arange(1, 10, dtype=torch.uint8).reshape(1, 1, 3, 3)
+    moved = loops.shifted(x.repeat(40, 1, 1, 1), 1, torch.Generator().manual_seed(0))
+    assert any(image[0].tolist() == [[0, 0, 0], [0, 1, 2], [0, 4, 5]] for image in moved)
+    assert loops.shifted(x, 0, torch.Generator()) is x
+
+
+# Recipes and the command
+
+
+def test_the_command_trains_exports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe_file, out = small.write_recipe(tmp_path), tmp_path / "out"
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        status = main(["train", "--recipe", str(recipe_file), "-o", str(out), *arguments])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    status, text, _ = command("--json", "--engine", "up5k")
+    found = json.loads(text)
+    assert status == 0 and found["accuracy"]["value"] == found["reference_value"] and not found["resumed"]
+    assert found["qonnx_file"] == "model.onnx" and len(found["epochs"]) == 4
+    assert {path.name for path in out.iterdir()} == {"checkpoint.pt", "train.json", "network.npz", "model.onnx"}
+    schedule(load_network(out / "network.npz"), PRESETS["up5k"])
+    status, text, _ = command()
+    assert status == 0 and "by the reference of the exported integers" in text
+    recipe_file.write_text(recipe_file.read_text().replace("epochs = 2\nfloat", "epochs = 3\nfloat"))
+    status, _, told = command()
+    assert status == 2 and "is of another recipe, in epochs" in told and len(told.splitlines()) == 1
+
+
+def test_without_torch_one_line_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["train", "--recipe", "r.toml", "-o", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert told == "subbyte: subbyte train needs torch, which is not installed: pip install 'subbyte[train]'\n"
+
+
+def test_the_command_line_does_not_load_torch() -> None:
+    code = "import sys, subbyte.cli.main, subbyte.cli.train_command; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("netwrk = 'cnn'", "recipe has no field netwrk"),
+    ("network = 'vgg'", "Recipe network must be one of cnn, resnet"),
+    ("[scheme]\nweights = 'x'", "Scheme weights must be one of"),
+    ("[scheme]\nfoo = 1", "scheme has no field foo"),
+    ("epochs = -1\nrate = 0", "epochs must be an integer of at least 0, not -1; Recipe rate must be a number above 0"),
+    ("options = { depth = 3 }", "Recipe options of cnn are width, not depth"),
+    ("data = { kind = 'mnist' }", "Recipe data kind must be one of digits, npz, idx, cifar, not 'mnist'"),
+    ("distillation = 2.0", r"distillation must be in 0\.\.1, not 2\.0"),
+    ("distillation = 0.5\nfloat_epochs = 0", "distillation needs float_epochs"),
+    ("backward = { bit = 3 }", "backward has no bit"),
+    ("schedule = 1", "Recipe schedule must be one of"),
+    ("a = [", "Recipe file"),
+])
+def test_recipe_refusals(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(recipes.TrainRecipeError, match=message) as caught:
+        recipes.load_train_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_recipe_of_the_documentation(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "training.md"
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "recipe.toml").write_text(example)
+    one = recipes.load_train_recipe(tmp_path / "recipe.toml")
+    assert one.network == "cnn" and one.scheme.weight_options == {"grid": "digit"}
+    text = page.read_text()
+    named = {*quantizers.ACTIVATIONS, *quantizers.WEIGHTS, *nets.NETWORKS} - {"float"}
+    assert not [name for name in named if f"`{name}`" not in text]
+
+
+def test_recipes_come_back_from_plain_values() -> None:
+    one = recipe(scheme=schemes.method("qil", 3), schedule="progressive")
+    assert recipes.train_recipe(json.loads(json.dumps(one.to_dict()))) == one
+    assert dataclasses.replace(one, seed=2) != one

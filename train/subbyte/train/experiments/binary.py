@@ -1,0 +1,20 @@
+"""A network with binary layers beside its float counterpart."""
+
+from __future__ import annotations
+
+from subbyte.train.experiments.context import Context, Section, levels, shown
+from subbyte.train.scheme import Scheme
+
+
+def run(context: Context) -> Section:
+    """XNOR-Net's and BinaryNet's weights, sign activations."""
+    network, told = "xnor", ""
+    rows = [("float", shown(context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())))]
+    for weights in ("xnor", "bnn"):
+        runs = [context.trained(network, Scheme(weights, "sign", 1, 1), seed) for seed in context.effort.seeds]
+        rows.append((weights, shown([one.accuracy() for one in runs])))
+        told = told or levels(context, runs[0].model, "up5k-binary")
+    return Section(
+        "Binary networks", f"The network `{network}`: inner layers of -1 and 1, first and last weights at 8 bits. "
+        f"Exported: {told}.", ("weights", "accuracy, %"), tuple(rows),
+    )

@@ -1,0 +1,157 @@
+"""What experiments share: data, effort, networks that were trained already, and how a section looks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from subbyte.compiler.cost import estimate
+from subbyte.compiler.schedule import ScheduleError, schedule
+from subbyte.golden.machine import Machine
+from subbyte.golden.reference import run
+from subbyte.spec.engine import PRESETS
+from subbyte.train.data import Dataset
+from subbyte.train.loop import Training, accuracy
+from subbyte.train.networks import NETWORKS, QuantNetwork
+from subbyte.train.recipe import TrainRecipe
+from subbyte.train.scheme import FLOAT, Scheme
+from subbyte.train.to_network import to_network
+
+CHECKED = 20
+"""Samples on which levels are compared."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is trained: samples, epochs of the float network and of each stage behind it, seeds."""
+
+    train: int
+    test: int
+    float_epochs: int
+    epochs: int
+    seeds: tuple[int, ...]
+    options: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+TINY = {name: {"width": 4} for name in NETWORKS}
+
+EFFORTS = {
+    "tiny": Effort(96, 64, 1, 1, (1,), TINY),
+    "quick": Effort(2000, 1000, 6, 3, (1,)),
+    "full": Effort(10000, 5000, 15, 10, (1, 2, 3)),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    header, rows : of a table, cells are text
+    bars : (what must be, what was measured, whether it is met)
+    figure : file name beside the page, "" for none
+    """
+
+    title: str
+    text: str
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    bars: tuple[tuple[str, str, bool], ...] = ()
+    figure: str = ""
+
+
+class Context:
+    """Trains, and remembers the float networks.
+
+    folder : where figures go
+    note : takes a line about what is done
+    """
+
+    def __init__(
+        self, data: Dataset, effort: Effort, folder: Path, note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.data = data.limited(effort.train, effort.test)
+        self.effort, self.folder, self.note = effort, folder, note
+        self._floats: dict[tuple[str, int], Training] = {}
+
+    def recipe(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> TrainRecipe:
+        """A recipe of the effort."""
+        base = TrainRecipe(
+            network=network, options=self.effort.options.get(network, {}), scheme=scheme, seed=seed,
+            epochs=self.effort.epochs, float_epochs=0, batch=min(64, len(self.data.x) // 4), rate=0.005,
+        )
+        return dataclasses.replace(base, **changes)
+
+    def float_run(self, network: str, seed: int) -> Training:
+        """The trained float network."""
+        if (network, seed) not in self._floats:
+            self.note(f"{network}, seed {seed}: float")
+            training = Training(self.recipe(
+                network, FLOAT, seed, schedule="float", float_epochs=self.effort.float_epochs, rate=0.01
+            ), self.data)
+            training.run()
+            self._floats[network, seed] = training
+        return self._floats[network, seed]
+
+    def trained(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> Training:
+        """A network trained with quantizers, from the float one."""
+        self.note(f"{network}, seed {seed}: {scheme.weights} {scheme.weight_bits}, {scheme.activations} "
+                  f"{scheme.activation_bits} {' '.join(map(str, changes.values()))}")
+        training = Training(self.recipe(network, scheme, seed, **changes), self.data)
+        training.start_from(self.float_run(network, seed))
+        training.run()
+        return training
+
+    def untrained(self, network: str, scheme: Scheme, seed: int) -> QuantNetwork:
+        """The float network with quantizers started from a batch: post-training quantization."""
+        training = Training(self.recipe(network, scheme, seed), self.data)
+        training.start_from(self.float_run(network, seed))
+        training.model.calibrate(torch.from_numpy(self.data.x[:256]))
+        return training.model
+
+    def accuracy(self, model: QuantNetwork) -> float:
+        """On the test images."""
+        return accuracy(model, self.data.x_test, self.data.y_test)
+
+    def over_seeds(self, measure: Callable[[int], float]) -> list[float]:
+        """What `measure` gives for every seed."""
+        return [measure(seed) for seed in self.effort.seeds]
+
+
+def shown(values: Sequence[float]) -> str:
+    """Mean and, of several, spread of accuracies in percent."""
+    mean = 100 * float(np.mean(values))
+    return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ± {100 * float(np.std(values)):.1f}"
+
+
+def points(a: Sequence[float], b: Sequence[float]) -> float:
+    """How many percentage points the mean of a is above that of b."""
+    return 100 * (float(np.mean(a)) - float(np.mean(b)))
+
+
+def bar(must: str, measured: float, met: bool, unit: str = "points") -> tuple[str, str, bool]:
+    """A row of `Section.bars`."""
+    return must, f"{measured:+.2f} {unit}", met
+
+
+def levels(context: Context, model: QuantNetwork, engine: str) -> str:
+    """Whether model, reference and machine of an engine give the same on some test images, and estimated cycles."""
+    config, x = PRESETS[engine], context.data.x_test[:CHECKED]
+    exported = to_network(model, config)
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(x)).numpy()
+    if not np.array_equal(exported.reference(x), wanted):
+        raise AssertionError("reference and model differ")
+    try:
+        program = schedule(exported.network, config)
+    except ScheduleError as error:
+        return f"{engine}: {error.problems[0]}"
+    codes = exported.codes(x)
+    if not np.array_equal(Machine(program).run(codes), run(exported.network, codes)):
+        raise AssertionError("machine and reference differ")
+    return f"{engine}: model = reference = machine, {estimate(program).cycles:,} cycles"

@@ -1,0 +1,45 @@
+"""Weighted-entropy codebooks against linear weights, and bit profiles over depth."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from subbyte.train.experiments.context import Context, Section, bar, points, shown
+from subbyte.train.experiments.figures import figure
+from subbyte.train.profiles import PROFILES
+from subbyte.train.scheme import Scheme
+
+LINEAR, CODEBOOK = Scheme("min_max", "lsq", activation_bits=8), Scheme("weq", "lsq", activation_bits=8)
+
+
+def run(context: Context) -> Section:
+    """2 and 3 bits without training and with it; profiles of 4, 3 and 2 bits on the ResNet."""
+    network, rows, bars = "cnn", [], []
+    for bits in (3, 2):
+        found = {}
+        for name, scheme in (("linear", LINEAR), ("weighted entropy", CODEBOOK)):
+            at = dataclasses.replace(scheme, weight_bits=bits)
+            plain = context.over_seeds(lambda seed, at=at: context.accuracy(context.untrained(network, at, seed)))
+            trained = context.over_seeds(lambda seed, at=at: context.trained(network, at, seed).accuracy())
+            found[name] = plain
+            rows.append((f"{network}, {name}, {bits} bits", shown(plain), shown(trained)))
+        gap = points(found["weighted entropy"], found["linear"])
+        bars.append(bar(f"{bits} bits, not trained: above linear", gap, gap > 0))
+    profiles = {
+        name: context.over_seeds(
+            lambda seed, name=name: context.trained("resnet", Scheme(activation_bits=4), seed, profile=name).accuracy()
+        )
+        for name in PROFILES
+    }
+    rows += [(f"resnet, {name}", "", shown(values)) for name, values in profiles.items()]
+    gap = points(profiles["CONVEX"], max((v for n, v in profiles.items() if n != "CONVEX"), key=sum))
+    bars.append(bar("CONVEX at least as good as the other profiles", gap, gap >= 0))
+    path = context.folder / "profiles.svg"
+    with figure(path) as (axes,):
+        axes.bar(list(profiles), [100 * sum(v) / len(v) for v in profiles.values()])
+        axes.set(ylabel="accuracy, %")
+    return Section(
+        "Weighted entropy and bit profiles", "Activations of 8 bits for codebooks, of 4 for profiles, whose hidden "
+        "weights have 4, 3 and 2 bits, each in as many layers.",
+        ("network and weights", "not trained, %", "trained, %"), tuple(rows), tuple(bars), path.name,
+    )

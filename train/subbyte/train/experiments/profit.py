@@ -1,0 +1,52 @@
+"""PROFIT on a network of depthwise layers and h-swish, every layer at 4 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from subbyte.train.experiments.context import Context, Section, bar, levels, points, shown
+from subbyte.train.experiments.figures import figure
+from subbyte.train.loop import Training
+from subbyte.train.scheme import Scheme
+
+SCHEME = Scheme("duq", "duq", 4, 4, edge_weights="duq", edge_bits=4)
+
+
+def instability(training: Training) -> tuple[list[float], list[float]]:
+    """AIWQ of depthwise blocks and of the others."""
+    kinds: tuple[list[float], list[float]] = [], []
+    for name, block in training.model.blocks():
+        kinds[0 if block.depthwise else 1].append(training.aiwq[name])
+    return kinds
+
+
+def run(context: Context) -> Section:
+    """Incremental freezing by AIWQ, and the same epochs without it."""
+    network, ladder = "mobilenet", (8, 5)
+    exact = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
+    runs = [context.trained(network, SCHEME, seed, schedule="profit", ladder=ladder) for seed in context.effort.seeds]
+    found = [one.accuracy() for one in runs]
+    stages = 3  # as many epochs at the last bits as PROFIT has in its three
+    plain = [
+        context.trained(
+            network, SCHEME, seed, schedule="plain", epochs=stages * context.effort.epochs
+        ).accuracy() for seed in context.effort.seeds
+    ]
+    depthwise, others = instability(runs[0])
+    path = context.folder / "aiwq.svg"
+    with figure(path, size=(6.0, 3.0)) as (axes,):
+        names = list(runs[0].aiwq)
+        blocks = dict(runs[0].model.blocks())
+        axes.bar(names, list(runs[0].aiwq.values()), color=["C1" if blocks[n].depthwise else "C0" for n in names])
+        axes.set(ylabel="AIWQ", yscale="log")
+        axes.tick_params(axis="x", rotation=90)
+    gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(others))
+    told = levels(context, runs[0].model, "ecp5-85")
+    return Section(
+        "PROFIT", f"The network `{network}`, every layer of 4 bits, the first and the last included. Orange in the "
+        f"figure: depthwise layers. Exported: {told}.",
+        ("training", "accuracy, %"),
+        (("float", shown(exact)), ("PROFIT", shown(found)), ("without freezing", shown(plain))),
+        (bar("within 1.5 points of float", gap, gap >= -1.5),
+         bar("AIWQ larger on depthwise layers", ratio, ratio > 1, "times the others")), path.name,
+    )

@@ -1,0 +1,43 @@
+"""PACT: activations clipped where training says (Choi et al. 2018, arXiv 1805.06085)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from subbyte.train.quantizers.base import UniformActivation
+
+
+class _Pact(torch.autograd.Function):
+    """y = clip(x, 0, alpha) on L steps; dy/dx = 1 for 0 < x < alpha, dy/dalpha = 1 for x >= alpha, both else 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, levels: int) -> Tensor:
+        ctx.save_for_backward(x, alpha)
+        step = alpha / levels
+        return torch.clamp(torch.floor(x / step + 0.5), 0, levels) * step
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, alpha = ctx.saved_tensors
+        above = x >= alpha
+        return grad * ((x > 0) & ~above), (grad * above).sum().reshape(alpha.shape), None
+
+
+class PactActivation(UniformActivation):
+    """alpha is one number per layer, 6 to begin with or as the paper has it 10, and wants L2 decay (`decayed`)."""
+
+    decayed = ("alpha",)
+    """Parameters that training is to decay."""
+
+    def __init__(self, bits: int, alpha: float = 6.0) -> None:
+        super().__init__(bits)
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+    def step(self) -> Tensor:
+        return self.alpha / self.high
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return _Pact.apply(x, self.alpha, self.high)
