@@ -49,6 +49,13 @@ $(VENV)/.stamp-dev: pyproject.toml
 	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.stamp $@
 
+# PyTorch for CPUs from its own index, since PyPI's brings CUDA; where that is out of reach, whatever has the version.
+$(VENV)/.stamp-train: $(VENV)/.stamp-dev constraints/train.txt
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --retries 0 -c constraints/train.txt torch \
+	  --extra-index-url https://download.pytorch.org/whl/cpu
+	$(RUN)python -m pip install --quiet --disable-pip-version-check -c constraints/train.txt --editable '.[train]'
+	@touch $@
+
 # The tools compile their WebAssembly on first use and keep it; two at once could overwrite what a third one has mapped.
 $(VENV)/.stamp-tools: $(VENV)/.stamp-dev
 	@echo "preparing Yosys and nextpnr: a minute or two, once" >&2
@@ -67,7 +74,7 @@ lint: dev
 	$(RUN)ruff check .
 	$(RUN)mypy
 
-test: lint $(VENV)/.stamp-tools
+test: lint $(VENV)/.stamp-tools $(VENV)/.stamp-train
 	$(RUN)pytest -n auto --dist worksteal -m "not slow" --durations 10
 
 bench: venv
