@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,16 +27,24 @@ def run_tool(tool: str, arguments: Sequence[str], build_dir: Path, seconds: floa
 def run_logged(
     name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str], seconds: float | None = None
 ) -> Path:
-    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails or takes too long."""
+    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails or takes too long.
+
+    What the command started ends with this call, as it does itself.
+    """
     log = build_dir / f"{name}.log"
     with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=build_dir, env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            status = subprocess.run(
-                command, cwd=build_dir, env=dict(env), stdin=subprocess.DEVNULL, stdout=file,
-                stderr=subprocess.STDOUT, timeout=seconds,
-            ).returncode
+            status = process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise ToolTimeout(f"{name} was stopped after {seconds:g} seconds (log: {log})") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if status:
         raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
     return log
