@@ -20,8 +20,8 @@ ICEBREAKER = Board(
     placements={
         "up5k": Placement((8, 2, 5, 3), goal_hz=36_250_000),
         "up5k-plain": Placement((6, 5, 1, 2)),
-        "up5k-shift": Placement((6, 1, 2, 3), goal_hz=36_100_000),
-        "up5k-binary": Placement((3, 2, 1, 4)),
+        "up5k-shift": Placement((2, 6, 1, 3), goal_hz=36_100_000),
+        "up5k-binary": Placement((4, 3, 2, 1), goal_hz=36_250_000),
     },
     # openFPGALoader writes only the flash of iCE40 boards. SRAM needs the board's jumpers turned from flash to FPGA.
     programmers=(iceprog("0403:6010"), openfpgaloader("ice40_generic", "0403:6010", volatile=False)),
