@@ -26,7 +26,10 @@ from subbyte.sim.runner import SimulationError
 from subbyte.spec.engine import EngineConfig, Family, Lane
 
 needs_icestorm = pytest.mark.skipif(shutil.which("icebox_vlog") is None, reason="needs fpga-icestorm (apt)")
-BOARD_NAMES = ("icebreaker", "ice40-hx8k-evn", "ulx3s-25f")
+# Minutes each, the first time: one in the suite, the others with `make boards`.
+BOARD_NAMES = (
+    "ice40-hx8k-evn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("icebreaker", "ulx3s-25f")),
+)
 
 
 def small(family: Family) -> EngineConfig:
@@ -78,7 +81,10 @@ def test_bitstream_equals_reference(rng: np.random.Generator, tmp_path: Path) ->
 @pytest.mark.synth
 @pytest.mark.parametrize(
     ("name", "cell", "parameter"),
-    [("ice40-hx8k-evn", "ICESTORM_LC", "LUT_INIT"), ("ulx3s-25f", "TRELLIS_COMB", "INITVAL")],
+    [
+        ("ice40-hx8k-evn", "ICESTORM_LC", "LUT_INIT"),
+        pytest.param("ulx3s-25f", "TRELLIS_COMB", "INITVAL", marks=pytest.mark.slow),
+    ],
 )
 def test_a_fault_is_noticed(
     name: str, cell: str, parameter: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
