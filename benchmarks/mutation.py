@@ -36,8 +36,8 @@ TIMEOUT = 600
 """Seconds after which tests count as stuck. The benches end by themselves long before, unless the machine is busy."""
 GRACE = 20
 """Seconds in which interrupted tests end their own processes."""
-PASSED, FAILED = 0, (1, 2)
-"""Statuses of pytest; 2 where several processes test and the others are interrupted."""
+PASSED, FAILED, INTERRUPTED = 0, 1, 2
+"""Statuses of pytest. With several processes the others are interrupted by the first failure."""
 
 OBJCACHE = """#!/bin/sh
 # Compiler of a simulation: what comes with Verilator is the same in all of them, so it is compiled once.
@@ -870,10 +870,12 @@ class Copies:
         """All tests of these faults, without any."""
         tests = dict.fromkeys(test for mutation in mutations for test in tests_of(mutation))
         with self._taken() as copy:
-            return self._outcome(copy, ("-n", str(self._count), *tests), {}, 20 * TIMEOUT)
+            arguments = ("-n", str(self._count), *tests)
+            return self._outcome(copy, arguments, {}, 20 * TIMEOUT, (FAILED, INTERRUPTED))
 
     def _outcome(
-        self, copy: Path, tests: Sequence[str], variables: Mapping[str, str], timeout: float = TIMEOUT
+        self, copy: Path, tests: Sequence[str], variables: Mapping[str, str], timeout: float = TIMEOUT,
+        failed: tuple[int, ...] = (FAILED,),
     ) -> Outcome:
         # Bytecode is told apart by size and second of its source, which is not enough here.
         environment = os.environ | variables | {
@@ -899,7 +901,7 @@ class Copies:
         if status == PASSED:
             return Outcome(False, "", "", seconds)
         told = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - (.*))?$", text, re.MULTILINE)
-        if status not in FAILED or told is None:
+        if status not in failed or told is None:
             raise RuntimeError(f"pytest ended with {status}:\n{text}")
         return Outcome(True, told[1], told[2] or "", seconds)
 

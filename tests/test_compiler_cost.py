@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NetworkBuilder, random_codes, random_engine, random_network
 
-from subbyte.compiler.cost import Estimate, estimate
+from subbyte.compiler.cost import Estimate, Latency, estimate
 from subbyte.compiler.cost_gather import window_work
 from subbyte.compiler.cost_timeline import Port, Releases
 from subbyte.compiler.schedule import schedule
@@ -22,10 +22,15 @@ from subbyte.spec.network import Network
 from subbyte.spec.program import Program
 
 UP5K, PLAIN = PRESETS["up5k"], PRESETS["up5k-plain"]
-# asic has the cycles of ecp5-85.
+# asic has the cycles of ecp5-85, see test_latencies_of_asic.
 LARGE = [name for name, engine in PRESETS.items() if engine.memory_words > 1024 and engine.family is not Family.ASIC]
 """Presets whose memory holds the examples."""
 TOLERANCE = 0.03
+
+
+def test_latencies_of_asic() -> None:
+    """Nothing else of the cost model knows a family."""
+    assert Latency.of(PRESETS["asic"]) == Latency.of(PRESETS["ecp5-85"])
 
 
 def steps(program: Program) -> int:

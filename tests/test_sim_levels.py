@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from subbyte.bundled import digits_data, digits_model
+from subbyte.cli.main import main
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import Compiled, load_compiled
 from subbyte.compiler.feed import InputTransform
@@ -19,7 +20,7 @@ from subbyte.sim import levels
 from subbyte.sim.compare import first_difference
 from subbyte.sim.levels import Throttle, simulate
 from subbyte.sim.runner import SimulationError
-from subbyte.spec.engine import load_engine
+from subbyte.spec.engine import EngineError, load_engine
 from subbyte.spec.frames import Counter
 
 pytestmark = pytest.mark.cocotb
@@ -64,10 +65,14 @@ def test_idle_cycles_change_nothing(seed: int, tmp_path: Path) -> None:
     assert check(compiled, "rtl", 2, Throttle(0.3, 0.4, seed)).cycles == steady.cycles
 
 
-def test_standard_cells_have_no_netlist_of_ours(tmp_path: Path) -> None:
+def test_standard_cells_have_no_netlist_of_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compiled = compiled_digits("asic", "w4-a4log", tmp_path)
-    with pytest.raises(ValueError, match="Level netlist needs an engine for an FPGA, asic is for asic"):
+    message = "Level netlist needs an engine for an FPGA, asic is for asic"
+    with pytest.raises(EngineError, match=f"^{message}$"):
         simulate(compiled.program, compiled.codes(compiled.samples)[:1], "netlist")
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path / "digits"), "--levels", "netlist", "--limit", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"subbyte: {message}"
 
 
 def test_every_counter(tmp_path: Path) -> None:

@@ -62,6 +62,17 @@ def test_quantized_networks_start_from_the_float_one(context: Any) -> None:
     assert model.layers["conv2"].weights.integers(model.layers["conv2"].op.weight)[0].abs().max() == 127
 
 
+def test_float_networks_are_trained_as_long(context: Any) -> None:
+    """The float network that quantized ones are compared with has their epochs too."""
+    start = context.float_run("cnn", 1).accuracy()
+    assert context.float_accuracy("cnn", 1, 0) == start
+    notes: list[str] = []
+    context.note = notes.append
+    assert context.float_accuracy("cnn", 1, 8) > start
+    assert context.float_accuracy("cnn", 1, 8) == context.float_accuracy("cnn", 1, 8)
+    assert notes == ["cnn, seed 1: float, 8 epochs more"]
+
+
 def test_results_are_shown_with_their_spread() -> None:
     assert contexts.shown([0.5]) == "50.0" and contexts.shown([0.5, 0.52]) == "51.0 ± 1.0"
     assert contexts.points([0.9, 0.8], [0.84]) == pytest.approx(1.0)

@@ -119,8 +119,14 @@ def test_profit_freezes_in_thirds_and_ends_with_batchnorm() -> None:
     assert [round(s.frozen, 2) for s in found] == [0.0, 0.33, 0.67, 1.0]
     assert [s.measured for s in found] == [True, False, False, False]
     assert found[-1] == Stage("norms", 3, bits=(4, 4), frozen=1.0, norms_only=True)
-    with pytest.raises(ValueError, match="must be one of float, plain, progressive, profit, not 'x'"):
+    with pytest.raises(ValueError, match="must be one of float, plain, progressive, profit, unfrozen, not 'x'"):
         stages("x", 1, 1, (4, 4))
+
+
+def test_profit_is_compared_with_the_same_stages() -> None:
+    frozen, unfrozen = (stages(schedule, 2, 0, (4, 4), (5,), norm_epochs=3) for schedule in ("profit", "unfrozen"))
+    assert [(s.epochs, s.bits, s.measured) for s in frozen] == [(s.epochs, s.bits, s.measured) for s in unfrozen]
+    assert frozen[-1] == unfrozen[-1] and not any(s.frozen for s in unfrozen[:-1])
 
 
 def test_frozen_weights_do_not_move_and_batchnorm_does() -> None:

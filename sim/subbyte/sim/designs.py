@@ -9,7 +9,7 @@ from pathlib import Path
 
 from subbyte.hw.export import TOP
 from subbyte.sim.runner import Design
-from subbyte.spec.engine import EngineConfig, Family
+from subbyte.spec.engine import EngineConfig, EngineError, Family
 from subbyte.tools.find import yosys_share
 from subbyte.tools.synthesize import UP5K, synth_ecp5, synth_ice40
 
@@ -26,9 +26,9 @@ def rtl_design(engine: EngineConfig, verilog: str) -> Design:
 
 
 def netlist_design(engine: EngineConfig, verilog: str) -> Design:
-    """The engine after synthesis, in cells of the family. ValueError where these are the user's."""
+    """The engine after synthesis, in cells of the family. EngineError where these are the user's."""
     if engine.family not in _SYNTHESIS:
-        raise ValueError(f"Level netlist needs an engine for an FPGA, {engine.name} is for {engine.family.value}")
+        raise EngineError(f"Level netlist needs an engine for an FPGA, {engine.name} is for {engine.family.value}")
     synthesize = _SYNTHESIS[engine.family]
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCHEDULES = ("float", "plain", "progressive", "profit")
+SCHEDULES = ("float", "plain", "progressive", "profit", "unfrozen")
 PROFIT_FREEZES = (0.0, 1 / 3, 2 / 3)
 
 
@@ -41,6 +41,7 @@ def stages(
       (8, 5, 4 in PROFIT; 5, 4, 3, 2 in QIL); each step starts from the last
     - profit: progressive, and at the last bits all train while AIWQ is measured, then without the third of the blocks
       whose AIWQ is largest, then without two thirds, then BatchNorm only (Park, Yoo, ECCV 2020)
+    - unfrozen: the same stages, but all blocks train in each: what profit is compared with
 
     bits : (weights, activations) of the scheme. ValueError for an unknown schedule.
     """
@@ -61,5 +62,6 @@ def stages(
     if schedule == "progressive":
         return [*found, Stage(f"weights-{weights}", epochs, bits=bits)]
     for part in PROFIT_FREEZES:
-        found.append(Stage(f"profit-{part:.2f}", epochs, bits=bits, frozen=part, measured=part == 0.0))
+        frozen = part if schedule == "profit" else 0.0
+        found.append(Stage(f"{schedule}-{part:.2f}", epochs, bits=bits, frozen=frozen, measured=part == 0.0))
     return [*found, Stage("norms", norm_epochs, bits=bits, frozen=1.0, norms_only=True)]

@@ -8,7 +8,7 @@ module locked_pll (input reference, output clock, output reg locked);
     always @(posedge reference) {locked, waited} <= locked ? {locked, waited} : waited + 5'd1;
 endmodule
 
-// What nextpnr makes of SB_PLL40_PAD and SB_PLL40_CORE. Its attribute of the pad is taken care of in routed.py.
+// What nextpnr makes of SB_PLL40_PAD and SB_PLL40_CORE. Its attribute of the pad is taken care of in routed_netlist.py.
 module ICESTORM_PLL (
     input REFERENCECLK, RESETB, BYPASS, EXTFEEDBACK, LATCHINPUTVALUE, SDI, SCLK,
     input DYNAMICDELAY_0, DYNAMICDELAY_1, DYNAMICDELAY_2, DYNAMICDELAY_3, DYNAMICDELAY_4, DYNAMICDELAY_5,

@@ -1,6 +1,6 @@
 // Models of the ECP5 cells that nextpnr packs into: Yosys' have not what only they use (a flip-flop's input M, the
 // write port of distributed memory), and its TRELLIS_COMB drives no carry out. Source: Project Trellis' description of
-// the slice. tests/test_sim_routed.py compares them with the Verilog that was placed.
+// the slice. tests/test_sim_routed_cells.py compares them with the Verilog that was placed.
 
 // One LUT of a slice, with its part of the carry chain, of the wide multiplexers and of distributed memory.
 module TRELLIS_COMB (

@@ -9,7 +9,7 @@ from subbyte.train.scheme import Scheme
 def run(context: Context) -> Section:
     """XNOR-Net's and BinaryNet's weights, sign activations."""
     network, told = "xnor", ""
-    rows = [("float", shown(context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())))]
+    rows = [("float", shown(context.over_seeds(lambda seed: context.float_accuracy(network, seed))))]
     for weights in ("xnor", "bnn"):
         runs = [context.trained(network, Scheme(weights, "sign", 1, 1), seed) for seed in context.effort.seeds]
         rows.append((weights, shown([one.accuracy() for one in runs])))

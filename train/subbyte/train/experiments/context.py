@@ -78,6 +78,7 @@ class Context:
         self.data = data.limited(effort.train, effort.test)
         self.effort, self.folder, self.note = effort, folder, note
         self._floats: dict[tuple[str, int], Training] = {}
+        self._longer: dict[tuple[str, int, int], float] = {}
 
     def recipe(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> TrainRecipe:
         """A recipe of the effort."""
@@ -97,6 +98,20 @@ class Context:
             training.run()
             self._floats[network, seed] = training
         return self._floats[network, seed]
+
+    def float_accuracy(self, network: str, seed: int, epochs: int | None = None) -> float:
+        """Of the float network trained for `epochs` more, those of a stage unless told: as long as quantized ones.
+
+        Quantized networks start from the float one: against that alone, more training would pass for a better method.
+        """
+        more = self.effort.epochs if epochs is None else epochs
+        if (network, seed, more) not in self._longer:
+            self.note(f"{network}, seed {seed}: float, {more} epochs more")
+            training = Training(self.recipe(network, FLOAT, seed, schedule="float", float_epochs=more), self.data)
+            training.start_from(self.float_run(network, seed))
+            training.run()
+            self._longer[network, seed, more] = training.accuracy()
+        return self._longer[network, seed, more]
 
     def trained(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> Training:
         """A network trained with quantizers, from the float one."""

@@ -11,7 +11,7 @@ BITS = 3
 def run(context: Context) -> Section:
     """With and without a precision highway."""
     network, rows, found, told = "resnet", [], {}, ""
-    exact = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
+    exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows.append(("float", shown(exact)))
     for name, highway in (("3 bits, 8-bit highway", True), ("3 bits, identity of 3 bits", False)):
         scheme = Scheme(weight_bits=BITS, activation_bits=BITS, highway=highway)

@@ -56,7 +56,7 @@ def signal_to_noise(x: np.ndarray) -> dict[str, list[float]]:
 def run(context: Context) -> Section:
     """Four-bit activation codes, trained; W4."""
     network, rows, bars, told = "cnn", [], [], ""
-    exact = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
+    exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows.append(("float", shown(exact)))
     for name, scheme in CODES.items():
         runs = [context.trained(network, scheme, seed) for seed in context.effort.seeds]

@@ -14,8 +14,10 @@ WITHIN = {4: 0.5, 2: 3.0}
 def run(context: Context) -> Section:
     """PACT, QIL and LSQ at 4/4, 3/3 and 2/2 bits."""
     network = "cnn"
-    exact = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
-    rows, bars, curves = [("float", *[shown(exact)] * len(BITS))], [], {}
+    start = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
+    exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
+    rows = [("float", *[shown(exact)] * len(BITS)), ("float, where all start", *[shown(start)] * len(BITS))]
+    bars, curves = [], {}
     plain = [
         context.over_seeds(lambda seed, b=b: context.accuracy(context.untrained(network, method("min_max", b), seed)))
         for b in BITS

@@ -8,7 +8,8 @@ from subbyte.train.experiments.figures import figure
 from subbyte.train.scheme import Scheme
 
 RATIOS = (0.0, 0.005, 0.01, 0.02, 0.03)
-ENGINE = "ecp5-85"
+ENGINES = ("up5k", "ecp5-85")
+"""With 1 and 4 slots in a row of 64 weights."""
 
 
 def _scheme(bits: int, **options: float | str) -> Scheme:
@@ -18,17 +19,19 @@ def _scheme(bits: int, **options: float | str) -> Scheme:
 def run(context: Context) -> Section:
     """4-bit and 3-bit weights, outliers anywhere, and an engine's slots beside it."""
     rows, curves = [], {}
-    engine = PRESETS[ENGINE]
-    share = engine.outlier_slots / (engine.m * engine.k)
+    shares = {name: PRESETS[name].outlier_slots / (PRESETS[name].m * PRESETS[name].k) for name in ENGINES}
     for network in ("cnn", "resnet"):
         exact = context.over_seeds(lambda seed, n=network: context.float_run(n, seed).accuracy())
         for bits in (4, 3):
-            schemes = [*(_scheme(bits, ratio=ratio) for ratio in RATIOS), _scheme(bits, ratio=share, engine=ENGINE)]
+            schemes = [
+                *(_scheme(bits, ratio=ratio) for ratio in RATIOS),
+                *(_scheme(bits, ratio=share, engine=name) for name, share in shares.items()),
+            ]
             found = [
                 context.over_seeds(lambda seed, n=network, s=s: context.accuracy(context.untrained(n, s, seed)))
                 for s in schemes
             ]
-            curves[f"{network}, {bits} bits"] = found[:-1]
+            curves[f"{network}, {bits} bits"] = found[: len(RATIOS)]
             rows.append((network, str(bits), shown(exact), *map(shown, found)))
     path = context.folder / "outliers.svg"
     with figure(path) as (axes,):
@@ -37,8 +40,8 @@ def run(context: Context) -> Section:
         axes.set(xlabel="outliers, %", ylabel="accuracy, %")
         axes.legend()
     return Section(
-        "Outliers without training", f"Weights of few bits with 8-bit outliers, activations of 8 bits. The last "
-        f"column: {engine.outlier_slots} slots in each row of {engine.m} x {engine.k} weights, {100 * share:.1f} %.",
-        ("network", "bits", "float", *(f"{100 * r:g} %" for r in RATIOS), f"slots of {ENGINE}"), tuple(rows), (),
-        path.name,
+        "Outliers without training", "Weights of few bits with 8-bit outliers, activations of 8 bits. Percentages: "
+        "anywhere in a layer. Slots: in each of an engine's weight rows, with the share of the weights that they are.",
+        ("network", "bits", "float", *(f"{100 * r:g} %" for r in RATIOS),
+         *(f"slots of {name}, {100 * share:.1f} %" for name, share in shares.items())), tuple(rows), (), path.name,
     )

@@ -21,18 +21,16 @@ def instability(training: Training) -> tuple[list[float], list[float]]:
 
 
 def run(context: Context) -> Section:
-    """Incremental freezing by AIWQ, and the same epochs without it."""
+    """Incremental freezing by AIWQ, and the same stages without it."""
     network, ladder = "mobilenet", (8, 5)
-    exact = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
-    runs = [context.trained(network, SCHEME, seed, schedule="profit", ladder=ladder) for seed in context.effort.seeds]
-    found = [one.accuracy() for one in runs]
-    stages = 3  # as many epochs at the last bits as PROFIT has in its three
-    plain = [
-        context.trained(
-            network, SCHEME, seed, schedule="plain", epochs=stages * context.effort.epochs
-        ).accuracy() for seed in context.effort.seeds
-    ]
-    depthwise, others = instability(runs[0])
+    runs, others = (
+        [context.trained(network, SCHEME, seed, schedule=schedule, ladder=ladder) for seed in context.effort.seeds]
+        for schedule in ("profit", "unfrozen")
+    )
+    epochs = sum(stage.epochs for stage in runs[0].stages)
+    exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed, epochs))
+    found, plain = [one.accuracy() for one in runs], [one.accuracy() for one in others]
+    depthwise, rest = instability(runs[0])
     path = context.folder / "aiwq.svg"
     with figure(path, size=(6.0, 3.0)) as (axes,):
         names = list(runs[0].aiwq)
@@ -40,7 +38,7 @@ def run(context: Context) -> Section:
         axes.bar(names, list(runs[0].aiwq.values()), color=["C1" if blocks[n].depthwise else "C0" for n in names])
         axes.set(ylabel="AIWQ", yscale="log")
         axes.tick_params(axis="x", rotation=90)
-    gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(others))
+    gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(rest))
     told = levels(context, runs[0].model, "ecp5-85")
     return Section(
         "PROFIT", f"The network `{network}`, every layer of 4 bits, the first and the last included. Orange in the "
