@@ -111,6 +111,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "counter cells": (f"{CELLS}counter_twins",),
     "decode": ("test_hw_gather.py",),
     "digit_column": ("test_hw_lanes.py",),
+    "engine lines": ("test_sim_lines.py::test_separable[up5k]",),
     "engine options": ("test_compiler_activation_records.py::test_gateware_refuses",),
     "exact_multiplier": ("test_hw_exact.py::test_multiplier",),
     "exact_multiplier cells": ("test_hw_exact.py::test_multiplier_twins",),
@@ -322,6 +323,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     *_in(
         "engine",
+        ("steps of a missing row cut off", "stale", "writer.idle & steps.idle if c.depthwise", "writer.idle if 1"),
+        tests="engine lines",
+    ),
+    *_in(
+        "engine",
         ("gather granted with others", "arbiter", "gather.grant.eq(gather.request & free)",
          "gather.grant.eq(gather.request)"),
         ("pump granted with gather", "arbiter", "pump.request & free & ~gather.request", "pump.request & free"),
@@ -338,7 +344,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("parameters from entry 0", "address", "first.start.eq(drain.param[(c.m - 1).bit_length() :])",
          "first.start.eq(0)"),
         ("parameters not rewound", "reset", "(group_done & (group == drain.groups))", "(group_done & (group < 0))"),
-        ("steps of a missing row cut off", "stale", "writer.idle & steps.idle if c.depthwise", "writer.idle if 1"),
         ("counts other causes", "comparison", "Value.cast(steps.stall) == command.counter",
          "Value.cast(steps.stall) != command.counter"),
     ),
