@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from subbyte.cli.experiments_command import simulated
 from subbyte.cli.main import main
+from subbyte.golden.machine import Machine
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -18,6 +20,7 @@ contexts = import_module("subbyte.train.experiments.context")
 features = import_module("subbyte.train.experiments.features")
 logarithm = import_module("subbyte.train.experiments.logarithm")
 pages = import_module("subbyte.train.experiments.page")
+on_engine = import_module("subbyte.train.experiments.on_engine")
 schemes = import_module("subbyte.train.scheme")
 small = import_module("small_data")
 
@@ -38,11 +41,47 @@ def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture
     assert status == 0 and list(found["experiments"]) == ["binary", "features"] and found["seeds"] == [1]
     assert {path.name for path in out.iterdir()} == {"experiments.md", "features.svg"}
     text = (out / "experiments.md").read_text()
-    assert "up5k-binary: model = reference = machine, " in text and "![Features](features.svg)" in text
+    engines = found["experiments"]["binary"]["engines"]
+    assert [row[:3] for row in engines] == [
+        [f"xnor, {weights}", "up5k-binary", "model = reference = machine"] for weights in ("xnor", "bnn")
+    ]
+    assert all("| " + " | ".join(row) + " |" in text for row in engines) and "estimated" in engines[0][3]
+    assert "![Features](features.svg)" in text
     rows = found["experiments"]["binary"]["rows"]
     assert all("| " + " | ".join(row) + " |" in text for row in rows)
     first = (out / "features.svg").read_bytes()
     assert b"<svg" in first
+
+
+@pytest.mark.cocotb
+def test_networks_on_the_verilog(context: Any) -> None:
+    """The engine that the command simulates gives the trained network's outputs, and its cycles and cells are told."""
+    hardware = on_engine.Hardware(simulated, {"up5k-binary": 1234})
+    run = context.trained("xnor", schemes.Scheme("xnor", "sign", 1, 1), 1)
+    row = on_engine.engine_row("x", run.model, context.data.x_test, hardware, ("up5k-binary",))
+    assert row[:3] == ("x", "up5k-binary", "model = reference = machine = Verilog") and row[4] == "1,234"
+    cycles = int(row[3].replace(",", ""))
+    estimated = on_engine.engine_row("x", run.model, context.data.x_test, on_engine.Hardware(), ("up5k-binary",))
+    assert abs(int(estimated[3].split()[0].replace(",", "")) - cycles) <= 0.05 * cycles
+    assert estimated[4] == "not measured"
+
+
+def test_a_level_that_differs_is_an_error(context: Any) -> None:
+    model = context.untrained("cnn", schemes.method("lsq", 4), 1)
+
+    def wrong(program: Any, codes: Any) -> tuple[Any, int]:
+        return Machine(program).run(codes) ^ 1, 1
+
+    with pytest.raises(AssertionError, match="^four bits: Verilog and reference differ$"):
+        on_engine.engine_row("four bits", model, context.data.x_test, on_engine.Hardware(wrong))
+
+
+def test_the_smallest_engine_that_holds_a_network(context: Any) -> None:
+    model = context.untrained("resnet", schemes.Scheme(), 1)
+    x = context.data.x_test
+    assert on_engine.engine_row("a", model, x, on_engine.Hardware(), ("up5k-binary", "up5k"))[1] == "up5k"
+    row = on_engine.engine_row("a", model, x, on_engine.Hardware(), ("up5k-binary",))
+    assert row[1].startswith("none (up5k-binary: ") and row[2:] == ("model = reference", "", "")
 
 
 def test_unknown_experiments_are_named_before_anything_runs(context: Any) -> None:

@@ -6,12 +6,17 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group
 
+from subbyte.bundled import measured_engines
 from subbyte.cli.arguments import positive
 from subbyte.cli.console import Console
 from subbyte.cli.extra import need
 from subbyte.cli.outcome import Outcome, plain_table
+from subbyte.sim.levels import simulate
+from subbyte.spec.program import Program
 
 EFFORTS = ("quick", "full", "tiny")
 
@@ -22,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--data", metavar="FILE.npz", help="x_train, y_train, x, y (scikit-learn's digits)")
     parser.add_argument("--effort", default=EFFORTS[0], choices=EFFORTS, help="%(choices)s (%(default)s)")
+    parser.add_argument("--rtl", action="store_true", help="simulate the Verilog of what was trained, 20 images each")
     parser.add_argument("--seeds", type=positive, metavar="N", help="run with seeds 1..N")
+
+
+def simulated(program: Program, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Outputs of the engine's Verilog and cycles of the last input, see `on_engine.Simulate`."""
+    result = simulate(program, codes, taps=False)
+    return result.outputs, result.cycles[-1]
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
@@ -32,6 +44,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     from subbyte.train.data import load_data
     from subbyte.train.experiments.context import EFFORTS as KNOWN
     from subbyte.train.experiments.context import Context
+    from subbyte.train.experiments.on_engine import Hardware
     from subbyte.train.experiments.page import run_experiments
 
     data = load_data("npz", file=options.data) if options.data else load_data("digits")
@@ -39,7 +52,8 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     if options.seeds:
         effort = dataclasses.replace(effort, seeds=tuple(range(1, options.seeds + 1)))
     with console.step(f"Experiments in {options.output}") as bar:
-        context = Context(data, effort, options.output, console.note)
+        hardware = Hardware(simulated if options.rtl else None, {n: e["luts"] for n, e in measured_engines().items()})
+        context = Context(data, effort, options.output, console.note, hardware)
         found = run_experiments(context, options.names, options.effort, bar)
     table = plain_table("experiment", "must be", "measured", "met")
     for name, section in found["experiments"].items():

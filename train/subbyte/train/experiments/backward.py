@@ -38,6 +38,6 @@ def run(context: Context) -> Section:
         "Quantized back-propagation", f"The float `{network}` trained from the start; bytes are counted as they are "
         "packed, all that is saved in them.",
         ("saved activations", "accuracy, %", "times fewer bytes"), tuple(rows),
-        (bar(f"{name}: within 0.5 points", gap, gap >= -0.5),
-         bar(f"{name}: 6 times fewer bytes", ratios[name], ratios[name] >= 6, "times")),
+        bars=(bar(f"{name}: within 0.5 points", gap, gap >= -0.5),
+              bar(f"{name}: 6 times fewer bytes", ratios[name], ratios[name] >= 6, "times")),
     )

@@ -11,20 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from subbyte.compiler.cost import estimate
-from subbyte.compiler.schedule import ScheduleError, schedule
-from subbyte.golden.machine import Machine
-from subbyte.golden.reference import run
-from subbyte.spec.engine import PRESETS
 from subbyte.train.data import Dataset
+from subbyte.train.experiments.on_engine import ENGINES, Hardware, engine_row
 from subbyte.train.loop import Training, accuracy
 from subbyte.train.networks import NETWORKS, QuantNetwork
 from subbyte.train.recipe import TrainRecipe
 from subbyte.train.scheme import FLOAT, Scheme
-from subbyte.train.to_network import to_network
-
-CHECKED = 20
-"""Samples on which levels are compared."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +45,7 @@ class Section:
     """A part of the page.
 
     header, rows : of a table, cells are text
+    engines : under `on_engine.HEADER`, trained networks on engines
     bars : (what must be, what was measured, whether it is met)
     figure : file name beside the page, "" for none
     """
@@ -61,6 +54,7 @@ class Section:
     text: str
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    engines: tuple[tuple[str, ...], ...] = ()
     bars: tuple[tuple[str, str, bool], ...] = ()
     figure: str = ""
 
@@ -70,13 +64,15 @@ class Context:
 
     folder : where figures go
     note : takes a line about what is done
+    hardware : levels below the machine
     """
 
     def __init__(
-        self, data: Dataset, effort: Effort, folder: Path, note: Callable[[str], None] = lambda line: None
+        self, data: Dataset, effort: Effort, folder: Path, note: Callable[[str], None] = lambda line: None,
+        hardware: Hardware | None = None,
     ) -> None:
         self.data = data.limited(effort.train, effort.test)
-        self.effort, self.folder, self.note = effort, folder, note
+        self.effort, self.folder, self.note, self._hardware = effort, folder, note, hardware or Hardware()
         self._floats: dict[tuple[str, int], Training] = {}
         self._longer: dict[tuple[str, int, int], float] = {}
 
@@ -133,6 +129,11 @@ class Context:
         """On the test images."""
         return accuracy(model, self.data.x_test, self.data.y_test)
 
+    def on_engine(self, label: str, run: Training, engines: Sequence[str] = ENGINES) -> tuple[str, ...]:
+        """A row of `Section.engines`."""
+        self.note(f"{label}: on an engine")
+        return engine_row(label, run.model, self.data.x_test, self._hardware, engines)
+
     def over_seeds(self, measure: Callable[[int], float]) -> list[float]:
         """What `measure` gives for every seed."""
         return [measure(seed) for seed in self.effort.seeds]
@@ -152,21 +153,3 @@ def points(a: Sequence[float], b: Sequence[float]) -> float:
 def bar(must: str, measured: float, met: bool, unit: str = "points") -> tuple[str, str, bool]:
     """A row of `Section.bars`."""
     return must, f"{measured:+.2f} {unit}", met
-
-
-def levels(context: Context, model: QuantNetwork, engine: str) -> str:
-    """Whether model, reference and machine of an engine give the same on some test images, and estimated cycles."""
-    config, x = PRESETS[engine], context.data.x_test[:CHECKED]
-    exported = to_network(model, config)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(x)).numpy()
-    if not np.array_equal(exported.reference(x), wanted):
-        raise AssertionError("reference and model differ")
-    try:
-        program = schedule(exported.network, config)
-    except ScheduleError as error:
-        return f"{engine}: {error.problems[0]}"
-    codes = exported.codes(x)
-    if not np.array_equal(Machine(program).run(codes), run(exported.network, codes)):
-        raise AssertionError("machine and reference differ")
-    return f"{engine}: model = reference = machine, {estimate(program).cycles:,} cycles"

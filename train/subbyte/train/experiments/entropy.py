@@ -14,24 +14,26 @@ LINEAR, CODEBOOK = Scheme("min_max", "lsq", activation_bits=8), Scheme("weq", "l
 
 def run(context: Context) -> Section:
     """2 and 3 bits without training and with it; profiles of 4, 3 and 2 bits on the ResNet."""
-    network, rows, bars = "cnn", [], []
+    network, rows, bars, engines = "cnn", [], [], []
     for bits in (3, 2):
         found = {}
         for name, scheme in (("linear", LINEAR), ("weighted entropy", CODEBOOK)):
             at = dataclasses.replace(scheme, weight_bits=bits)
             plain = context.over_seeds(lambda seed, at=at: context.accuracy(context.untrained(network, at, seed)))
-            trained = context.over_seeds(lambda seed, at=at: context.trained(network, at, seed).accuracy())
-            found[name] = plain
-            rows.append((f"{network}, {name}, {bits} bits", shown(plain), shown(trained)))
+            runs = [context.trained(network, at, seed) for seed in context.effort.seeds]
+            found[name], label = plain, f"{network}, {name}, {bits} bits"
+            rows.append((label, shown(plain), shown([one.accuracy() for one in runs])))
+            engines.append(context.on_engine(label, runs[0]))
         gap = points(found["weighted entropy"], found["linear"])
         bars.append(bar(f"{bits} bits, not trained: above linear", gap, gap > 0))
-    profiles = {
-        name: context.over_seeds(
-            lambda seed, name=name: context.trained("resnet", Scheme(activation_bits=4), seed, profile=name).accuracy()
-        )
-        for name in PROFILES
-    }
-    rows += [(f"resnet, {name}", "", shown(values)) for name, values in profiles.items()]
+    profiles = {}
+    for name in PROFILES:
+        runs = [
+            context.trained("resnet", Scheme(activation_bits=4), seed, profile=name) for seed in context.effort.seeds
+        ]
+        profiles[name], label = [one.accuracy() for one in runs], f"resnet, {name}"
+        rows.append((label, "", shown(profiles[name])))
+        engines.append(context.on_engine(label, runs[0]))
     gap = points(profiles["CONVEX"], max((v for n, v in profiles.items() if n != "CONVEX"), key=sum))
     bars.append(bar("CONVEX at least as good as the other profiles", gap, gap >= 0))
     path = context.folder / "profiles.svg"
@@ -41,5 +43,5 @@ def run(context: Context) -> Section:
     return Section(
         "Weighted entropy and bit profiles", "Activations of 8 bits for codebooks, of 4 for profiles, whose hidden "
         "weights have 4, 3 and 2 bits, each in as many layers.",
-        ("network and weights", "not trained, %", "trained, %"), tuple(rows), tuple(bars), path.name,
+        ("network and weights", "not trained, %", "trained, %"), tuple(rows), tuple(engines), tuple(bars), path.name,
     )

@@ -61,5 +61,5 @@ def run(context: Context) -> Section:
     return Section(
         "Features", f"The inputs of the last layer of `{NETWORK}`, on the two main axes of the float network's; "
         "colours are classes. Moved: distance from the float features over their spread.",
-        ("network", "accuracy, %", "moved, %"), tuple(rows), (), path.name,
+        ("network", "accuracy, %", "moved, %"), tuple(rows), figure=path.name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from subbyte.train.experiments.context import Context, Section, bar, levels, points, shown
+from subbyte.train.experiments.context import Context, Section, bar, points, shown
 from subbyte.train.scheme import Scheme
 
 BITS = 3
@@ -10,7 +10,7 @@ BITS = 3
 
 def run(context: Context) -> Section:
     """With and without a precision highway."""
-    network, rows, found, told = "resnet", [], {}, ""
+    network, rows, found, engines = "resnet", [], {}, []
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows.append(("float", shown(exact)))
     for name, highway in (("3 bits, 8-bit highway", True), ("3 bits, identity of 3 bits", False)):
@@ -18,10 +18,10 @@ def run(context: Context) -> Section:
         runs = [context.trained(network, scheme, seed) for seed in context.effort.seeds]
         found[name] = [one.accuracy() for one in runs]
         rows.append((name, shown(found[name])))
-        told = told or levels(context, runs[0].model, "ecp5-85")
+        engines.append(context.on_engine(name, runs[0]))
     gap = points(found["3 bits, 8-bit highway"], exact)
     return Section(
-        "Precision highway", f"The network `{network}`, weights and activations of {BITS} bits. Exported: {told}.",
-        ("network", "accuracy, %"), tuple(rows),
+        "Precision highway", f"The network `{network}`, weights and activations of {BITS} bits.",
+        ("network", "accuracy, %"), tuple(rows), tuple(engines),
         (bar("with the highway within 0.5 points of float", gap, gap >= -0.5),),
     )

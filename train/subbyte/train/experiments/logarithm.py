@@ -8,7 +8,7 @@ import torch
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import linear_format, to_codes, to_real
 from subbyte.spec.formats import half_octave_table, log2_table
-from subbyte.train.experiments.context import Context, Section, bar, levels, points, shown
+from subbyte.train.experiments.context import Context, Section, bar, points, shown
 from subbyte.train.experiments.figures import figure
 from subbyte.train.layers.signal import Signal
 from subbyte.train.networks import QuantNetwork
@@ -55,17 +55,17 @@ def signal_to_noise(x: np.ndarray) -> dict[str, list[float]]:
 
 def run(context: Context) -> Section:
     """Four-bit activation codes, trained; W4."""
-    network, rows, bars, told = "cnn", [], [], ""
+    network, rows, bars, engines = "cnn", [], [], []
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows.append(("float", shown(exact)))
     for name, scheme in CODES.items():
         runs = [context.trained(network, scheme, seed) for seed in context.effort.seeds]
         found = [one.accuracy() for one in runs]
         rows.append((name, shown(found)))
+        engines.append(context.on_engine(f"{network}, {name}", runs[0]))
         if name == LEARNED:
             gap = points(found, exact)
             bars.append(bar("half octave, 4 bits, within 0.5 points of float", gap, gap >= -0.5))
-            told = levels(context, runs[0].model, "ecp5-85")
     x = activations(context.float_run(network, context.effort.seeds[0]).model, torch.from_numpy(context.data.x[:64]))
     path = context.folder / "logarithm.svg"
     with figure(path) as (axes,):
@@ -74,7 +74,7 @@ def run(context: Context) -> Section:
         axes.set(xlabel="bits", ylabel="signal to error, dB", xticks=BITS)
         axes.legend()
     return Section(
-        "Logarithmic activations", f"Four-bit codes behind ReLU, LSQ weights of 4 bits. The figure: error of codes on "
-        f"the float network's positive activations, nothing trained. Exported: {told}.",
-        ("codes", "accuracy, %"), tuple(rows), tuple(bars), path.name,
+        "Logarithmic activations", "Four-bit codes behind ReLU, LSQ weights of 4 bits. The figure: error of codes on "
+        "the float network's positive activations, nothing trained.",
+        ("codes", "accuracy, %"), tuple(rows), tuple(engines), tuple(bars), path.name,
     )

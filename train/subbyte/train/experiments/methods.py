@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from subbyte.train.experiments.context import Context, Section, bar, levels, points, shown
+from subbyte.train.experiments.context import Context, Section, bar, points, shown
 from subbyte.train.experiments.figures import figure
 from subbyte.train.scheme import method
 
@@ -17,14 +17,13 @@ def run(context: Context) -> Section:
     start = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows = [("float", *[shown(exact)] * len(BITS)), ("float, where all start", *[shown(start)] * len(BITS))]
-    bars, curves = [], {}
+    bars, engines, curves = [], [], {}
     plain = [
         context.over_seeds(lambda seed, b=b: context.accuracy(context.untrained(network, method("min_max", b), seed)))
         for b in BITS
     ]
     curves["min-max, not trained"] = plain
     rows.append(("min-max, not trained", *map(shown, plain)))
-    told = ""
     for name in METHODS:
         found = []
         for bits in BITS:
@@ -34,8 +33,7 @@ def run(context: Context) -> Section:
                 gap = points(found[-1], exact)
                 must = f"{name} {bits}/{bits} within {WITHIN[bits]} points of float"
                 bars.append(bar(must, gap, gap >= -WITHIN[bits]))
-            if (name, bits) == ("lsq", 4):
-                told = levels(context, runs[0].model, "ecp5-85")
+            engines.append(context.on_engine(f"{network}, {name}, {bits}/{bits} bits", runs[0]))
         curves[name] = found
         rows.append((name, *map(shown, found)))
     path = context.folder / "methods.svg"
@@ -46,6 +44,6 @@ def run(context: Context) -> Section:
         axes.set(xlabel="bits of weights and activations", ylabel="accuracy, %", xticks=BITS)
         axes.legend()
     return Section(
-        "Learned uniform quantizers", f"The network `{network}`, first and last weights at 8 bits. Exported: {told}.",
-        ("method", *(f"{b}/{b} bits" for b in BITS)), tuple(rows), tuple(bars), path.name,
+        "Learned uniform quantizers", f"The network `{network}`, first and last weights at 8 bits.",
+        ("method", *(f"{b}/{b} bits" for b in BITS)), tuple(rows), tuple(engines), tuple(bars), path.name,
     )

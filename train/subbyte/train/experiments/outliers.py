@@ -43,5 +43,5 @@ def run(context: Context) -> Section:
         "Outliers without training", "Weights of few bits with 8-bit outliers, activations of 8 bits. Percentages: "
         "anywhere in a layer. Slots: in each of an engine's weight rows, with the share of the weights that they are.",
         ("network", "bits", "float", *(f"{100 * r:g} %" for r in RATIOS),
-         *(f"slots of {name}, {100 * share:.1f} %" for name, share in shares.items())), tuple(rows), (), path.name,
+         *(f"slots of {name}, {100 * share:.1f} %" for name, share in shares.items())), tuple(rows), figure=path.name,
     )

@@ -20,6 +20,7 @@ from subbyte.train.experiments import (
     profit,
 )
 from subbyte.train.experiments.context import Context, Section
+from subbyte.train.experiments.on_engine import HEADER
 
 EXPERIMENTS: dict[str, Callable[[Context], Section]] = {
     "methods": methods.run, "logarithm": logarithm.run, "entropy": entropy.run, "outliers": outliers.run,
@@ -52,7 +53,8 @@ def run_experiments(
         "page": str(page), "effort": effort, "seeds": list(context.effort.seeds),
         "experiments": {
             name: {
-                "header": section.header, "rows": section.rows, "figure": section.figure,
+                "header": section.header, "rows": section.rows, "engines": section.engines,
+                "figure": section.figure,
                 "bars": [{"must": must, "measured": value, "met": met} for must, value, met in section.bars],
             } for name, section in sections.items()
         },
@@ -76,6 +78,8 @@ def _page(sections: Sequence[Section], context: Context, effort: str) -> str:
         lines += [f"## {section.title}", "", section.text, ""]
         if section.rows:
             lines += _table(section.header, section.rows)
+        if section.engines:
+            lines += _table(HEADER, section.engines)
         if section.bars:
             rows = [(must, measured, "yes" if met else "no") for must, measured, met in section.bars]
             lines += _table(("must be", "measured", "met"), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from subbyte.train.experiments.context import Context, Section, bar, levels, points, shown
+from subbyte.train.experiments.context import Context, Section, bar, points, shown
 from subbyte.train.experiments.figures import figure
 from subbyte.train.loop import Training
 from subbyte.train.scheme import Scheme
@@ -39,12 +39,12 @@ def run(context: Context) -> Section:
         axes.set(ylabel="AIWQ", yscale="log")
         axes.tick_params(axis="x", rotation=90)
     gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(rest))
-    told = levels(context, runs[0].model, "ecp5-85")
+    engines = (context.on_engine("PROFIT", runs[0]), context.on_engine("without freezing", others[0]))
     return Section(
         "PROFIT", f"The network `{network}`, every layer of 4 bits, the first and the last included. Orange in the "
-        f"figure: depthwise layers. Exported: {told}.",
+        "figure: depthwise layers.",
         ("training", "accuracy, %"),
-        (("float", shown(exact)), ("PROFIT", shown(found)), ("without freezing", shown(plain))),
+        (("float", shown(exact)), ("PROFIT", shown(found)), ("without freezing", shown(plain))), engines,
         (bar("within 1.5 points of float", gap, gap >= -1.5),
          bar("AIWQ larger on depthwise layers", ratio, ratio > 1, "times the others")), path.name,
     )
