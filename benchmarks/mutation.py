@@ -39,19 +39,6 @@ GRACE = 20
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
 """Statuses of pytest. With several processes the others are interrupted by the first failure."""
 
-OBJCACHE = """#!/bin/sh
-# Compiler of a simulation: what comes with Verilator is the same in all of them, so it is compiled once.
-for source; do :; done
-case "$source" in
-*/include/verilated*.cpp)
-    object="$(basename "$source" .cpp).o"
-    kept="$0.$(printf %s "$*" | cksum | tr ' ' -)"
-    [ -f "$kept" ] && exec cp "$kept" "$object"
-    "$@" && cp "$object" "$kept.$$" && mv "$kept.$$" "$kept" ;;
-*) exec "$@" ;;
-esac
-"""
-
 
 @dataclass(frozen=True)
 class Mutation:
@@ -836,10 +823,7 @@ class Copies:
     """Copies of the tree, one for each job, and a cache for the simulators of faulty designs."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        compiler = folder / "objcache"
-        compiler.write_text(OBJCACHE)
-        compiler.chmod(0o755)
-        self._variables = {"SUBBYTE_CACHE": str(folder / "cache"), "OBJCACHE": str(compiler)}
+        self._variables = {"SUBBYTE_CACHE": str(folder / "cache")}
         self._count = count
         self._free: queue.Queue[Path] = queue.Queue()
         for index in range(count):

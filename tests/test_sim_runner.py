@@ -82,6 +82,21 @@ def test_simulator_of_an_environment_that_is_gone(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.cocotb
+def test_objects_of_the_simulator_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another design takes what comes with Verilator from the cache; a folder's name may have spaces and quotes."""
+    monkeypatch.setenv("SUBBYTE_CACHE", str(tmp_path / "an engineer's cache"))
+    kept = []
+    for name in ("first", "second"):
+        work = tmp_path / name
+        work.mkdir()
+        build(Design({"stub_engine.v": STUB.read_text() + f"// {name}\n"}, "subbyte_engine"), chosen_simulator(), work)
+        kept.append({path: path.stat().st_mtime_ns for path in (tmp_path / "an engineer's cache").glob("objects-*/*")})
+        log = (work / "build.log").read_text()
+    assert kept[0] == kept[1] and len(kept[0]) >= 3 and all(path.suffix == ".o" for path in kept[0])
+    assert "verilated.cpp" in log
+
+
+@pytest.mark.cocotb
 def test_watchdog_tells_how_far_it_came(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match=f"No byte moved for 1000 cycles: {len(REQUESTS)} bytes sent"):
         exchange(tmp_path, [0, 0], len(ANSWER) + 1)

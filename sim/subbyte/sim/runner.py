@@ -95,7 +95,10 @@ def build(design: Design, simulator: Simulator, work: Path, tick: Callable[[], N
     if not restore(key, work):
         for name, text in design.sources.items():
             (work / name).write_text(text)
-        job = {"action": "build", "simulator": simulator.name, "sources": " ".join(design.sources), "top": design.top}
+        job = {
+            "action": "build", "simulator": simulator.name, "sources": " ".join(design.sources), "top": design.top,
+            "objects": str(cache_root().resolve() / f"objects-{digest(simulator.name, simulator.version)}"),
+        }
         _run_child(simulator, work, job, {}, tick)
         store(key, work, [product])
     (work / product).chmod(0o755)
