@@ -98,7 +98,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "counter cells": (f"{CELLS}counter_twins",),
     "decode": ("test_hw_gather.py",),
     "digit_column": ("test_hw_lanes.py",),
-    "engine lines": ("test_sim_lines.py::test_separable[up5k]",),
+    "engine lines": ("test_sim_lines.py::test_separable",),
     "engine options": ("test_compiler_activation_records.py::test_gateware_refuses",),
     "exact_multiplier": ("test_hw_exact.py::test_multiplier",),
     "exact_multiplier cells": ("test_hw_exact.py::test_multiplier_twins",),

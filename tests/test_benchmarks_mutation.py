@@ -37,7 +37,7 @@ def test_tests_exist(mutation: ModuleType) -> None:
     for entry in mutation.MUTATIONS:
         assert all(key in mutation.TESTS for key in entry.tests)
         for test in mutation.tests_of(entry):
-            path, _, function = test.partition("[")[0].partition("::")
+            path, _, function = test.partition("::")
             assert f"def {function}(" in (REPOSITORY / path).read_text() if function else (REPOSITORY / path).is_file()
 
 

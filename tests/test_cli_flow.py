@@ -118,10 +118,10 @@ def unsupported_model(path: Path) -> None:
 
 
 def large_model(path: Path) -> None:
-    """A dense layer of 2 million weights: more than any preset's memory."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1024])
+    """A dense layer of half a million weights: twice the memory of `up5k`."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 256])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2048])
-    weights = np.random.default_rng(0).normal(size=(1024, 2048)).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=(256, 2048)).astype(np.float32)
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"], "wide")], "g", [x], [y],
         [onnx.numpy_helper.from_array(weights, "w")],
@@ -170,7 +170,7 @@ def test_mistakes(
     unsupported_model(Path("unsupported.onnx"))
     if model == "large.onnx":
         large_model(Path(model))
-        np.savez("large.npz", x_calib=np.random.default_rng(1).normal(size=(8, 1024)))
+        np.savez("large.npz", x_calib=np.random.default_rng(1).normal(size=(8, 256)))
     np.savez("shape.npz", x_calib=np.zeros((5, 9, 9)))
     np.savez("dtype.npz", x_calib=np.array(["a", "b"]))
     np.savez("nan.npz", x_calib=np.full((3, 8, 8), np.nan))
