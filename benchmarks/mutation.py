@@ -145,7 +145,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "skip_reader": ("test_hw_skip_reader.py",),
     "steps": ("test_hw_steps.py",),
     "tile": ("test_hw_gather.py",),
-    "tile_position": ("test_hw_gather.py",),
+    "tile_position": ("test_hw_tile_position.py", "test_hw_gather.py"),
     "tree": ("test_hw_lanes.py::test_all_lanes",),
     "turn_counter": ("test_hw_turn_counter.py",),
     "weight_pump": ("test_hw_pump.py",),
@@ -700,7 +700,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("planes always weigh", "level", '(turns["planes"].count & self.compute.radix)', 'turns["planes"].count'),
         ("last with every row", "last flag", 'return ends["words"], ends["windows"]',
          'return ends["rows"], ends["windows"]'),
-        ("last without a step", "stale", "self.step.last.eq(go & window_ends)", "self.step.last.eq(window_ends)"),
         ("drained a cycle early", "count", "if added else 2", "if added else 3"),
         ("drained before the skips are read", "count", "max(self.drain_cycles, self._config.skip_cycles)",
          "self.drain_cycles"),
@@ -710,6 +709,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("window begins at the pass", "address", "row.eq(group_row)", "row.eq(row_released)"),
         ("rewound pointer waits", "enable", "going.eq(~rewinds & Mux", "going.eq(Mux"),
         ("first with every row", "reset", 'turns["planes"].first & turns["rows"].first &', 'turns["planes"].first &'),
+    ),
+    *_in(
+        "steps",
+        ("last without a step", "stale", "self.step.last.eq(go & window_ends)", "self.step.last.eq(window_ends)"),
+        equivalent="the shadow takes `last` with `enable` only",
     ),
     *_in(
         "steps",

@@ -128,6 +128,20 @@ def test_pools_stay_with_their_windows(rng: np.random.Generator) -> None:
     assert len(passes) == 1 and not slides(passes[0])
 
 
+@pytest.mark.parametrize("stride", [(1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize(("engine", "groups"), [("up5k", 1), ("up5k", 16), ("ecp5-25", 16)])
+def test_pools_of_one_value(
+    engine: str, groups: int, stride: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """Longer strides of the convolution: sliding, line and column passes have no other place for them."""
+    config = PRESETS[engine]
+    builder = NetworkBuilder(rng, config, (9, 10, 16), linear(8)).conv(
+        16, (3, 3), linear(4), padding=AROUND, groups=groups
+    )
+    passes = checked(builder.pool((1, 1), stride).network(), config, rng).passes
+    assert any(slides(one) for one in passes) and {one.tensor for one in passes} == {"pool2.codes"}
+
+
 def test_skips_are_added(rng: np.random.Generator) -> None:
     builder = NetworkBuilder(rng, UP5K, (6, 7, 16), linear(8))
     skip = builder.conv(16, (3, 3), linear(8), padding=AROUND).last

@@ -320,6 +320,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
+    stride = (1, 1) if isinstance(layer, Dense) else layer.stride
     return Operation(
         engine=engine,
         name="+".join(member.name for member in members),
@@ -330,10 +331,8 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         digits=digits,
         outliers=outliers,
         bias=layer.bias.astype(np.int64) + more,
-        stride=(1, 1) if isinstance(layer, Dense) else layer.stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
-        pool=pool.kernel if pool else (1, 1),
-        pool_stride=pool.stride if pool else (1, 1),
+        **_pooled(stride, pool),
         coding=codes,
         requantizer=settings,
         skip=skip,
@@ -355,7 +354,18 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     except ScheduleError as error:
         raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
     operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2], engine), engine)
-    return dataclasses.replace(operation, padding=pool.padding, pool=pool.kernel, pool_stride=pool.stride)
+    return dataclasses.replace(operation, padding=pool.padding, **_pooled(operation.stride, pool))
+
+
+def _pooled(stride: tuple[int, int], pool: MaxPool2d | None) -> dict[str, tuple[int, int]]:
+    """Fields `stride`, `pool` and `pool_stride` of a convolution with a pool behind it.
+
+    A pool of one value only leaves results out: the convolution has longer strides, which every form of it knows.
+    """
+    if pool and pool.kernel != (1, 1):
+        return {"stride": stride, "pool": pool.kernel, "pool_stride": pool.stride}
+    down, right = pool.stride if pool else (1, 1)
+    return {"stride": (stride[0] * down, stride[1] * right), "pool": (1, 1), "pool_stride": (1, 1)}
 
 
 def identity_operation(
