@@ -133,13 +133,15 @@ def test_what_does_not_fit_runs_in_other_passes(
 
 def test_concatenated_input(rng: np.random.Generator) -> None:
     """A tensor inside another begins anywhere in a chunk: one column group at a time."""
-    builder = NetworkBuilder(rng, ECP5, (9, 7, 8), linear(4)).conv(4, (1, 1), linear(4))
-    first, source = builder.last.name, builder.last
+    builder = NetworkBuilder(rng, ECP5, (9, 7, 8), linear(4))
+    source = builder.last
+    first = builder.conv(4, (1, 1), linear(4)).last
+    builder.last = source
     second = builder.conv(8, (1, 1), linear(4)).last
-    builder.concat(first, second.name)
+    builder.concat(first.name, second.name)
     builder.last = second
     program = checked(builder.conv(8, (3, 3), linear(4), padding=(1, 1, 1, 1), groups=8).network(), ECP5, rng)
-    assert source.shape[2] == 4
+    assert first.shape[2] == 4
     assert [one.fill.pair for one in program.passes if one.compute.hop] == [0, 0]
 
 

@@ -237,6 +237,26 @@ def test_concatenations_share_as_a_whole(rng: np.random.Generator) -> None:
     assert len(wholes) == 3 and len(set(wholes)) == 1
 
 
+@pytest.mark.parametrize(("channels", "bits", "refused"), [(8, 4, True), (16, 4, False), (8, 8, False), (20, 8, True)])
+def test_no_word_is_read_while_it_is_written(
+    channels: int, bits: int, refused: bool, rng: np.random.Generator
+) -> None:
+    """A layer that reads one part of a concatenation and writes the other, as in a DenseNet: main memory with a port
+    for writes gives nothing of a word in that cycle."""
+    for preset in ("up5k", "ecp5-25"):
+        engine = dataclasses.replace(PRESETS[preset], outlier_slots=0)
+        builder = NetworkBuilder(rng, engine, (6, 6, 4), linear(4)).conv(channels, (1, 1), linear(bits))
+        first = builder.last.name
+        second = builder.conv(channels, (3, 3), linear(bits), padding=(1, 1, 1, 1)).last.name
+        network = builder.concat(first, second).network()
+        if refused and engine.write_port:
+            with pytest.raises(ScheduleError, match=f"Layer conv2.*: {first}, which it reads, and {second} must not "
+                               rf"share words of {64 // bits} channels of concat4\.codes: ecp5-25 cannot read"):
+                schedule(network, engine)
+        else:
+            check(engine, network, rng)
+
+
 def test_borders_of_different_codes_stay_apart(rng: np.random.Generator) -> None:
     """Tensors of one shape whose borders hold 0 and 9, in turn: no border is overwritten."""
     forms = [linear(4), TensorFormat(linear(4).kind, 4, 1.0, 9, (), 9)]

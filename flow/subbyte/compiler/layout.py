@@ -19,7 +19,7 @@ from subbyte.compiler.highway import alike
 from subbyte.compiler.liveness import find_buffers, most_in_use, moved
 from subbyte.compiler.operation import Operation, stored_pitch
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.spec.engine import EngineConfig
+from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.network import Concat, Network
 from subbyte.spec.program import TensorLayout
 
@@ -107,9 +107,42 @@ def _whole_layouts(
             0, *tensor.shape, stored_pitch(network, tensor, engine), tensor.format.nibbles, borders[whole],
             min(codes, default=0), packed=packed(network, whole, engine),
         )
+    problems += dict.fromkeys(_read_while_written(operations, network, engine, layouts))
     if problems:
         raise ScheduleError(*problems)
     return layouts
+
+
+def _read_while_written(
+    operations: list[Operation], network: Network, engine: EngineConfig, layouts: dict[str, TensorLayout]
+) -> Iterator[str]:
+    """One sentence for each operation that reads a part of a concatenation from the words of the part that it writes.
+
+    What is read of a word while it is written is undefined where main memory has a port for writes.
+    """
+    if not engine.write_port:
+        return
+    for operation in operations:
+        whole, _ = home(network, operation.target.name)
+        written = _pixel_words(layouts[whole], network, operation.target.name)
+        for read in filter(None, (operation.source, operation.skip)):
+            if home(network, read.name)[0] == whole and written & _pixel_words(layouts[whole], network, read.name):
+                yield (
+                    f"Layer {operation.name}: {read.name}, which it reads, and {operation.target.name} must not share "
+                    f"words of {WORD_NIBBLES // layouts[whole].nibbles} channels of {whole}: {engine.name} cannot read "
+                    f"them while they are written"
+                )
+
+
+def _pixel_words(layout: TensorLayout, network: Network, part: str) -> set[int]:
+    """Words of a pixel of `layout` that hold channels of `part`; all of them when pixels do not begin at words."""
+    size = layout.pitch if layout.packed else layout.pitch * layout.nibbles
+    if size % WORD_NIBBLES:
+        return {0}
+    _, first = home(network, part)
+    last = first + network.tensors[part].shape[2] - 1
+    per_word = WORD_NIBBLES * 4 if layout.packed else WORD_NIBBLES // layout.nibbles
+    return set(range(first // per_word, last // per_word + 1))
 
 
 def _widened(operations: list[Operation], layouts: dict[str, TensorLayout]) -> dict[str, TensorLayout]:

@@ -27,6 +27,8 @@ from subbyte.spec.network import Dense, Lookup, MaxPool2d, Network, Tensor, Thre
 from subbyte.spec.program import COMPUTE_FIELDS, Compute
 from subbyte.spec.step_weight import step_weight
 
+Pair = tuple[int, int]
+
 
 def round_up(value: int, unit: int) -> int:
     """Smallest multiple of `unit` that is at least `value`."""
@@ -320,7 +322,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         problems += [f"Layer {requantize.name}: {text}" for text in error.problems]
     if problems:
         raise ScheduleError(*problems)
-    stride = (1, 1) if isinstance(layer, Dense) else layer.stride
+    stride, window, apart = _pooled((1, 1) if isinstance(layer, Dense) else layer.stride, pool)
     return Operation(
         engine=engine,
         name="+".join(member.name for member in members),
@@ -331,8 +333,10 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
         digits=digits,
         outliers=outliers,
         bias=layer.bias.astype(np.int64) + more,
+        stride=stride,
         padding=(0, 0, 0, 0) if isinstance(layer, Dense) else layer.padding,
-        **_pooled(stride, pool),
+        pool=window,
+        pool_stride=apart,
         coding=codes,
         requantizer=settings,
         skip=skip,
@@ -354,18 +358,19 @@ def pool_operation(network: Network, pool: MaxPool2d, engine: EngineConfig) -> O
     except ScheduleError as error:
         raise ScheduleError(*(f"Layer {pool.name}: input {source.name}: {text}" for text in error.problems)) from None
     operation = identity_operation(network, pool, codes, identity_requantizer(source.shape[2], engine), engine)
-    return dataclasses.replace(operation, padding=pool.padding, **_pooled(operation.stride, pool))
+    stride, window, apart = _pooled(operation.stride, pool)
+    return dataclasses.replace(operation, stride=stride, padding=pool.padding, pool=window, pool_stride=apart)
 
 
-def _pooled(stride: tuple[int, int], pool: MaxPool2d | None) -> dict[str, tuple[int, int]]:
-    """Fields `stride`, `pool` and `pool_stride` of a convolution with a pool behind it.
+def _pooled(stride: Pair, pool: MaxPool2d | None) -> tuple[Pair, Pair, Pair]:
+    """`Operation`'s stride, pool and pool_stride of a convolution with a pool behind it.
 
     A pool of one value only leaves results out: the convolution has longer strides, which every form of it knows.
     """
     if pool and pool.kernel != (1, 1):
-        return {"stride": stride, "pool": pool.kernel, "pool_stride": pool.stride}
+        return stride, pool.kernel, pool.stride
     down, right = pool.stride if pool else (1, 1)
-    return {"stride": (stride[0] * down, stride[1] * right), "pool": (1, 1), "pool_stride": (1, 1)}
+    return (stride[0] * down, stride[1] * right), (1, 1), (1, 1)
 
 
 def identity_operation(
