@@ -39,7 +39,7 @@ from subbyte.compiler.lower_others import activation, average_pool, concat, max_
 from subbyte.compiler.lowering import HIGHWAY_BITS, Lowering
 from subbyte.compiler.operation import pixel_pitch
 from subbyte.compiler.outlier_room import Room, Slots
-from subbyte.compiler.plan import plan
+from subbyte.compiler.plan import TooFineError, coarser, plan
 from subbyte.compiler.recipe import Recipe, RecipeError
 from subbyte.compiler.shared_table import network_table
 from subbyte.compiler.stages import Stage, behind_pools, measuring_reader, stages
@@ -219,7 +219,10 @@ def _lower_stage(
         layer = dataclasses.replace(layer, weight=_rounded(stage, scales, wide))
     acc_scale = source.scale * scales
     # The requantizer only makes numbers smaller: an output finer than the accumulator's steps is made coarser.
-    form = dataclasses.replace(form, scale=max(form.scale, float(acc_scale.max()) / LARGEST_RATIO))
+    finest = float(acc_scale.max()) / LARGEST_RATIO
+    if form.scale < finest and form is work.plan.get(result):
+        raise TooFineError(result, finest)
+    form = dataclasses.replace(form, scale=max(form.scale, finest))
     layer = dataclasses.replace(layer, bias=round_half_up(node.bias / acc_scale))
     acc = _accumulate(layer, source, state.codes)
     if recipe.bias_correction:
@@ -327,8 +330,22 @@ def lower(
         known = f"layers: {', '.join(names)}"
         raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
     shared = network_table(graph, fed, recipe, engine)
-    work = Lowering(graph, coding, codes, fed, recipe, engine, plan(graph, fed, recipe, engine, shared), shared)
-    for stage in stages(graph):
+    formats = plan(graph, fed, recipe, engine, shared)
+    while True:
+        work = Lowering(graph, coding, codes, fed, recipe, engine, formats, shared)
+        try:
+            _lower_stages(work, names, room)
+            break
+        except TooFineError as found:
+            formats = coarser(formats, found)
+    network = work.network()
+    validate(network)
+    return network
+
+
+def _lower_stages(work: Lowering, names: list[str], room: Room) -> None:
+    """All stages of the graph; `names` of its linear nodes. TooFineError when a planned format must be another."""
+    for stage in stages(work.graph):
         match stage.head:
             case ConvNode() | DenseNode():
                 _linear(work, stage, names.index(stage.head.name), len(names), room)
@@ -343,6 +360,3 @@ def lower(
             case AddNode():
                 raise ModelError(f"Sum {stage.head.name} must follow a linear node: the graph is not canonical")
         work.release(stage)
-    network = work.network()
-    validate(network)
-    return network

@@ -21,6 +21,23 @@ from subbyte.spec.formats import TensorFormat
 Group = set[str]
 
 
+class TooFineError(Exception):
+    """A planned `tensor` has a finer scale than the accumulators behind which it is written: it must have `scale`."""
+
+    def __init__(self, tensor: str, scale: float) -> None:
+        super().__init__(tensor, scale)
+        self.tensor, self.scale = tensor, scale
+
+
+def coarser(formats: dict[str, TensorFormat], found: TooFineError) -> dict[str, TensorFormat]:
+    """The plan with the scale that the tensor must have, for all that share its scale."""
+    old = formats[found.tensor].scale
+    return {
+        name: dataclasses.replace(form, scale=found.scale) if form.scale == old else form
+        for name, form in formats.items()
+    }
+
+
 def plan(
     graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig, shared: tuple[int, ...] = ()
 ) -> dict[str, TensorFormat]:
