@@ -72,11 +72,11 @@ def inputs(folder: Path) -> NDArray[np.int64]:
 @pytest.fixture(scope="module")
 def design(compiled: Compiled) -> Design:
     """The board's Verilog, with the model of a flash at its pins."""
-    linked = linked_design(compiled.engine, DIVISOR)
+    linked = linked_design(compiled.engine, UartWires(DIVISOR))
     model = Path(__file__).with_name("data") / "spi_flash.v"
     loader = FlashLoader(ADDRESS, compiled.engine.digest())
     return replace(linked, top="board", sources={
-        **linked.sources, "linked.v": linked_verilog(DIVISOR, loader), "board.v": BOARD,
+        **linked.sources, "linked.v": linked_verilog(UartWires(DIVISOR), loader), "board.v": BOARD,
         "spi_flash.v": model.read_text(),
     })
 
