@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from subbyte.boards.export import LINKED_TOP, linked_verilog
 from subbyte.boards.flash_loader import FlashLoader
+from subbyte.boards.wires import UartWires
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.ports import linked_design
 from subbyte.compiler.compile import compile_model

@@ -26,7 +26,7 @@ def build(
     if wire is Wire.SPI and board.spi is None:
         raise BoardError(f"Board {board.name} has no pins for an SPI host; its link must be uart")
     if wire is Wire.SPI and image is not None:
-        raise BoardError("A standalone board says its classes on a UART: its link must be uart, not spi")
+        raise BoardError("A standalone board says its classes on a UART; its link must be uart")
     if engine.family is not board.family:
         raise BoardError(
             f"Board {board.name} needs an engine for {board.family.value}, "
