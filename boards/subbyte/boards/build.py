@@ -18,8 +18,8 @@ def build(
 
     `macs_per_cycle` counts 4-bit weights on operands of one plane. `clock_mhz` and `timing_met` tell
     whether the engine reaches the board's clock; a design that does not is written all the same.
-    With an `image` (`subbyte.spec.flash_image`) the board starts from its flash. That takes cells, and so does SPI, so
-    the board's goal for the clock, known to be reached without, is not set.
+    With an `image` (`subbyte.spec.flash_image`) the board starts from its flash. The board's goal for the clock is not
+    set then, nor with SPI: it is known to be reached by the design without a loader and with a UART only.
     BoardError when the engine is for another family or a larger device, or the board has no such wires; ToolError when
     a tool is missing or fails.
     """
