@@ -36,6 +36,7 @@ class Host:
         ctx, dut, came = self._ctx, self._dut, ""
         settled = min(FIRST, self._low)  # in the low half
         ctx.set(dut.select, 1)
+        await self.wait(max(self._high - self._low, 0) / 2)  # at least half a period before the first edge
         for position in range(8 * len(data) if bits is None else bits):
             ctx.set(dut.copi, data[position // 8] >> (7 - position % 8) & 1)
             await self.wait(settled)
@@ -107,7 +108,8 @@ def test_bytes_are_no_faster_than_the_link_takes_them() -> None:
     [
         (FASTEST, 0.5, 0.1, range(64)), (FASTEST, 0.5, 0.4, range(64, 128)), (FASTEST, 0.5, 0.6, range(128, 192)),
         (FASTEST, 0.5, 0.9, range(192, 256)), (FASTEST, 0.25, 0.2, range(80, 100)), (FASTEST, 0.75, 0.7, range(20)),
-        (FASTEST + 0.37, 0.5, 0.0003, range(100, 164)), (23.7, 0.4, 0.5, range(190, 198)),
+        (FASTEST, 0.18, 0.8, range(200, 220)), (FASTEST, 0.82, 0.1, range(60, 80)),
+        (FASTEST + 0.31, 0.82, 0.1, range(40)), (FASTEST + 0.37, 0.5, 0.0003, range(100, 164)), (23.7, 0.4, 0.5, range(190, 198)),
     ],
 )
 def test_both_ways(cycles: float, high: float, phase: float, values: range, rng: np.random.Generator) -> None:
@@ -195,12 +197,13 @@ def test_a_byte_that_is_not_taken(rng: np.random.Generator) -> None:
 def test_nothing_without_select(rng: np.random.Generator) -> None:
     """The bus of another device."""
     dut, engine = SpiDevice(), Engine(rng)
+    engine.offered = b"\x77"
 
     async def host(ctx: Any) -> None:
         for level in 40 * (1, 0):
             ctx.set(dut.sclk, level)
             await ctx.delay(3.3 * CYCLE)
-        assert await Host(ctx, dut, FASTEST, 0.5).exchange(b"\x12\x34") == PAUSE
+        assert await Host(ctx, dut, FASTEST, 0.5).exchange(b"\x12\x34") == b"\x77" + PAUSE[:1]
         await ctx.delay(5 * CYCLE)
 
     simulate(dut, host, background=[engine.bench(dut)])
