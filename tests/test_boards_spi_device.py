@@ -109,7 +109,8 @@ def test_bytes_are_no_faster_than_the_link_takes_them() -> None:
         (FASTEST, 0.5, 0.1, range(64)), (FASTEST, 0.5, 0.4, range(64, 128)), (FASTEST, 0.5, 0.6, range(128, 192)),
         (FASTEST, 0.5, 0.9, range(192, 256)), (FASTEST, 0.25, 0.2, range(80, 100)), (FASTEST, 0.75, 0.7, range(20)),
         (FASTEST, 0.18, 0.8, range(200, 220)), (FASTEST, 0.82, 0.1, range(60, 80)),
-        (FASTEST + 0.31, 0.82, 0.1, range(40)), (FASTEST + 0.37, 0.5, 0.0003, range(100, 164)), (23.7, 0.4, 0.5, range(190, 198)),
+        (FASTEST + 0.31, 0.82, 0.1, range(40)), (FASTEST + 0.37, 0.5, 0.0003, range(100, 164)),
+        (23.7, 0.4, 0.5, range(190, 198)),
     ],
 )
 def test_both_ways(cycles: float, high: float, phase: float, values: range, rng: np.random.Generator) -> None:
