@@ -96,6 +96,12 @@ def test_engines_tells_what_fits_together(capsys: pytest.CaptureFixture[str]) ->
     assert "up5k-plain without outlier_slots: Engine up5k-plain needs 31 EBR, ice40 has 30" in told
 
 
+def test_boards_tell_their_links(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boards", "--json"]) == 0
+    links = {board["name"]: board["links"] for board in json.loads(capsys.readouterr().out)["boards"]}
+    assert links["icebreaker"] == ["uart", "spi"] and links["fomu-pvt"] == ["uart"]
+
+
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("engines", "boards", "doctor"):
         assert main([command]) in (0, 2)

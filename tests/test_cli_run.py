@@ -126,6 +126,10 @@ def test_a_board_with_another_engine(digits: Path, capsys: pytest.CaptureFixture
             ["--port", "spi:/dev/spidev0.0:fast", "--selftest"],
             "Port must be spi:DEVICE or spi:DEVICE:HZ, as spi:/dev/spidev0.0:1000000, not 'spi:/dev/spidev0.0:fast'",
         ),
+        (
+            ["--port", "spi:/dev/spi:5000000000", "--selftest"],
+            "Port must be spi:DEVICE or spi:DEVICE:HZ, as spi:/dev/spidev0.0:1000000, not 'spi:/dev/spi:5000000000'",
+        ),
         (["--port", "sim"], "one of the arguments --data --selftest is required (see subbyte run --help)"),
         (["--selftest"], "the following arguments are required: --port (see subbyte run --help)"),
     ],
