@@ -64,7 +64,7 @@ def open_port(port: str, baud: int, engine: EngineConfig, cycles: int) -> Iterat
 @contextmanager
 def _spi(port: str) -> Iterator[Line]:
     """The line to an SPI device."""
-    found = re.fullmatch(rf"{SPI}([^:]+)(?::([1-9]\d{0,8}))?", port)
+    found = re.fullmatch(rf"{SPI}([^:]+)(?::([1-9]\d{{0,8}}))?", port)
     if found is None:
         raise UserError(f"Port must be {SPI}DEVICE or {SPI}DEVICE:HZ, as {SPI}/dev/spidev0.0:{SPI_HZ}, not {port!r}")
     need(f"run --port {SPI}DEVICE", "spidev", "spi")
