@@ -17,14 +17,15 @@ import numpy as np
 from measure import CONSOLE, options, show
 from numpy.typing import NDArray
 
-from subbyte.cli.ports import SIMULATED_DIVISOR, linked_design
+from subbyte.cli.ports import SIMULATED_DIVISOR, SIMULATED_WIRES, linked_design
 from subbyte.compiler.schedule import schedule
 from subbyte.golden.machine import Machine
 from subbyte.golden.requant import multiplier_shift
 from subbyte.host.driver import Driver
 from subbyte.host.errors import DriverError
 from subbyte.host.link_transport import LinkTransport
-from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
+from subbyte.sim.simulated_board import CLOCK_HZ
+from subbyte.sim.simulated_line import SimulatedLine
 from subbyte.spec import link
 from subbyte.spec.engine import EngineConfig, Family, Lane
 from subbyte.spec.formats import accumulator, linear
@@ -252,7 +253,7 @@ def campaign(cases: int, seed: int, progress: Callable[[float], None] = lambda f
     network = small_network(rng)
     program = schedule(network, ENGINE)
     codes = rng.integers(0, 16, (INPUTS, 4, 4, 3))
-    with SimulatedLine(linked_design(ENGINE), SIMULATED_DIVISOR) as simulated:
+    with SimulatedLine(linked_design(ENGINE, SIMULATED_WIRES), SIMULATED_DIVISOR) as simulated:
         faults = Campaign(FaultyLine(simulated), program, codes, seed)
         for number in range(cases):
             faults.case(number)

@@ -10,6 +10,7 @@ from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
 from subbyte.boards.build import build
 from subbyte.boards.implement import Implementation, Standalone
 from subbyte.boards.registry import BOARDS, find_board
+from subbyte.boards.wires import Wire
 from subbyte.bundled import measured_engines
 from subbyte.hw.export import engine_verilog
 from subbyte.spec.engine import PRESETS
@@ -51,8 +52,9 @@ def test_standalone(image: bytes | None, tmp_path: Path, monkeypatch: pytest.Mon
     asked: list[tuple[Placement, Standalone | None]] = []
 
     def recorder(
-        board: Board, verilog: str, out_dir: Path, placement: Placement, standalone: Standalone | None = None
+        board: Board, verilog: str, out_dir: Path, placement: Placement, standalone: Standalone | None, wire: Wire
     ) -> Implementation:
+        assert wire is Wire.UART
         asked.append((placement, standalone))
         return Implementation(Report(1, None, 0, 0, 0, {}, {}), 1, 30.0, out_dir / "icebreaker.bin")
 
@@ -66,6 +68,33 @@ def test_standalone(image: bytes | None, tmp_path: Path, monkeypatch: pytest.Mon
     else:
         assert asked == [(Placement(placement.seeds), Standalone(engine.digest(), image))]
         assert told["image"] == str(tmp_path / "out" / "icebreaker.image.bin")
+
+
+@pytest.mark.parametrize(
+    ("board", "image", "line"),
+    [
+        ("fomu-pvt", None, "Board fomu-pvt has no pins for an SPI host; its link must be uart"),
+        ("icebreaker", b"image", "A standalone board says its classes on a UART; its link must be uart"),
+    ],
+)
+def test_spi_is_refused(board: str, image: bytes | None, line: str, tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match=f"^{line}$"):
+        build(find_board(board), PRESETS["up5k"], tmp_path / "out", image, Wire.SPI)
+    assert not (tmp_path / "out").exists()
+
+
+def test_spi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the goal for the clock, which is for the design with a UART."""
+    asked: list[tuple[object, ...]] = []
+
+    def recorder(board: Board, verilog: str, out_dir: Path, *others: object) -> Implementation:
+        asked.append(others)
+        return Implementation(Report(1, None, 0, 0, 0, {}, {}), 1, 30.0, out_dir / "icebreaker.bin")
+
+    monkeypatch.setattr("subbyte.boards.build.implement", recorder)
+    board = find_board("icebreaker")
+    assert build(board, PRESETS["up5k"], tmp_path / "out", None, Wire.SPI)["link"] == "spi"
+    assert asked == [(Placement(board.placement("up5k").seeds), None, Wire.SPI)]
 
 
 @pytest.mark.synth

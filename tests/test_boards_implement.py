@@ -8,8 +8,10 @@ import pytest
 
 from subbyte.boards.board import BoardError, Placement
 from subbyte.boards.implement import Standalone, image_name, implement
+from subbyte.boards.manifest import built_wire
 from subbyte.boards.registry import find_board
 from subbyte.boards.top import BoardTop
+from subbyte.boards.wires import Wire
 from subbyte.tools.errors import ToolError
 
 LOOPBACK = """
@@ -55,8 +57,12 @@ def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert done.bitstream == out / f"{name}{board.bitstream}" and done.bitstream.stat().st_size > 10_000
     assert (out / "engine.v").read_text() == LOOPBACK
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [done.bitstream.name, "engine.v", "nextpnr.log", "report.json", "routed.json.gz", "stat.json", "yosys.log"]
+        [
+            done.bitstream.name, "build.json", "engine.v", "nextpnr.log", "report.json", "routed.json.gz", "stat.json",
+            "yosys.log",
+        ]
     )
+    assert built_wire(out) is Wire.UART
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
 
     monkeypatch.setattr("subbyte.boards.implement.run_logged", lambda *_: pytest.fail("ran again"))
@@ -92,6 +98,21 @@ def test_bitstream_that_reaches_into_the_image(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match=message):
         implement(small, LOOPBACK, tmp_path / "out", standalone=Standalone("0123456789abcdef", b"image"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_spi(name: str, tmp_path: Path) -> None:
+    """The folder says what it was built with."""
+    board = find_board(name)
+    done = implement(board, LOOPBACK, tmp_path / "out", wire=Wire.SPI)
+    assert done.fmax_mhz * 1e6 >= board.clock_hz
+    assert built_wire(tmp_path / "out") is Wire.SPI
+
+
+def test_folder_without_a_manifest(tmp_path: Path) -> None:
+    """Of an earlier version."""
+    assert built_wire(tmp_path) is Wire.UART
 
 
 @pytest.mark.synth

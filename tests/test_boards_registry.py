@@ -12,6 +12,7 @@ from test_boards_implement import LOOPBACK
 from subbyte.boards.board import DEFAULT_PLACEMENT, Board
 from subbyte.boards.implement import _plan
 from subbyte.boards.registry import BOARDS
+from subbyte.boards.wires import Wire
 from subbyte.tools.run import run_tool
 
 PINS = {
@@ -62,14 +63,23 @@ DIGIT_LEDS = {
     "ice40-hx8k-evn": "B3 C4 C5 A1", "versa-ecp5": "D17 D18 E18 F17",
     **{f"ulx3s-{size}": "C2 C1 D2 D1" for size in ("12f", "25f", "45f", "85f")},
 }
+SPI_PINS = {
+    # board: select, copi, cipo, sclk
+    "icebreaker": "4 2 47 45", "icebreaker-bitsy": "43 32 26 28", "upduino-v3": "44 4 3 48",
+    "icesugar": "46 44 42 37", "ice40-hx8k-evn": "N16 M15 M16 L16",
+    **{f"ulx3s-{size}": "B11 A10 A9 B9" for size in ("12f", "25f", "45f", "85f")},
+    **{f"orangecrab-{size}": "B8 N16 N15 R17" for size in ("25f", "85f")},
+    **{f"ecpix5-{size}": "T25 U25 U24 V24" for size in ("45f", "85f")},
+}
+"""As in docs/boards.md."""
 ENGINE_DIGEST = "0123456789abcdef"
 ERASED = 1 << 16
 """Bytes that flashes erase at once."""
 
 
-def files(board: Board, standalone: str | None = None) -> dict[str, str]:
+def files(board: Board, standalone: str | None = None, wire: Wire = Wire.UART) -> dict[str, str]:
     """What the build would run on."""
-    plan = _plan(board, LOOPBACK, DEFAULT_PLACEMENT, 1, standalone)
+    plan = _plan(board, LOOPBACK, DEFAULT_PLACEMENT, 1, standalone, wire)
     return {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
 
 
@@ -115,6 +125,25 @@ def test_pins_of_the_flash(board: Board) -> None:
     assert wired == ("clk" not in pins) != board.family.ice40_cells
 
 
+def test_boards_with_pins_for_spi() -> None:
+    assert set(SPI_PINS) == {name for name, board in BOARDS.items() if board.spi is not None}
+
+
+@pytest.mark.parametrize("name", SPI_PINS)
+def test_pins_of_spi(name: str) -> None:
+    """In place of those of the UART, each pulled up."""
+    board = BOARDS[name]
+    plan = files(board, wire=Wire.SPI)
+    plain, pins = placed_pins(board, files(board)), placed_pins(board, plan)
+    uart = {port for port in plain if port.startswith("uart_")}
+    ports = [f"spi_link_0__{pin}__io" for pin in ("cs", "copi", "cipo", "clk")]
+    assert pins == {port: pin for port, pin in plain.items() if port not in uart} | dict(
+        zip(ports, SPI_PINS[name].split(), strict=True)
+    )
+    pulls = r"PULLUP" if board.family.ice40_cells else r"PULLMODE=UP"
+    assert len(re.findall(pulls, plan["top.il" if board.family.ice40_cells else "top.lpf"])) >= len(ports)
+
+
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_device(board: Board) -> None:
     """nextpnr is told the device and the package that the board's description has."""
@@ -136,9 +165,16 @@ def test_standalone_top_is_synthesized(name: str, tmp_path: Path) -> None:
     check_synthesis(BOARDS[name], ENGINE_DIGEST, tmp_path)
 
 
-def check_synthesis(board: Board, standalone: str | None, tmp_path: Path) -> None:
+@pytest.mark.synth
+@pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k-evn", "orangecrab-25f"])
+def test_spi_top_is_synthesized(name: str, tmp_path: Path) -> None:
+    """With the driver of each family that can let go of a pin."""
+    check_synthesis(BOARDS[name], None, tmp_path, Wire.SPI)
+
+
+def check_synthesis(board: Board, standalone: str | None, tmp_path: Path, wire: Wire = Wire.UART) -> None:
     """Yosys takes it; one PLL of the right kind is there."""
-    plan = files(board, standalone)
+    plan = files(board, standalone, wire)
     for name, text in plan.items():
         (tmp_path / name).write_text(text)
     run_tool("yosys", ["-q", "-l", "top.rpt", "top.ys"], tmp_path)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from subbyte.boards.manifest import write_manifest
+from subbyte.boards.registry import find_board
+from subbyte.boards.wires import Wire
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli import board_levels, levels
 from subbyte.cli.main import main
@@ -107,6 +110,19 @@ def test_another_build_is_replaced(what: str, digits: Path, stage: Stage) -> Non
         path.unlink()
     assert main(arguments) == 0
     assert stage.built == ["upduino-v3", "upduino-v3"]
+
+
+def test_a_build_with_spi_is_kept(digits: Path, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no UART to run through, and is not replaced unasked."""
+    folder = digits / "build" / "icebreaker"
+    folder.mkdir(parents=True)
+    write_manifest(folder, find_board("icebreaker"), Wire.SPI)
+    assert main(["verify", str(digits), "--levels", "routed", "--limit", "1"]) == 2
+    assert capsys.readouterr().err == (
+        f"subbyte: Levels of a board run through its UART, {folder} has --link spi; "
+        f"subbyte build {digits} --board icebreaker replaces it\n"
+    )
+    assert stage.built == []
 
 
 def test_missed_clock(digits: Path, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

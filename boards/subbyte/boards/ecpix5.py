@@ -7,7 +7,8 @@ from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
 
 from subbyte.boards.board import Flash
 from subbyte.boards.programmer import ecpprog, openfpgaloader
-from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
+from subbyte.boards.ulx3s import ECP5_PULLED_UP, ULX3S_25F, ULX3S_85F
+from subbyte.boards.wires import spi_pins
 
 ECPIX5_45F = dataclasses.replace(
     ULX3S_25F,
@@ -21,6 +22,7 @@ ECPIX5_45F = dataclasses.replace(
     digit_leds=False,
     # The red of the first coloured LED.
     resources=(Resource("led", 0, PinsN("T23", dir="o"), Attrs(IO_TYPE="LVCMOS33")),),
+    spi=spi_pins("1", "2", "3", "4", ("pmod", 0), ECP5_PULLED_UP),
     programmers=(openfpgaloader("ecpix5", "0403:6010"), ecpprog("0403:6010")),
 )
 

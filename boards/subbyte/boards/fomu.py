@@ -19,5 +19,6 @@ FOMU_PVT = dataclasses.replace(
     pll_pad=False,
     # Pads 1 and 2.
     resources=(UARTResource(0, rx="E4", tx="D5", attrs=Attrs(IO_STANDARD="SB_LVCMOS")),),
+    spi=None,
     programmers=(dfu_util("1209:5bf0"), openfpgaloader("fomu", "1209:5bf0", volatile=False, boot_loader=True)),
 )

@@ -3,7 +3,9 @@
 from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
 
 from subbyte.boards.board import Board
+from subbyte.boards.icebreaker import ICE40_PULLED_UP
 from subbyte.boards.programmer import iceprog, openfpgaloader
+from subbyte.boards.wires import spi_pins
 from subbyte.spec.engine import Family
 
 HX8K_EVN = Board(
@@ -19,6 +21,7 @@ HX8K_EVN = Board(
     bitstream=".bin",
     pll_pad=False,
     digit_leds=True,
+    spi=spi_pins("9", "10", "11", "12", ("j", 2), ICE40_PULLED_UP),
     # SRAM needs the board's jumpers J6 and J7 set for it.
     programmers=(iceprog("0403:6010"), openfpgaloader("ice40_generic", "0403:6010", volatile=False)),
 )

@@ -1,10 +1,14 @@
 """iCEBreaker: iCE40 UP5K, 12 MHz oscillator on the PLL's pad, FT2232H."""
 
+from amaranth.build import Attrs
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from subbyte.boards.board import Board, Placement
 from subbyte.boards.programmer import iceprog, openfpgaloader
+from subbyte.boards.wires import spi_pins
 from subbyte.spec.engine import Family
+
+ICE40_PULLED_UP = Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)
 
 ICEBREAKER = Board(
     name="icebreaker",
@@ -23,6 +27,7 @@ ICEBREAKER = Board(
         "up5k-shift": Placement((2, 6, 1, 3), goal_hz=36_100_000),
         "up5k-binary": Placement((4, 3, 2, 1), goal_hz=36_250_000),
     },
+    spi=spi_pins("1", "2", "3", "4", ("pmod", 0), ICE40_PULLED_UP),  # PMOD 1A, upper row
     # openFPGALoader writes only the flash of iCE40 boards. SRAM needs the board's jumpers turned from flash to FPGA.
     programmers=(iceprog("0403:6010"), openfpgaloader("ice40_generic", "0403:6010", volatile=False)),
 )

@@ -6,8 +6,9 @@ from amaranth.build import Attrs
 from amaranth_boards.icebreaker_bitsy import ICEBreakerBitsyPlatform
 from amaranth_boards.resources import UARTResource
 
-from subbyte.boards.icebreaker import ICEBREAKER
+from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
 from subbyte.boards.programmer import dfu_util, openfpgaloader
+from subbyte.boards.wires import spi_pins
 
 ICEBREAKER_BITSY = dataclasses.replace(
     ICEBREAKER,
@@ -17,6 +18,7 @@ ICEBREAKER_BITSY = dataclasses.replace(
     placements={},
     # Pins P2 and P4, which are 2 and 3 of the first Pmod, as Pmods with a UART have them.
     resources=(UARTResource(0, tx="2", rx="3", conn=("pmod", 1), attrs=Attrs(IO_STANDARD="SB_LVCMOS")),),
+    spi=spi_pins("1", "2", "3", "4", ("pmod", 2), ICE40_PULLED_UP),
     # The boot loader writes the user's place in the flash: button held while the board is plugged in.
     programmers=(
         dfu_util("1d50:6146"), openfpgaloader("icebreaker-bitsy", "1d50:6146", volatile=False, boot_loader=True),

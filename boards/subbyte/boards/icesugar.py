@@ -4,8 +4,9 @@ import dataclasses
 
 from amaranth_boards.icesugar import ICESugarPlatform
 
-from subbyte.boards.icebreaker import ICEBREAKER
+from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
 from subbyte.boards.programmer import icesprog
+from subbyte.boards.wires import spi_pins
 
 ICESUGAR = dataclasses.replace(
     ICEBREAKER,
@@ -13,5 +14,6 @@ ICESUGAR = dataclasses.replace(
     description="MuseLab iCESugar, iCE40UP5K-SG48",
     platform=ICESugarPlatform,
     placements={},
+    spi=spi_pins("1", "2", "3", "4", ("pmod", 1), ICE40_PULLED_UP),  # PMOD2: the first one shares pins with USB
     programmers=(icesprog("1d50:602b"),),
 )

@@ -11,7 +11,9 @@ from pathlib import Path
 from amaranth.build.run import BuildPlan
 
 from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
+from subbyte.boards.manifest import write_manifest
 from subbyte.boards.top import BoardTop
+from subbyte.boards.wires import Wire
 from subbyte.spec.engine import Family
 from subbyte.tools.cache import digest, restore, store
 from subbyte.tools.environment import environment
@@ -81,13 +83,13 @@ def image_name(board: Board) -> str:
 
 def implement(
     board: Board, verilog: str, out_dir: Path, placement: Placement = DEFAULT_PLACEMENT,
-    standalone: Standalone | None = None,
+    standalone: Standalone | None = None, wire: Wire = Wire.UART,
 ) -> Implementation:
     """Build the bitstream of a board around an engine's Verilog.
 
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
-    then holds engine.v, <board>.bin or .bit, the placed and routed netlist, report.json (nextpnr), stat.json (Yosys)
-    and the logs; of a board that is `standalone` also <board>.image.bin, and its top has a loader.
+    then holds engine.v, <board>.bin or .bit, the placed and routed netlist, report.json (nextpnr), stat.json (Yosys),
+    the manifest and the logs; of a board that is `standalone` also <board>.image.bin, and its top has a loader.
     The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out. BoardError when the
     bitstream would reach into the image.
@@ -97,12 +99,13 @@ def implement(
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
         new = Path(folder) / "new"
         digest_of_engine = standalone and standalone.engine_digest
-        plan = _plan(board, verilog, placement, placement.seeds[0], digest_of_engine)
+        plan = _plan(board, verilog, placement, placement.seeds[0], digest_of_engine, wire)
         versions = [version(tool) for tool in _TOOLS[board.family]]
         key = digest("implement", plan.digest(), repr(placement.seeds), repr(board.clock_hz), *versions)
         if not restore(key, new):
-            _collect(board, _fastest(board, verilog, Path(folder), placement, digest_of_engine), new)
+            _collect(board, _fastest(board, verilog, Path(folder), placement, digest_of_engine, wire), new)
             store(key, new, [path.name for path in new.iterdir()])
+        write_manifest(new, board, wire)
         if standalone is not None:
             _check_room(board, (new / f"{board.name}{board.bitstream}").stat().st_size)
             (new / image_name(board)).write_bytes(standalone.image)
@@ -125,7 +128,9 @@ def _check_room(board: Board, size: int) -> None:
         )
 
 
-def _plan(board: Board, verilog: str, placement: Placement, seed: int, standalone: str | None = None) -> BuildPlan:
+def _plan(
+    board: Board, verilog: str, placement: Placement, seed: int, standalone: str | None = None, wire: Wire = Wire.UART
+) -> BuildPlan:
     """Amaranth's own build files of the design, with the seed, the reports and the clock's goal added."""
     route, goal = _PLACE_AND_ROUTE[board.family], {}
     if placement.goal_hz is not None:
@@ -133,7 +138,7 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int, standalon
         route += " --tmg-ripup"
         goal = {"add_constraints": f"set_frequency {CLOCK_NET} {placement.goal_hz / 1e6:g}"}
     return board.new_platform().prepare(
-        BoardTop(board, verilog, standalone), "top",
+        BoardTop(board, verilog, standalone, wire), "top",
         synth_opts=" ".join(UP5K) if board.device == "up5k" else "",
         script_after_synth="delete t:$scopeinfo\ntee -q -o stat.json stat -json",
         nextpnr_opts=f"--seed {seed} {route} --report report.json --write routed.json --timing-allow-fail",
@@ -143,11 +148,13 @@ def _plan(board: Board, verilog: str, placement: Placement, seed: int, standalon
     )
 
 
-def _fastest(board: Board, verilog: str, folder: Path, placement: Placement, standalone: str | None) -> Path:
+def _fastest(
+    board: Board, verilog: str, folder: Path, placement: Placement, standalone: str | None, wire: Wire
+) -> Path:
     """Run the seeds until one meets the clock; the build folder of the fastest."""
     runs: list[tuple[float, Path]] = []
     for seed in placement.seeds:
-        build_dir = _plan(board, verilog, placement, seed, standalone).extract(folder / f"seed{seed}")
+        build_dir = _plan(board, verilog, placement, seed, standalone, wire).extract(folder / f"seed{seed}")
         env = environment(*_TOOLS[board.family])
         try:
             run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS)

@@ -9,7 +9,8 @@ from amaranth_boards.resources import UARTResource
 
 from subbyte.boards.board import Flash
 from subbyte.boards.programmer import dfu_util, openfpgaloader
-from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
+from subbyte.boards.ulx3s import ECP5_PULLED_UP, ULX3S_25F, ULX3S_85F
+from subbyte.boards.wires import spi_pins
 
 _ATTRS = Attrs(IO_TYPE="LVCMOS33")
 
@@ -33,6 +34,7 @@ ORANGECRAB_25F = dataclasses.replace(
     resources=(
         UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=_ATTRS), Resource("led", 0, PinsN("K4", dir="o"), _ATTRS),
     ),
+    spi=spi_pins("10", "copi", "cipo", "sck", ("io", 0), ECP5_PULLED_UP),
     # The boot loader: button held while the board is plugged in.
     programmers=(dfu_util("1209:5af0"), openfpgaloader("orangeCrab", "1209:5af0", volatile=False, boot_loader=True)),
 )

@@ -1,11 +1,11 @@
-"""The design of a board: clock and reset, UART, link, and the engine as an instance of its own Verilog."""
+"""The design of a board: clock and reset, wires, link, and the engine as an instance of its own Verilog."""
 
 from __future__ import annotations
 
 from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module
 from amaranth.lib import io, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import Out, connect, flipped
 
 from subbyte.boards.best_class import DIGIT_BITS
 from subbyte.boards.board import Board
@@ -15,52 +15,49 @@ from subbyte.boards.flash_loader import FlashLoader
 from subbyte.boards.handover import Handover
 from subbyte.boards.link import Link
 from subbyte.boards.spi_flash import FlashPins
-from subbyte.boards.uart import UartReceiver, UartTransmitter
+from subbyte.boards.wires import SpiWires, UartWires, Wire, wires
 
 ENGINE_MODULE = "subbyte_engine"
 
 
 class LinkedEngine(wiring.Component):
-    """The engine behind UART and link: all of a board but its clock.
+    """The engine behind wires and link: all of a board but its clock.
 
     Parameters
     ----------
-    divisor : int
-        Clock cycles per bit of the UART.
+    wires : UartWires or SpiWires
     loader : FlashLoader or None
-        Has the engine and the UART's transmitter first, until it is done.
+        Has the engine and the way to the host first, until it is done.
 
     Members
     -------
-    rx : In(1, init=1); tx : Out(1, init=1)
+    those of the wires
     busy : Out(1); with a loader also until it is done
     flash : Out(FlashPins), with a loader
     digit : Out(4), with a loader: last decimal digit of the class that it found last
     """
 
-    def __init__(self, divisor: int, loader: FlashLoader | None = None) -> None:
-        self._receiver = UartReceiver(divisor)
-        self._transmitter = UartTransmitter(divisor)
+    def __init__(self, wires: UartWires | SpiWires, loader: FlashLoader | None = None) -> None:
+        self._wires = wires
         self._loader = loader
         standalone = {} if loader is None else {"flash": Out(FlashPins()), "digit": Out(DIGIT_BITS)}
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), **standalone})
+        super().__init__({**wires.MEMBERS, "busy": Out(1), **standalone})
 
     def elaborate(self, platform: object) -> Module:
         """Instances and wires only."""
         m = Module()
-        m.submodules.receiver = receiver = self._receiver
-        m.submodules.transmitter = transmitter = self._transmitter
+        received, sent, joints = self._wires.streams(m, self)
         if self._loader is None:
             m.submodules.link = link = Link()
-            connect(m, receiver.o, link.received)
-            connect(m, link.sent, transmitter.i)
+            connect(m, received, link.received)
+            connect(m, link.sent, sent)
             commands, answers, reset, busy = link.commands, link.answers, link.engine_reset, self.busy
         else:
             m.submodules.link = link = Link(loader=True)
             m.submodules.handover = start = Handover(self._loader)
-            connect(m, receiver.o, link.received)
+            connect(m, received, link.received)
             connect(m, link.sent, start.sent)
-            connect(m, start.transmitted, transmitter.i)
+            connect(m, start.transmitted, sent)
             connect(m, link.commands, start.link_commands)
             connect(m, start.link_answers, link.answers)
             connect(m, start.flash, flipped(self.flash))
@@ -69,7 +66,7 @@ class LinkedEngine(wiring.Component):
                 start.link_reset.eq(link.engine_reset), link.loaded.eq(start.loaded), self.busy.eq(start.busy),
                 self.digit.eq(start.digit),
             ]
-        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
+        m.d.comb += joints
         m.submodules.engine = Instance(
             ENGINE_MODULE, i_clk=ClockSignal(), i_rst=reset,
             i_i__payload=commands.payload, i_i__valid=commands.valid, o_i__ready=commands.ready,
@@ -90,14 +87,19 @@ class BoardTop(Elaboratable):
     standalone : str or None
         Digest of the engine's configuration: the board starts from its flash. LEDs 1 to 4, if the board has them,
         then show the last decimal digit of the class that it found last.
+    wire : Wire
+        What the link is on; the board must have the pins.
     """
 
-    def __init__(self, board: Board, verilog: str, standalone: str | None = None) -> None:
+    def __init__(
+        self, board: Board, verilog: str, standalone: str | None = None, wire: Wire = Wire.UART
+    ) -> None:
         if f"module {ENGINE_MODULE}(" not in verilog:
             raise ValueError(f"Verilog of the engine must define module {ENGINE_MODULE}")
         self._board = board
         self._verilog = verilog
         self._standalone = standalone
+        self._wires = wires(wire, board.clock_hz, board.baud)
 
     def elaborate(self, platform: Platform) -> Module:
         """Instances and wires only."""
@@ -105,21 +107,17 @@ class BoardTop(Elaboratable):
         platform.add_file("engine.v", self._verilog)
         m.domains.sync = ClockDomain()
         m.submodules.clock = BoardClock(self._board)
-        divisor = round(self._board.clock_hz / self._board.baud)
         if self._standalone is None:
-            m.submodules.linked = linked = LinkedEngine(divisor)
+            m.submodules.linked = linked = LinkedEngine(self._wires)
         else:
             loader = FlashLoader(self._board.flash.address, self._standalone)
-            m.submodules.linked = linked = LinkedEngine(divisor, loader)
+            m.submodules.linked = linked = LinkedEngine(self._wires, loader)
             m.submodules.flash = flash = BoardFlash(self._board)
             connect(m, linked.flash, flash.pins)
             for number in range(1, 1 + len(linked.digit) if self._board.digit_leds else 1):
                 m.submodules[f"led_{number}"] = led = io.Buffer("o", platform.request("led", number, dir="-"))
                 m.d.comb += led.o.eq(linked.digit[number - 1])
-        uart = platform.request("uart", 0, dir="-")
-        m.submodules.rx = rx = io.Buffer("i", uart.rx)
-        m.submodules.tx = tx = io.Buffer("o", uart.tx)
-        m.d.comb += [linked.rx.eq(rx.i), tx.o.eq(linked.tx)]
+        self._wires.pins(m, platform, linked)
         if self._board.led:
             m.submodules.led = led = io.Buffer("o", platform.request("led", 0, dir="-"))
             m.d.comb += led.o.eq(linked.busy)

@@ -2,11 +2,15 @@
 
 import dataclasses
 
+from amaranth.build import Attrs
 from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_25F_Platform, ULX3S_45F_Platform, ULX3S_85F_Platform
 
 from subbyte.boards.board import Board, Flash, Placement
 from subbyte.boards.programmer import dfu_util, ecpprog, openfpgaloader
+from subbyte.boards.wires import spi_pins
 from subbyte.spec.engine import Family
+
+ECP5_PULLED_UP = Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")
 
 ULX3S_25F = Board(
     name="ulx3s-25f",
@@ -22,6 +26,7 @@ ULX3S_25F = Board(
     placements={"ecp5-25": Placement((3, 2, 1, 4)), "ecp5-25-plain": Placement((3, 2, 1, 4))},
     flash=Flash("spi_flash", 0x200000),
     digit_leds=True,
+    spi=spi_pins("0+", "1+", "2+", "3+", ("gpio", 0), ECP5_PULLED_UP),  # GP0 to GP3
     # Through the FT231X, the boot loader (button 1 held while the second USB socket is plugged in), an FT2232H on J4.
     programmers=(openfpgaloader("ulx3s", "0403:6015"), dfu_util("1d50:614b"), ecpprog("0403:6010")),
 )

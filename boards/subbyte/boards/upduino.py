@@ -7,8 +7,9 @@ from amaranth_boards.resources import UARTResource
 from amaranth_boards.upduino_v3 import UpduinoV3Platform
 
 from subbyte.boards.board import Flash
-from subbyte.boards.icebreaker import ICEBREAKER
+from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
 from subbyte.boards.programmer import iceprog
+from subbyte.boards.wires import spi_pins
 
 _ATTRS = Attrs(IO_STANDARD="SB_LVCMOS")
 
@@ -30,6 +31,7 @@ UPDUINO_V3 = dataclasses.replace(
             Subsignal("copi", Pins("14", dir="o")), Subsignal("cipo", Pins("17", dir="i")), _ATTRS,
         ),
     ),
+    spi=spi_pins("13", "14", "15", "16", ("j", 1), ICE40_PULLED_UP),  # 44, 4, 3, 48 of the other header
     flash=Flash("spi_flash"),
     programmers=(iceprog("0403:6014", volatile=False),),
 )

@@ -16,5 +16,6 @@ VERSA_ECP5 = dataclasses.replace(
     platform=VersaECP5Platform,
     placements={},
     flash=Flash(address=0x200000),
+    spi=None,  # the voltage of its expansion connectors is not known to be 3.3 V
     programmers=(ecpprog("0403:6010"),),
 )

@@ -1,1 +1,1 @@
-"""The host's side of the link: `Driver` over any `Transport`, and the serial port as one."""
+"""The host's side of the link: `Driver` over any `Transport`; serial port and SPI as lines of one."""

@@ -8,9 +8,12 @@ from types import TracebackType
 
 import serial
 
+from subbyte.host.reasons import reason
+
 BITS_PER_BYTE = 10
 WRITE_SECONDS = 10.0
 """After which a port that takes no bytes has failed."""
+GROUP = "dialout"
 
 
 class SerialLine:
@@ -33,7 +36,7 @@ class SerialLine:
             self._serial = serial.serial_for_url(port, baudrate=baud, write_timeout=WRITE_SECONDS, exclusive=True)
             self._serial.reset_input_buffer()
         except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise ConnectionError(f"Cannot open serial port {port}: {_reason(error)}") from None
+            raise ConnectionError(f"Cannot open serial port {port}: {reason(error, GROUP)}") from None
         with suppress(AttributeError, OSError, ValueError):  # not every port has it
             # An FTDI adapter keeps what came for 16 ms otherwise, in each exchange.
             self._serial.set_low_latency_mode(True)
@@ -48,7 +51,7 @@ class SerialLine:
         try:
             self._serial.write(data)
         except OSError as error:
-            raise ConnectionError(f"Serial port {self._port} failed: {_reason(error)}") from None
+            raise ConnectionError(f"Serial port {self._port} failed: {reason(error, GROUP)}") from None
 
     def read(self, seconds: float) -> bytes:
         """What has come; waits for the first byte, `seconds` at most. Empty when none came."""
@@ -57,7 +60,7 @@ class SerialLine:
             first = bytes(self._serial.read(1))
             return first + bytes(self._serial.read(self._serial.in_waiting)) if first else b""
         except OSError as error:
-            raise ConnectionError(f"Serial port {self._port} failed: {_reason(error)}") from None
+            raise ConnectionError(f"Serial port {self._port} failed: {reason(error, GROUP)}") from None
 
     def close(self) -> None:
         """Release the port."""
@@ -70,15 +73,3 @@ class SerialLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the Python around it."""
-    if isinstance(error, OSError) and error.errno is not None:
-        reasons = {
-            2: "it does not exist",
-            11: "another program uses it",
-            13: "permission denied; the user must be in its group, often dialout, or have a udev rule",
-        }
-        return reasons.get(error.errno, str(error.strerror or error))
-    return str(error)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from subbyte.boards.board import Board, BoardError
 from subbyte.boards.build import build
 from subbyte.boards.implement import ROUTED
+from subbyte.boards.manifest import built_wire
 from subbyte.boards.pins import link_pins
 from subbyte.boards.registry import BOARDS, find_board
+from subbyte.boards.wires import Wire
 from subbyte.cli.console import Console, ProgressCall
 from subbyte.cli.devices import build_folder
 from subbyte.cli.inference import Tensors, infer
@@ -28,7 +30,8 @@ from subbyte.host.link_transport import LinkTransport
 from subbyte.hw.export import engine_verilog
 from subbyte.sim.board_designs import bitstream_design, routed_design
 from subbyte.sim.runner import Design, SimulationError
-from subbyte.sim.simulated_line import CLOCK_HZ, SimulatedLine
+from subbyte.sim.simulated_board import CLOCK_HZ
+from subbyte.sim.simulated_line import SimulatedLine
 from subbyte.sim.simulator import chosen_simulator
 from subbyte.spec.engine import EngineConfig, Family
 from subbyte.spec.program import Program
@@ -94,8 +97,16 @@ def _default(engine: EngineConfig) -> Board:
 
 
 def _build(board: Board, directory: Path, engine: EngineConfig, console: Console) -> BoardBuild:
-    """The build in the directory if it is of this engine's Verilog, else a new one there."""
+    """The build in the directory if it is of this engine's Verilog, else a new one there.
+
+    UserError when there is one without a UART: it is not replaced unasked.
+    """
     folder = build_folder(directory, board.name)
+    if built_wire(folder) is not Wire.UART:
+        raise UserError(
+            f"Levels of a board run through its UART, {folder} has --link {built_wire(folder).value}; "
+            f"subbyte build {directory} --board {board.name} replaces it"
+        )
     if _verilog(folder) != engine_verilog(engine) or not (folder / ROUTED).is_file():
         with console.step(f"Building {engine.name} for {board.name} (minutes, the first time)"):
             try:

@@ -12,6 +12,7 @@ from rich.table import Table
 from subbyte.boards.board import Board, BoardError
 from subbyte.boards.build import build
 from subbyte.boards.registry import find_board
+from subbyte.boards.wires import Wire
 from subbyte.cli.arguments import positive
 from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, UserError, plain_table
@@ -24,10 +25,14 @@ RESOURCES = ("luts", "ffs", "dsps", "rams", "spram")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """[DIR], --engine, --board, -o, --standalone, --classify."""
+    """[DIR], --engine, --board, --link, -o, --standalone, --classify."""
     parser.add_argument("directory", type=Path, nargs="?", metavar="DIR", help="what compile wrote, for its engine")
     parser.add_argument("--engine", help="preset or TOML file (the engine of DIR, else the board's)")
     parser.add_argument("--board", required=True, help="see subbyte boards")
+    parser.add_argument(
+        "--link", choices=[wire.value for wire in Wire], default=Wire.UART.value,
+        help="how the host is connected (%(default)s)",
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="DIR/build/BOARD, else build/ENGINE-BOARD")
     parser.add_argument(
         "--standalone", action="store_true", help="the board loads the program of DIR from its SPI flash when it starts"
@@ -70,6 +75,7 @@ def build_table(facts: dict[str, Any]) -> Table:
     for name in RESOURCES:
         available = facts["available"].get(name)
         table.add_row(name, f"{facts[name]:,}" + ("" if available is None else f" of {available:,}"))
+    table.add_row("link", facts["link"])
     met = "" if facts["timing_met"] else ", MISSED"
     table.add_row("Fmax", f"{facts['fmax_mhz']:.1f} MHz (clock {facts['clock_mhz']:g} MHz{met})")
     table.add_row("bitstream", facts["bitstream"])
@@ -86,7 +92,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
         name = f"{engine.name}-{board.name}"
         fallback = Path("build", name) if options.directory is None else options.directory / "build" / board.name
         with console.step(f"Building {engine.name} for {board.name}"):
-            facts = build(board, engine, options.output or fallback, _image(options))
+            facts = build(board, engine, options.output or fallback, _image(options), Wire(options.link))
     except BoardError as error:
         raise UserError(str(error)) from None
     console.warn_missed_clock(facts)

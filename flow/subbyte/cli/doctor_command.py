@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import grp
+import importlib.metadata
 import os
 import platform
+import shutil
 from dataclasses import asdict, dataclass
 
 from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, plain_table
 from subbyte.sim.requirements import REQUIREMENTS
+from subbyte.tools import bitstream
 from subbyte.tools.errors import ToolError
 from subbyte.tools.find import PACKAGES, find_tool, version
 
@@ -19,7 +22,7 @@ SERIAL_GROUP = "dialout"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report. `required`: nothing but serial links works without it."""
+    """One line of the report. `required`: without it more than a port to a board or one level is missing."""
 
     name: str
     ok: bool
@@ -53,6 +56,20 @@ def _serial() -> Check:
     )
 
 
+def _icestorm(tool: str) -> Check:
+    """Of `verify --levels bitstream` alone."""
+    path = shutil.which(tool)
+    return Check(tool, path is not None, path or "missing", "" if path else bitstream.ADVICE, required=False)
+
+
+def _spidev() -> Check:
+    """Of `run --port spi:DEVICE` alone."""
+    try:
+        return Check("spidev", True, importlib.metadata.version("spidev"), required=False)
+    except importlib.metadata.PackageNotFoundError:
+        return Check("spidev", False, "missing", "pip install 'subbyte[spi]'", required=False)
+
+
 def checks() -> list[Check]:
     """Everything that is looked at."""
     result = [Check("python", True, platform.python_version())]
@@ -61,8 +78,7 @@ def checks() -> list[Check]:
         path = need.find()
         advice = "" if path else f"apt install {need.package}"
         result.append(Check(need.name, path is not None, path or "missing", advice))
-    result.append(_serial())
-    return result
+    return [*result, _serial(), *map(_icestorm, bitstream.TOOLS), _spidev()]
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
@@ -70,6 +86,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     found = checks()
     table = plain_table("check", "", "found", "what to do")
     for check in found:
-        table.add_row(check.name, "ok" if check.ok else "MISSING", check.found, check.advice)
+        missing = "MISSING" if check.required else "optional"
+        table.add_row(check.name, "ok" if check.ok else missing, check.found, check.advice)
     ok = all(check.ok for check in found if check.required)
     return Outcome({"ok": ok, "checks": [asdict(check) for check in found]}, table, 0 if ok else 2)

@@ -15,13 +15,14 @@ from subbyte.cli.atomic import write_files
 from subbyte.cli.console import Console
 from subbyte.cli.inference import Tensors, infer
 from subbyte.cli.outcome import Outcome, UserError
-from subbyte.cli.ports import SIMULATION, open_port
+from subbyte.cli.ports import SIMULATION, SPI, SPI_HZ, open_port, other_wire
 from subbyte.compiler.compiled import Compiled, OutputError, load_compiled
 from subbyte.compiler.data import load_samples
 from subbyte.compiler.evaluate import run_in_batches
 from subbyte.compiler.known_answers import digest, load_known_answers
 from subbyte.golden import reference
 from subbyte.host.driver import Driver
+from subbyte.host.errors import LinkError
 from subbyte.sim.compare import first_difference
 from subbyte.spec.program_digest import program_digest
 
@@ -32,8 +33,11 @@ BAUD = 1_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """DIR, --port, --baud, --data, --out, --selftest, --limit."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="what compile wrote")
-    parser.add_argument("--port", required=True, metavar="P", help=f"serial port of the board, or {SIMULATION}")
-    parser.add_argument("--baud", type=positive, default=BAUD, help="bits per second (%(default)s)")
+    parser.add_argument(
+        "--port", required=True, metavar="P",
+        help=f"serial port of the board, {SPI}DEVICE[:HZ] ({SPI_HZ} Hz) of one built with --link spi, or {SIMULATION}",
+    )
+    parser.add_argument("--baud", type=positive, default=BAUD, help="bits per second of a serial port (%(default)s)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, metavar="FILE.npz", help="samples x")
     what.add_argument("--selftest", action="store_true", help="the known answers in DIR, every tensor")
@@ -84,7 +88,11 @@ def on_the_board(
         open_port(options.port, options.baud, compiled.engine, compiled.summary["cycles_est"]) as transport,
     ):
         driver = Driver(transport)
-        if driver.identify().program == f"{program_digest(program):08x}":
+        try:
+            found = driver.identify().program
+        except LinkError as error:
+            raise LinkError(f"{error}{other_wire(options.port, options.directory)}") from None
+        if found == f"{program_digest(program):08x}":
             driver.attach(program)
         else:
             driver.load(program)

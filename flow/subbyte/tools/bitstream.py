@@ -12,21 +12,22 @@ from subbyte.tools.environment import environment
 from subbyte.tools.errors import ToolError
 from subbyte.tools.run import run_logged
 
-PACKAGE = "fpga-icestorm"
-_UNPACK, _VERILOG = "iceunpack", "icebox_vlog"
+TOOLS = _UNPACK, _VERILOG = "iceunpack", "icebox_vlog"
+"""Tools of the package that are called."""
+ADVICE = "apt install fpga-icestorm"
 
 
 def _icestorm(tool: str) -> str:
     """Path of a tool. ToolError says how to get it."""
     path = shutil.which(tool)
     if path is None:
-        raise ToolError(f"{tool} is missing: apt install {PACKAGE}")
+        raise ToolError(f"{tool} is missing: {ADVICE}")
     return path
 
 
 def check_icestorm() -> None:
     """ToolError when a tool that `bitstream_verilog` calls is missing."""
-    for tool in (_UNPACK, _VERILOG):
+    for tool in TOOLS:
         _icestorm(tool)
 
 

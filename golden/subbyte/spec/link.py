@@ -15,6 +15,9 @@ is reset, which keeps all memories. A request with the sequence number of the on
 
 Status: `VERSION` in the upper nibble, below it `REFUSED` and `MARKED`. RESET is a command of the link: the engine is
 reset, and with `MARK` the mark is set that only the board's own reset takes away: what the memories held is then lost.
+
+SPI carries a byte each way at a time, so whoever has nothing to send sends something else: the host `END`, between
+frames, the board `PAUSE`, anywhere. A pause is no SLIP and not part of a frame.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ END = 0xC0
 ESC = 0xDB
 ESC_END = 0xDC
 ESC_ESC = 0xDD
+PAUSE = bytes([ESC, 0x00])
 
 VERSION = 2
 """Of the link. Version 1 were the engine's bytes alone."""

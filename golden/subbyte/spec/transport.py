@@ -1,4 +1,7 @@
-"""What a driver talks through: `Transport` carries commands and answers, `Line` is the wire under a framed one."""
+"""What a driver talks through.
+
+`Transport` carries commands and answers, `Line` is the wire under a framed one, `Bus` what a polled line is made of.
+"""
 
 from __future__ import annotations
 
@@ -51,4 +54,21 @@ class Line(Protocol):
 
     def read(self, seconds: float) -> bytes:
         """What has come; waits for the first byte, `seconds` at most. Empty when none came."""
+        ...
+
+
+class Bus(Protocol):
+    """Bytes that are exchanged: the other side sends one with each that it is sent."""
+
+    @property
+    def byte_seconds(self) -> float:
+        """Time that a byte takes."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+        ...
+
+    def exchange(self, data: bytes) -> bytes:
+        """Send `data`, one byte at least; what came meanwhile, as many bytes."""
         ...
