@@ -269,6 +269,17 @@ def test_sums_as_coarse_as_their_accumulators(tmp_path: Path, monkeypatch: pytes
     assert not [layer.name for layer in lowered.layers(Lookup) if layer.name.endswith(".skip.lookup")]
 
 
+def test_sums_that_no_plan_is_coarse_enough_for(tmp_path: Path) -> None:
+    """A layer with large weights reads its own summand: the coarser that is, the coarser the sum would have to be."""
+    model = Model()
+    model.conv(model.relu(model.conv("in", "a"), "a1"), "b")
+    model.constants["b.w"] *= 40
+    model.head(model.relu(model.add("Add", "a1", "b", out="s"), "s1"))
+    lowered = Lowered(model.graph(tmp_path), W4_A8)
+    assert lowered.form("s.skip").scale == lowered.form("s1").scale > lowered.form("a1").scale
+    assert lowered.error("s1") < 0.2
+
+
 @pytest.mark.parametrize("compensation", [True, False])
 def test_copies_are_the_upper_bits(tmp_path: Path, compensation: bool) -> None:
     """Nearest codes, ties up, of a scale that is a power of two times that of the sums; what is zero has code 0."""

@@ -59,6 +59,10 @@ LARGEST_BIAS = 1 << 24
 SMALLEST_RATIO = 2.0**-30
 """A channel whose weights are tiny gets a coarser weight scale, so that its bias and multiplier fit."""
 
+PLANS = 3
+"""Plans that are tried, each coarser, until the accumulators of all sums are finer. A layer that reads its own summand
+can have ever coarser ones: then there is a first plan again, and the summand is rescaled."""
+
 OUTLIER_WEIGHT_BITS = (3, 4)
 """Weights that get outliers; those of 8 bits have little error to remove."""
 
@@ -220,7 +224,7 @@ def _lower_stage(
     acc_scale = source.scale * scales
     # The requantizer only makes numbers smaller: an output finer than the accumulator's steps is made coarser.
     finest = float(acc_scale.max()) / LARGEST_RATIO
-    if form.scale < finest and form is work.plan.get(result):
+    if form.scale < finest and work.rigid and form is work.plan.get(result):
         raise TooFineError(result, finest)
     form = dataclasses.replace(form, scale=max(form.scale, finest))
     layer = dataclasses.replace(layer, bias=round_half_up(node.bias / acc_scale))
@@ -330,9 +334,9 @@ def lower(
         known = f"layers: {', '.join(names)}"
         raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
     shared = network_table(graph, fed, recipe, engine)
-    formats = plan(graph, fed, recipe, engine, shared)
-    while True:
-        work = Lowering(graph, coding, codes, fed, recipe, engine, formats, shared)
+    first = formats = plan(graph, fed, recipe, engine, shared)
+    for rigid in (*[True] * PLANS, False):
+        work = Lowering(graph, coding, codes, fed, recipe, engine, formats if rigid else first, shared, rigid)
         try:
             _lower_stages(work, names, room)
             break

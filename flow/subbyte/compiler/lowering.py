@@ -46,6 +46,7 @@ class Lowering:
     ----------
     plan : formats that several tensors share, see `plan`
     shared : the table of activations in the format of this name, see `shared_table`
+    rigid : nothing may have another format than the planned one
 
     Members
     -------
@@ -57,10 +58,10 @@ class Lowering:
 
     def __init__(
         self, graph: Graph, coding: InputCoding, codes: NDArray[np.int64], fed: NDArray[np.float64], recipe: Recipe,
-        engine: EngineConfig, plan: dict[str, TensorFormat], shared: tuple[int, ...] = (),
+        engine: EngineConfig, plan: dict[str, TensorFormat], shared: tuple[int, ...] = (), rigid: bool = False,
     ) -> None:
         self.graph, self.coding, self.recipe, self.engine, self.plan = graph, coding, recipe, engine, plan
-        self.shared = shared
+        self.shared, self.rigid = shared, rigid
         self.method = Method(recipe.activation_method)
         self.layers: list[Layer] = []
         self.tensors = {graph.input: Tensor(graph.input, graph.shapes[graph.input], coding.format)}
