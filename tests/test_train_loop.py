@@ -86,6 +86,21 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path, values: dict[st
     assert (part.aiwq, part.frozen, part.float_value) == (whole.aiwq, whole.frozen, whole.float_value)
 
 
+def test_nothing_of_the_loss_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it saves, logarithms of probabilities in a batch of more than 256, decides what every weight learns."""
+    shapes, pack = set(), loops.QuantizedBackward._pack
+
+    def seen(self: Any, x: Any) -> Any:
+        shapes.add(tuple(x.shape))
+        return pack(self, x)
+
+    monkeypatch.setattr(loops.QuantizedBackward, "_pack", seen)
+    data = small.bars(320)
+    loops.Training(recipe(schedule="float", batch=100, backward={"bits": 3, "ratio": 0.02}), data).run()
+    classes = int(data.y.max()) + 1
+    assert shapes and (100, classes) not in shapes
+
+
 def test_seeds_matter() -> None:
     runs = [loops.Training(recipe(seed=seed), small.bars()) for seed in (1, 1, 2)]
     for run in runs:

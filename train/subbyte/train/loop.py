@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -195,18 +196,16 @@ class Training:
         """(loss, bytes of saved activations without and with packing)."""
         assert self._optimizer is not None
         self._optimizer.zero_grad()
-        if self.recipe.backward:
-            with QuantizedBackward(self.model, **self.recipe.backward) as saved:
-                loss = self._loss(x, y, stage)
-            counted = saved.full_bytes, saved.kept_bytes
-        else:
-            loss, counted = self._loss(x, y, stage), (0, 0)
+        # The loss stays outside: what it saves are few numbers of the largest effect, logarithms of probabilities.
+        packing = QuantizedBackward(self.model, **self.recipe.backward) if self.recipe.backward else None
+        with packing or nullcontext():
+            logits = self.model(x)
+        loss = self._loss(logits, x, y, stage)
         loss.backward()
         self._optimizer.step()
-        return float(loss.detach()), counted
+        return float(loss.detach()), (packing.full_bytes, packing.kept_bytes) if packing else (0, 0)
 
-    def _loss(self, x: Tensor, y: Tensor, stage: Stage) -> Tensor:
-        logits = self.model(x)
+    def _loss(self, logits: Tensor, x: Tensor, y: Tensor, stage: Stage) -> Tensor:
         if self.teacher is None or not stage.quantized:
             return functional.cross_entropy(logits, y)
         with torch.no_grad():
