@@ -368,6 +368,14 @@ def test_linear_weights_are_goldens(rng: np.random.Generator, bits: int) -> None
     assert np.array_equal(unit.numpy(), scales)
 
 
+def test_one_scale_for_a_layer(rng: np.random.Generator) -> None:
+    """The largest of those of the channels: no weight is clipped."""
+    w = filters(rng)
+    q, unit = quantizers.MinMaxWeights(3, layer=True).integers(w)
+    assert torch.equal(unit, quantizers.MinMaxWeights(3).integers(w)[1].max().expand(len(w)))
+    assert q.abs().max() == 3 and (q * unit[0] - w.double()).abs().max() <= unit[0] / 2
+
+
 def test_lsq_weights_codes(rng: np.random.Generator) -> None:
     w, module = filters(rng), quantizers.LsqWeights(4, grid="digit")
     module(w)

@@ -48,11 +48,11 @@ class MinMaxActivation(UniformActivation):
 
 
 class MinMaxWeights(WeightQuantizer):
-    """The smallest step per output channel that clips no weight; all gradients pass."""
+    """The smallest step that clips no weight, of each output channel or with `layer` of all; all gradients pass."""
 
-    def __init__(self, bits: int, grid: str = "narrow") -> None:
+    def __init__(self, bits: int, grid: str = "narrow", layer: bool = False) -> None:
         super().__init__(bits)
-        self.grid = grid
+        self.grid, self.layer = grid, layer
 
     def format(self) -> AnyWeightFormat:
         return weight_grid(self.bits, self.grid)
@@ -61,6 +61,8 @@ class MinMaxWeights(WeightQuantizer):
         (low, high), x = weight_range(self.bits, self.grid), w.detach().double()
         flat = x.reshape(len(x), -1)
         step = torch.maximum(flat.amax(dim=1) / high, flat.amin(dim=1) / low)
+        if self.layer:
+            step = step.max().expand(len(x))
         step = torch.where(step > 0, step, torch.ones_like(step))
         return torch.clamp(torch.floor(x / per_channel(step, x) + 0.5), low, high).long(), step
 
