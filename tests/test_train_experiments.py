@@ -79,7 +79,7 @@ def test_a_level_that_differs_is_an_error(context: Any) -> None:
 def test_the_smallest_engine_that_holds_a_network(context: Any) -> None:
     model = context.untrained("resnet", schemes.Scheme(), 1)
     x = context.data.x_test
-    assert on_engine.engine_row("a", model, x, on_engine.Hardware(), ("up5k-binary", "up5k"))[1] == "up5k"
+    assert on_engine.engine_row("a", model, x, on_engine.Hardware(), ("up5k-binary", "ecp5-85"))[1] == "ecp5-85"
     row = on_engine.engine_row("a", model, x, on_engine.Hardware(), ("up5k-binary",))
     assert row[1].startswith("none (up5k-binary: ") and row[2:] == ("model = reference", "", "")
 
