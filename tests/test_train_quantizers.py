@@ -216,6 +216,14 @@ def test_fewer_bits_keep_the_range(rng: np.random.Generator, name: str) -> None:
 # Activations: gradients
 
 
+def test_alpha_begins_where_activations_end(rng: np.random.Generator) -> None:
+    x = samples(rng)
+    for given, wanted in ((None, x.max().item()), (2.5, 2.5)):
+        module = quantizers.PactActivation(4, alpha=given).train()
+        module(x)
+        assert module.alpha.item() == pytest.approx(wanted)
+
+
 def test_pact_gradient_is_the_papers() -> None:
     """dy/dx = 1 in (0, alpha); dy/dalpha = 1 for x >= alpha."""
     x = torch.tensor([-1.0, 0.2, 1.4, 1.5, 1.6, 9.0])

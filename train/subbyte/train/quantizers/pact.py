@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from subbyte.train.quantizers.base import UniformActivation
 
+SMALLEST = 1e-8
+
 
 class _Pact(torch.autograd.Function):
     """y = clip(x, 0, alpha) on L steps; dy/dx = 1 for 0 < x < alpha, dy/dalpha = 1 for x >= alpha, both else 0."""
@@ -27,14 +29,23 @@ class _Pact(torch.autograd.Function):
 
 
 class PactActivation(UniformActivation):
-    """alpha is one number per layer, 6 to begin with or as the paper has it 10, and wants L2 decay (`decayed`)."""
+    """alpha is one number per layer and wants L2 decay (`decayed`).
+
+    It begins with the largest activation of the first batch, since networks here were trained in real numbers before,
+    or with `alpha`: the paper, which trains from the start, has 10.
+    """
 
     decayed = ("alpha",)
     """Parameters that training is to decay."""
 
-    def __init__(self, bits: int, alpha: float = 6.0) -> None:
+    def __init__(self, bits: int, alpha: float | None = None) -> None:
         super().__init__(bits)
-        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+        self._given = alpha is not None
+        self.alpha = nn.Parameter(torch.tensor(float(alpha or 1)))
+
+    def start(self, x: Tensor) -> None:
+        if not self._given:
+            self.alpha.copy_(x.max().clamp(min=SMALLEST))
 
     def step(self) -> Tensor:
         return self.alpha / self.high
