@@ -15,6 +15,7 @@ from subbyte.compiler import layout, memory_use
 from subbyte.golden.device import Device
 from subbyte.golden.execute import run_pass
 from subbyte.golden.machine import Machine
+from subbyte.golden.weight_stream import WeightStream
 from subbyte.spec.engine import WORD_NIBBLES
 from subbyte.spec.frames import Space
 from subbyte.spec.packing import pack_tensor, unpack_tensor
@@ -61,8 +62,9 @@ class Step:
         """(memory behind the pass if nibbles held the complement before it, word of the weights of the next one)."""
         main = self.main ^ (15 * np.asarray(flipped)).astype(np.uint8)
         loaded = self.device.params, self.device.tables, self.device.luts
-        words = run_pass(self.program.engine, self.one.encode(), main, self.word, *loaded)
-        return main, self.word + words
+        engine = self.program.engine
+        run_pass(engine, self.one.encode(), main, WeightStream(engine, main[0], self.word), *loaded)
+        return main, self.word + self.one.weight_rows * engine.row_words
 
     def written(self) -> NDArray[np.bool_]:
         """Nibbles that the pass writes: they change, whether they held this or the complement."""
@@ -83,7 +85,8 @@ def check_order(program: Program, code: NDArray[np.int64]) -> None:
     """Passes give the same when they meet memory in any state in which the gateware may find it.
 
     Early: all that a pass writes is there before it reads, but for the skips that it adds in place. Late: what the pass
-    before writes is not there, unless it waits; the skips that it adds are. For engines without `param_stream`.
+    before writes is not there, unless it waits; the skips that it adds are. For engines without `param_stream`
+    and `weight_tables`.
     """
     device = Machine(program).memory
     source = program.layouts[program.input]

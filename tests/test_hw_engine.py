@@ -28,7 +28,7 @@ from subbyte.spec.network import Network
 from subbyte.spec.packing import pack_tensor, unpack_tensor
 from subbyte.spec.program import Program
 from subbyte.spec.two_phase import two_phase_table
-from subbyte.spec.weight_formats import LogWeights
+from subbyte.spec.weight_formats import CodebookWeights, LogWeights
 
 LOG = TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(4, 5))
 EXACT = TensorFormat(Kind.LOG, 4, 1.0, 0, two_phase_table(16))
@@ -114,6 +114,15 @@ def early_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     return builder.conv(engine.m, (1, 1), linear(8, zero_point=3), skip=skip).network()
 
 
+def table_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
+    """Weights that are whole, then indices of 2 and of 4 bits for weights of two rows, the latter of a layer whose rows
+    stream; then whole again."""
+    builder = NetworkBuilder(rng, engine, (3, 4, 3), linear(4)).conv(8, (1, 1), linear(4))
+    builder.conv(8, (2, 2), linear(4), weight_format=CodebookWeights(2, 8, (-90, -3, 0, 77)))
+    builder.dense(9, linear(4), weight_format=CodebookWeights(3, 8, (-100, -40, -7, 0, 3, 20, 60, 99)))
+    return builder.dense(3, linear(8), bits=8).network()
+
+
 def wide_network(rng: np.random.Generator, engine: EngineConfig) -> Network:
     """More channels than parameter entries: layers in passes of half of them, which wait and do not, dense ones whose
     results come at once."""
@@ -130,6 +139,7 @@ XNOR = {
 PHASES = {"operand_bits": 4, "two_phase": True, "ring_rows": 128, **SIZES, "lut_bits": 9}
 COLUMNS = {"ring_rows": 128, "memory_words": 512, **SIZES, "param_entries": 64}
 SKIPS = {"memory_words": 2048, "ring_rows": 256, "param_entries": 128, "tile_words": 64, "table_slots": 16}
+TABLES = {"memory_words": 512, "param_entries": 32, "tile_words": 64, "lut_bits": 6}
 STREAMS = {"memory_words": 1024, "ring_rows": 128, "param_entries": 16, "tile_words": 64}
 ENGINES = {
     "digit": (small_config(k=4, m=2, p=4, r=2, operand_bits=4, ring_rows=128, **SIZES), digit_network, 0.0),
@@ -143,6 +153,7 @@ ENGINES = {
     "early skips": (small_config(k=4, m=4, p=4, r=4, highway=True, **SKIPS), early_network, 0.0),
     "params": (small_config(m=2, param_stream=True, **STREAMS), wide_network, 0.0),
     "four params": (small_config(m=4, p=4, r=4, param_stream=True, **STREAMS), wide_network, 0.0),
+    "tables": (small_config(k=8, m=4, ring_rows=16, weight_tables=True, **TABLES), table_network, 0.0),
     "two skips": (small_config(k=4, m=8, p=4, r=2, highway=True, **SKIPS), early_network, 0.0),
 }
 """Engine, network, probability of an idle cycle on both streams. The weights of the second stream through the ring.

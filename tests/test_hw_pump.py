@@ -59,7 +59,7 @@ class Bench:
         self.memory.grants.clear()
         header = {"weight_word": self.weight_word(rows), "pinned": int(pinned)}
         await announce(ctx, self.dut.header, pack_fields(HEADER_FIELDS, header))
-        for _ in range(1, self.config.read_cycles):
+        for _ in range(1, self.config.pump_cycles):
             await self.cycle(ctx)
 
     async def read(self, ctx: Any, rows: int) -> None:

@@ -84,7 +84,7 @@ def test_init_wrong_value(key: str) -> None:
         ({"depthwise": 1}, TypeError, r"^Engine depthwise must be true or false, not 1$"),
         *(
             ({option: 1}, TypeError, rf"^Engine {option} must be true or false, not 1$")
-            for option in ("exact_rounding", "wide_tables", "param_stream")
+            for option in ("exact_rounding", "wide_tables", "param_stream", "weight_tables")
         ),
         (
             {"exact_rounding": True, "lut_slots": 16},
@@ -108,6 +108,16 @@ def test_init_wrong_value(key: str) -> None:
             {"m": 8, "param_entries": 16, "param_stream": True},
             EngineError,
             r"^Engine param_stream needs param_entries of at least 4 x m = 32, not 16$",
+        ),
+        (
+            {"weight_tables": True, "outlier_slots": 2},
+            EngineError,
+            r"^Engine weight_tables needs outlier_slots = 0, not 2$",
+        ),
+        (
+            {"weight_tables": True, "k": 4, "m": 4},
+            EngineError,
+            r"^Engine weight_tables needs k x m of at least 32, not 16$",
         ),
         (
             {"memory_words": 10240},
@@ -203,6 +213,13 @@ def test_derived_sizes() -> None:
     assert config.nibble_address_bits == 14
     assert config.weight_set is WeightSet.DIGIT4
     assert engine(lane=Lane.SHIFT, operand_bits=4).weight_set is WeightSet.LIN4
+
+
+def test_weight_tables() -> None:
+    """Two words of codes are enough; weights are written a cycle later."""
+    config = engine(k=8, m=4, weight_tables=True)
+    assert config.code_words == 2
+    assert config.pump_cycles == config.read_cycles + 1 == engine().pump_cycles + 1
 
 
 def test_outlier_slots() -> None:

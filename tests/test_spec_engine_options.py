@@ -17,12 +17,13 @@ def test_options_are_the_fields_that_are_off() -> None:
 
 def test_the_default_of_up5k_has_all_and_no_room_left() -> None:
     """Depthwise, highway, an outlier slot, parameters in main memory; everything else, operands of 6 bits too, takes a
-    block RAM too much."""
+    block RAM too much, or is no option beside the slot."""
     up5k = PRESETS["up5k"]
     assert options(up5k) == {"depthwise": True, "highway": True, "outlier_slots": 1, "param_stream": True}
     assert refusals(up5k) == {
         "two_phase": "Engine two_phase must be off with digit lanes",
         **dict.fromkeys(("exact_rounding", "wide_tables"), "Engine up5k needs 31 EBR, ice40 has 30"),
+        "weight_tables": "Engine weight_tables needs outlier_slots = 0, not 1",
     }
     plain = refusals(PRESETS["up5k-plain"])
     assert plain.keys() == {"outlier_slots", "two_phase", "exact_rounding", "wide_tables"}
@@ -39,10 +40,10 @@ def test_an_option_is_there_refused_or_possible(engine: EngineConfig) -> None:
         assert getattr(dataclasses.replace(engine, **{name: type(getattr(engine, name))(1)}), name)
 
 
-def test_binary_lanes_refuse_every_option_but_those_of_the_requantizer() -> None:
+def test_binary_lanes_refuse_every_option_but_those_of_requantizer_and_pump() -> None:
     refused = refusals(PRESETS["up5k-binary"])
     assert all(text.endswith("must be off with xnor lanes") for text in refused.values())
-    assert set(OPTIONS) - refused.keys() == {"exact_rounding", "wide_tables", "param_stream"}
+    assert set(OPTIONS) - refused.keys() == {"exact_rounding", "wide_tables", "param_stream", "weight_tables"}
 
 
 @pytest.mark.parametrize("engine", PRESETS.values(), ids=PRESETS)

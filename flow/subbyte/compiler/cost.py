@@ -12,6 +12,7 @@ from itertools import groupby
 from math import inf
 
 from subbyte.compiler.cost_gather import GatherModel, column_words
+from subbyte.compiler.cost_pump import PumpModel
 from subbyte.compiler.cost_records import record_steps
 from subbyte.compiler.cost_timeline import Accesses, Port, Releases
 from subbyte.spec.engine import EngineConfig, Lane
@@ -69,7 +70,8 @@ class Latency:
             tile=3 + read + registered + engine.pairs, sum=summed,
             head=max(0, engine.p + engine.r + read - 1 - summed) if engine.highway else 0,
             drain=12 if engine.exact_rounding else 9,
-            start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read, pump=read,
+            start=5 + read, written=2 + read, ahead=9 + read, fill=10 + read, load=2 + read,
+            pump=engine.pump_cycles,
         )
 
 
@@ -118,7 +120,7 @@ def estimate(program: Program, latency: Latency | None = None, cold: bool = Fals
     `cold`: the first run, which loads the weights of a pinned program; later ones find them in the weight buffer.
     """
     resident = program.pinned and not cold
-    model = _Model(program.engine, program.passes, latency or Latency.of(program.engine), resident)
+    model = _Model(program, latency or Latency.of(program.engine), resident)
     costs, begin = [], 0
     for index in range(len(program.passes)):
         end = round(model.run(index))
@@ -139,7 +141,8 @@ def _pieces(engine: EngineConfig, compute: Compute) -> int:
 class _Model:
     """Time of the array, and the units around it."""
 
-    def __init__(self, engine: EngineConfig, passes: tuple[Pass, ...], latency: Latency, resident: bool) -> None:
+    def __init__(self, program: Program, latency: Latency, resident: bool) -> None:
+        engine, passes = program.engine, program.passes
         self.latency = latency
         self._resident = resident
         self._engine = engine
@@ -149,6 +152,7 @@ class _Model:
         self._coming = Accesses(self._port)
         self._gather = GatherModel(engine, passes, self._pieces, self._port, latency.fill)
         self._gather.open(latency.start + latency.written)
+        self._pump = PumpModel(program)
         self._rows_released = Releases()
         self._rows = 0  # loaded
         self._rows_at = float(latency.load)
@@ -316,6 +320,6 @@ class _Model:
             if self._engine.param_stream:
                 self._gather.advance(self._now)  # as far as to the parameters of the next pass: they come before rows
             start = max(self._rows_at, self._rows_released.time(rows - self._engine.ring_rows))
-            self._rows_at = self._port.pump(start, (rows - self._rows) * self._engine.row_words)
+            self._rows_at = self._port.pump(start, self._pump.cycles(rows) - self._pump.cycles(self._rows))
             self._rows = rows
         return self._rows_at

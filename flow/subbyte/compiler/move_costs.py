@@ -1,6 +1,6 @@
 """Costs of the moves of the recipe `auto`, roughly and fast: a network is looked at for each, most are remembered.
 
-Cycles are those of `Operation.rough_cycles`, bytes those of the weight rows, of networks with the same formats whose
+Cycles are those of `Operation.rough_cycles`, bytes those of the stored weights, of networks with the same formats whose
 weights are not compensated. What a move adds is remembered from step to step. It is computed again where a move of the
 same layer was made, and when it is the next to be made; nearly all others cost what they did.
 """
@@ -22,7 +22,7 @@ from subbyte.compiler.schedule import schedule
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.select import select_operations
 from subbyte.compiler.sums import paired
-from subbyte.compiler.tables import weight_rows
+from subbyte.compiler.weight_blocks import stored_rows
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
 
@@ -115,4 +115,4 @@ class MoveCosts:
     def _measured(self, network: Network) -> tuple[int, int]:
         """(about its cycles, bytes of its weights). ScheduleError when a layer is not for the engine."""
         operations = select_operations(paired(network), self._engine)
-        return rough_cycles(operations), sum(weight_rows(operation).nbytes for operation in operations)
+        return rough_cycles(operations), sum(stored_rows(operation)[0].nbytes for operation in operations)

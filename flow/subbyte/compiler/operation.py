@@ -255,7 +255,7 @@ class Operation:
 
     @property
     def weight_words(self) -> int:
-        """Words of main memory that its weight rows take."""
+        """Words of main memory that its weight rows take, each whole."""
         return self.groups * self.words * self.rows * self.engine.row_words
 
     @property

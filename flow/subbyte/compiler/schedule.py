@@ -15,7 +15,8 @@ from subbyte.compiler.passes import Slots, blocks, lower
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.select import select_operations
 from subbyte.compiler.sums import paired
-from subbyte.compiler.tables import TablePool, channel_params, weight_rows
+from subbyte.compiler.tables import TablePool, channel_params
+from subbyte.compiler.weight_blocks import stored_rows
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
 from subbyte.spec.program import Pass, Program, TensorLayout, pass_words
@@ -45,7 +46,8 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
             param=entries,
         ))
         entries += operation.groups * engine.m
-    weights = np.concatenate([weight_rows(operation) for operation in operations])
+    stored = [stored_rows(operation) for operation in operations]
+    weights = np.concatenate([words for words, _ in stored])
     descriptors = 1 + pass_words(engine) * sum(len(blocks(operation)) for operation in operations) + 1
     if engine.param_stream:
         descriptors += entries
@@ -64,7 +66,7 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         engine=engine,
         passes=passes,
         weights=weights,
-        pinned=len(weights) <= engine.ring_rows,
+        pinned=sum(rows for _, rows in stored) <= engine.ring_rows,
         params=np.concatenate([channel_params(operation) for operation in operations]),
         tables=decode.image(),
         luts=luts.image(),

@@ -6,6 +6,7 @@ from typing import Any
 
 from subbyte.spec.engine import PACKED_CODES, WORD_BITS, WORD_NIBBLES, Lane
 from subbyte.spec.program import Pass, Program
+from subbyte.spec.weight_blocks import blocks
 
 
 def passes_of(program: Program, layer: str) -> list[Pass]:
@@ -14,9 +15,17 @@ def passes_of(program: Program, layer: str) -> list[Pass]:
 
 
 def weight_bytes(program: Program, layer: str) -> int:
-    """Bytes of main memory that the weight rows of a layer take, outlier slots and padding included."""
-    rows = sum(one.weight_rows for one in passes_of(program, layer))
-    return rows * program.engine.row_words * WORD_BITS // 8
+    """Bytes of main memory that the weight rows of a layer take, outlier slots, tables and padding included."""
+    passes = zip(program.passes, _weight_words(program), strict=True)
+    return sum(words for one, words in passes if layer in one.layer.split("+")) * WORD_BITS // 8
+
+
+def _weight_words(program: Program) -> list[int]:
+    """Words of main memory that the weights of each pass take."""
+    engine = program.engine
+    if engine.weight_tables:
+        return [block.words(engine) for block in blocks(program.weights.tolist(), engine)]
+    return [one.weight_rows * engine.row_words for one in program.passes]
 
 
 def utilisation(program: Program, layer: str, macs: int, cycles: int) -> float:

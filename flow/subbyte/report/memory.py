@@ -48,7 +48,8 @@ def regions(program: Program) -> list[Region]:
     passes = f"{len(program.passes)} passes"
     entries = ", their parameters" if program.engine.param_stream else ""
     described = len(program.descriptor_words())
-    rows = f"{len(program.weights)} rows" + (", kept in the weight buffer" if program.pinned else "")
+    count = sum(one.weight_rows for one in program.passes)
+    rows = f"{count} rows" + (", kept in the weight buffer" if program.pinned else "")
     return [
         Region("descriptors", "descriptors", 0, described, passes + entries),
         *(_tensor(name, layout) for name, layout in program.layouts.items()),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from subbyte.golden.execute import run_pass
 from subbyte.golden.param_ring import ParamRing
+from subbyte.golden.weight_stream import WeightStream
 from subbyte.spec.engine import WORD_NIBBLES, EngineConfig
 from subbyte.spec.frames import Space
 from subbyte.spec.program import FILL_FIELDS, HEADER_FIELDS, pass_words, unpack_fields
@@ -88,12 +89,13 @@ class Device:
     def run_program(self) -> None:
         """Run the program at word 0: the passes in order, to the first that is not valid."""
         weight_word = unpack_fields(HEADER_FIELDS, self._words(0, 1)[0])["weight_word"]
+        stream = WeightStream(self.engine, self.main[0], weight_word)
         descriptors = self._descriptors()
         words = next(descriptors, None)
         while words is not None:
             following = next(descriptors, None)  # fetched, and its parameters loaded, before this pass is done
-            used = run_pass(self.engine, words, self.main, weight_word, self.params, self.tables, self.luts)
-            weight_word, words = weight_word + used, following
+            run_pass(self.engine, words, self.main, stream, self.params, self.tables, self.luts)
+            words = following
 
     def _descriptors(self) -> Iterator[list[int]]:
         """The `pass_words` words of each valid pass; parameters between them are loaded."""

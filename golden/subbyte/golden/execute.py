@@ -17,6 +17,7 @@ from subbyte.golden.lines import Lines
 from subbyte.golden.log_lanes import log_sums
 from subbyte.golden.outlier_path import slot_weights
 from subbyte.golden.record_path import RecordPath, whole_weights
+from subbyte.golden.weight_stream import WeightStream
 from subbyte.golden.wrapped import wrapped
 from subbyte.golden.xnor_lanes import xnor_sums
 from subbyte.spec.binary import pack_codes
@@ -37,19 +38,16 @@ def run_pass(
     engine: EngineConfig,
     words: list[int],
     main: NDArray[np.uint8],
-    weight_word: int,
+    stream: WeightStream,
     params: NDArray[np.uint64],
     tables: NDArray[np.int64],
     luts: NDArray[np.int64],
-) -> int:
-    """Execute the pass of the descriptor `words` on `main` (batch, nibbles), in place.
-
-    `weight_word` is the word of its first weight row. Returns the words of its weights.
-    """
+) -> None:
+    """Execute the pass of the descriptor `words` on `main` (batch, nibbles), in place; takes its rows off `stream`."""
     fill, compute, drain = (_section(layouts, words) for layouts in (FILL_FIELDS, COMPUTE_FIELDS, DRAIN_FIELDS))
     records = RecordPath.of(engine, words)
     shape = _Shape.of(engine, compute)
-    weights, outliers = _read_weights(engine, shape, main[0], weight_word)
+    weights, outliers = _read_weights(engine, shape, stream)
     addresses = wrapped(_addresses(fill), main.shape[1])
     channels = _channel_params(engine, params, drain["param"], (drain["groups"] + 1) * engine.m)
     if compute["hop"] and engine.columns:
@@ -58,7 +56,7 @@ def run_pass(
         acc = _grouped_sums(engine, shape, columns.operands(gathered), weights, outliers)[:, columns.there]
         places = wrapped(_places(engine, drain, columns.offsets(drain)[columns.there]), main.shape[1])
         _write(main, drain, places, _requantize(engine, drain, luts, channels, acc, 0))
-        return shape.weight_words(engine)
+        return
     places = wrapped(_places(engine, drain, _offsets(drain)), main.shape[1])
     if compute["hop"]:
         lines, words_each = Lines.of(compute), -(-addresses.shape[2] // engine.k)
@@ -71,7 +69,7 @@ def run_pass(
             own_places = places[lines.pixels(piece)]
             skip = _skip_codes(engine, drain, main, own_places)
             _write(main, drain, own_places, _requantize(engine, drain, luts, channels, acc, skip))
-        return shape.weight_words(engine)
+        return
     for piece in _pieces(len(main), addresses, shape.planes):
         operands = _following(shape, _operands(
             engine, fill, replace(shape, words=-(-addresses.shape[2] // engine.k)), main, addresses[piece], tables
@@ -83,7 +81,6 @@ def run_pass(
         skip = _skip_codes(engine, drain, main, places[piece])
         codes = _requantize(engine, drain, luts, channels, acc.max(axis=2), skip, records.largest)
         _write(main, drain, places[piece], records.written(main, _offsets(records.drain(drain))[piece], codes))
-    return shape.weight_words(engine)
 
 
 @dataclass(frozen=True)
@@ -107,10 +104,6 @@ class _Shape:
         if compute["hop"] and not engine.columns:
             groups = (compute["lines"] + 1) * counts["windows"]
         return _Shape(**counts, groups=groups, radix=compute["radix"], unused=compute["unused"])
-
-    def weight_words(self, engine: EngineConfig) -> int:
-        """Words of the weights of the pass."""
-        return self.groups * self.words * self.rows * engine.row_words
 
 
 def _section(layouts: tuple[dict[str, int], ...], words: list[int]) -> Fields:
@@ -177,7 +170,7 @@ def _following(shape: _Shape, operands: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _read_weights(
-    engine: EngineConfig, shape: _Shape, main: NDArray[np.uint8], weight_word: int
+    engine: EngineConfig, shape: _Shape, stream: WeightStream
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Four-bit weight codes of the pass and what its outlier slots add to them, None of an engine without slots.
 
@@ -187,10 +180,7 @@ def _read_weights(
         split = weights.reshape(shape.groups, shape.words, shape.rows, engine.m, engine.k).transpose(2, 1, 4, 0, 3)
         return split.reshape(shape.rows, shape.words * engine.k, shape.groups * engine.m)
 
-    per_row = engine.row_words * WORD_NIBBLES
-    start = weight_word * WORD_NIBBLES
-    count = shape.groups * shape.words * shape.rows
-    rows = main[start : start + count * per_row].reshape(count, per_row).astype(np.int64)
+    rows = stream.take(shape.groups * shape.words * shape.rows)
     first = (engine.row_words - engine.code_words) * WORD_NIBBLES
     codes = ordered(rows[:, first : first + engine.k * engine.m])
     return codes, ordered(slot_weights(engine, rows[:, :first])) if engine.outlier_slots else None

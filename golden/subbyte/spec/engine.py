@@ -128,6 +128,9 @@ class EngineConfig:
     param_stream : bool
         Option: requantizer parameters lie in main memory, those of each pass behind its fill section, and are loaded
         while the pass before is at work. So a network may have any number of channels, a pass `pass_params`.
+    weight_tables : bool
+        Option: weight rows may lie in main memory as indices into a table of their pass (`subbyte.spec.weight_blocks`),
+        which the pump looks up on their way into the weight buffer. A row must have two words of codes or more.
     activation_records : int
         Option of the machine, there is no gateware of it: most records that a pixel of a tensor can have, 0..255
         (`TensorFormat.records`). For digit and shift lanes.
@@ -136,8 +139,8 @@ class EngineConfig:
         for all devices of a family.
 
     Engines with xnor lanes have M = 4, the codes of a packed nibble, and of the options only `exact_rounding`,
-    `wide_tables` and `param_stream`, those of the requantizer; those with log lanes have no outlier slots and no
-    activation records.
+    `wide_tables`, `param_stream` and `weight_tables`; those with log lanes have no outlier slots and no activation
+    records.
     """
 
     name: str
@@ -164,6 +167,7 @@ class EngineConfig:
     exact_rounding: bool = False
     wide_tables: bool = False
     param_stream: bool = False
+    weight_tables: bool = False
     activation_records: int = 0
     device: str = ""
 
@@ -210,7 +214,9 @@ class EngineConfig:
             raise EngineError(f"Engine fill_nibbles must be at most k = {self.k}, not {self.fill_nibbles}")
         if not 6 <= self.lut_bits <= 10:
             raise EngineError(f"Engine lut_bits must be in 6..10, not {self.lut_bits!r}")
-        for option in ("depthwise", "highway", "two_phase", "exact_rounding", "wide_tables", "param_stream"):
+        for option in (
+            "depthwise", "highway", "two_phase", "exact_rounding", "wide_tables", "param_stream", "weight_tables",
+        ):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"Engine {option} must be true or false, not {getattr(self, option)!r}")
         if self.columns and self.m > min(self.k, self.fill_nibbles):
@@ -243,6 +249,10 @@ class EngineConfig:
             raise EngineError(
                 f"Engine param_stream needs param_entries of at least 4 x m = {4 * self.m}, not {self.param_entries}"
             )
+        if self.weight_tables and self.outlier_slots:
+            raise EngineError(f"Engine weight_tables needs outlier_slots = 0, not {self.outlier_slots}")
+        if self.weight_tables and self.code_words < 2:
+            raise EngineError(f"Engine weight_tables needs k x m of at least 32, not {self.k * self.m}")
         for resource, used, available in self.ledger():
             if used > available:
                 place = " ".join(filter(None, (self.family.value, self.device)))
@@ -313,6 +323,12 @@ class EngineConfig:
         device and are slow to answer, and so on all registered families, registers hold the access before them and the
         word behind."""
         return 3 if self.family.registered else 1
+
+    @property
+    def pump_cycles(self) -> int:
+        """Cycles from the grant of a word of weights to its writing into the weight buffer: weights that come through
+        tables wait in a register before them."""
+        return self.read_cycles + self.weight_tables
 
     @property
     def skip_cycles(self) -> int:

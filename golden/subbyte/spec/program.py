@@ -309,7 +309,8 @@ class Program:
     engine : EngineConfig
     passes : in execution order
     weights : uint64 (rows, engine.row_words); code of lane k, column m at bits 4*(m*K + k) of the row, behind the
-        word of its outlier slots if the engine has some
+        word of its outlier slots if the engine has some; with `weight_tables` uint64 (words,), a block of
+        `subbyte.spec.weight_blocks` for each pass
     pinned : True when all rows fit the weight buffer, which is then filled once
     params : int64 (entries, 3): bias, multiplier, shift field, as in `engine.params` but with the whole multiplier;
         with `param_stream` in the order of the passes that use them

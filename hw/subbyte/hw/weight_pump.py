@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from subbyte.hw.delay import delayed
 from subbyte.hw.ports import NO_COLLISION, ReadPort, WordArrival, word_view
+from subbyte.hw.weight_blocks import WeightBlocks
+from subbyte.hw.weight_tables import WeightTables
 from subbyte.spec.engine import WORD_BITS
 from subbyte.spec.program import HEADER_FIELDS
 
@@ -16,7 +18,8 @@ class WeightPump(wiring.Component):
     """Ring of weight rows with one writer (main memory) and one reader (the array).
 
     The weights are what lies from the header's `weight_word` to the end of main memory. Row pointers count
-    modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held.
+    modulo 2 * ring_rows. Rows `released` .. `available` - 1 are held. With `weight_tables` the weights are blocks
+    (`WeightBlocks`), whose heads take `read_cycles` cycles besides the accesses.
 
     Members
     -------
@@ -27,7 +30,7 @@ class WeightPump(wiring.Component):
     weights : Out(4*K*M), of `row`, one cycle later
     slots : Out(S*slot_bits), its outlier slots, alike; only of an engine that has some
     available : Out, row pointer; what lies before it may be read from the next cycle on. Not valid in the first
-        `read_cycles` cycles after the header
+        `pump_cycles` cycles after the header
     released : In, row pointer
     """
 
@@ -59,11 +62,12 @@ class WeightPump(wiring.Component):
         available = Signal.like(self.available, name="rows", reset_less=True)
         following = Signal.like(available)
         more, full = Signal(), Signal()  # registers, because a grant moves many others
-        completes = self.memory.grant & (segment == c.row_words - 1)
+        blocks = WeightBlocks(c) if c.weight_tables else None
+        completes = blocks.completes if blocks else self.memory.grant & (segment == c.row_words - 1)
         m.d.comb += [
-            self.available.eq(delayed(m, available, c.read_cycles - 1)),
+            self.available.eq(delayed(m, available, c.pump_cycles - 1)),
             following.eq(available + 1),
-            self.memory.request.eq(more & ~full),
+            self.memory.request.eq(more & ~full & blocks.asks if blocks else more & ~full),
             self.memory.address.eq(word),
         ]
         end = self.released ^ c.ring_rows  # row pointer of the row that does not fit
@@ -71,15 +75,20 @@ class WeightPump(wiring.Component):
 
         last = word.all() if c.memory_words == c.address_words else word == c.memory_words - 1
         with m.If(self.memory.grant):
-            m.d.sync += [word.eq(word + 1), segment.eq(segment + 1)]  # a power of two of segments
-            with m.If(last):  # the weights end with the memory
+            step, parts = (blocks.step, blocks.parts) if blocks else (1, 1)
+            m.d.sync += [word.eq(word + step), segment.eq(segment + parts)]  # a power of two of segments
+            with m.If(last & ~blocks.again if blocks else last):  # the weights end with the memory
                 m.d.sync += more.eq(0)
         with m.If(completes):
             m.d.sync += available.eq(following)
 
-        address = delayed(m, available[:-1], c.read_cycles)
-        data, weights = self.memory.data.replicate(c.code_words), reader.data
-        enable = delayed(m, self.memory.grant, c.read_cycles) << delayed(m, segment, c.read_cycles)
+        address = delayed(m, available[:-1], c.pump_cycles)
+        weights = reader.data
+        if blocks:
+            data, enable = self._through_tables(m, blocks, segment)
+        else:
+            data = self.memory.data.replicate(c.code_words)
+            enable = delayed(m, self.memory.grant, c.read_cycles) << delayed(m, segment, c.read_cycles)
         if c.outlier_slots:
             with m.If(completes):
                 m.d.sync += segment.eq(0)  # not a power of two of them
@@ -96,7 +105,10 @@ class WeightPump(wiring.Component):
         with m.If(self.stale):
             m.d.sync += loaded.eq(0)
         header = word_view(HEADER_FIELDS, self.header.word)
-        with m.If(self.header.here & ~(header.pinned & loaded)):
+        begin = self.header.here & ~(header.pinned & loaded)
+        if blocks:
+            m.d.comb += blocks.restart.eq(begin)
+        with m.If(begin):
             m.d.sync += [
                 available.eq(0),
                 segment.eq(0),
@@ -105,6 +117,22 @@ class WeightPump(wiring.Component):
                 loaded.eq(1),
             ]
         return m
+
+    def _through_tables(self, m, blocks, segment):
+        """(data of all parts, their enables): what the tables make of the words of rows."""
+        m.submodules.blocks = blocks
+        m.submodules.tables = tables = WeightTables(self._config.family)
+        m.d.comb += [
+            blocks.grant.eq(self.memory.grant),
+            blocks.data.eq(self.memory.data),
+            blocks.segment.eq(segment),
+            tables.data.eq(self.memory.data),
+            tables.load.eq(blocks.load),
+            tables.plain.eq(blocks.plain),
+            tables.swap.eq(blocks.swap),
+            tables.half.eq(blocks.half),
+        ]
+        return Cat(tables.even, tables.odd).replicate(self._config.code_words // 2), blocks.enable
 
     def _with_slots(self, m, enable):
         """(data of all parts, their enables): the slots come first, wait, and go into the ring with the codes.
