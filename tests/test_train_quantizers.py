@@ -15,7 +15,7 @@ from subbyte.golden.codebooks import codebook_error
 from subbyte.golden.fit_table import fitted_format
 from subbyte.golden.logquant import log_format, log_quant
 from subbyte.golden.outliers import fixed_capacity, outlier_scales, unstructured, weight_rows
-from subbyte.golden.quantize import quantize_weights, to_codes, weight_scales
+from subbyte.golden.quantize import linear_format, quantize_weights, to_codes, weight_scales
 from subbyte.golden.refined_log import refined_log_codes, refined_log_format, refined_log_levels, refined_log_search
 from subbyte.golden.weq import weq_weights
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear
@@ -216,9 +216,9 @@ def test_fewer_bits_keep_the_range(rng: np.random.Generator, name: str) -> None:
 # Activations: gradients
 
 
-def test_alpha_begins_where_activations_end(rng: np.random.Generator) -> None:
+def test_alpha_begins_with_the_smallest_error(rng: np.random.Generator) -> None:
     x = samples(rng)
-    for given, wanted in ((None, x.max().item()), (2.5, 2.5)):
+    for given, wanted in ((None, 15 * linear_format(x.clamp(min=0).numpy(), 4, "mse", signed=False).scale), (2.5, 2.5)):
         module = quantizers.PactActivation(4, alpha=given).train()
         module(x)
         assert module.alpha.item() == pytest.approx(wanted)

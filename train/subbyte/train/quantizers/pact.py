@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from subbyte.train.quantizers.base import UniformActivation
-
-SMALLEST = 1e-8
+from subbyte.golden.quantize import linear_format
+from subbyte.train.quantizers.base import UniformActivation, to_numpy
 
 
 class _Pact(torch.autograd.Function):
@@ -31,8 +30,8 @@ class _Pact(torch.autograd.Function):
 class PactActivation(UniformActivation):
     """alpha is one number per layer and wants L2 decay (`decayed`).
 
-    It begins with the largest activation of the first batch, since networks here were trained in real numbers before,
-    or with `alpha`: the paper, which trains from the start, has 10.
+    It begins where the codes of the first batch have the smallest squared error, since networks here were trained in
+    real numbers before, or with `alpha`: the paper, which trains from the start, has 10.
     """
 
     decayed = ("alpha",)
@@ -45,7 +44,7 @@ class PactActivation(UniformActivation):
 
     def start(self, x: Tensor) -> None:
         if not self._given:
-            self.alpha.copy_(x.max().clamp(min=SMALLEST))
+            self.alpha.fill_(self.high * linear_format(to_numpy(torch.relu(x)), self.bits, "mse", signed=False).scale)
 
     def step(self) -> Tensor:
         return self.alpha / self.high
