@@ -137,8 +137,8 @@ def test_plain_multipliers_are_too_coarse(tmp_path: Path, rng: np.random.Generat
 
 def test_weights_beyond_the_lanes_beside_a_sum(tmp_path: Path, rng: np.random.Generator) -> None:
     model = Layers(rng, (4, 4, 4))
-    first = model.conv(4, scale=0.031, zero_point=-7)
-    model.conv(4, scale=0.083, zero_point=12)
+    first = model.conv(8, scale=0.031, zero_point=-7)
+    model.conv(8, scale=0.083, zero_point=12)
     model.sum(first, 0.057, -20)
     network = import_tflite(model.save(tmp_path / "model.tflite"))[1]
     engine = dataclasses.replace(ENGINES["ecp5, 4 slots"], k=8, fill_nibbles=8)
