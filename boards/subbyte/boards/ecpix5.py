@@ -7,8 +7,8 @@ from amaranth_boards.ecpix5 import ECPIX545Platform, ECPIX585Platform
 
 from subbyte.boards.board import Flash
 from subbyte.boards.programmer import ecpprog, openfpgaloader
-from subbyte.boards.ulx3s import ECP5_PULLED_UP, ULX3S_25F, ULX3S_85F
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
+from subbyte.boards.wires import ECP5_PULLED_UP, spi_pins
 
 ECPIX5_45F = dataclasses.replace(
     ULX3S_25F,

@@ -3,9 +3,8 @@
 from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
 
 from subbyte.boards.board import Board
-from subbyte.boards.icebreaker import ICE40_PULLED_UP
 from subbyte.boards.programmer import iceprog, openfpgaloader
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
 from subbyte.spec.engine import Family
 
 HX8K_EVN = Board(

@@ -1,14 +1,11 @@
 """iCEBreaker: iCE40 UP5K, 12 MHz oscillator on the PLL's pad, FT2232H."""
 
-from amaranth.build import Attrs
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from subbyte.boards.board import Board, Placement
 from subbyte.boards.programmer import iceprog, openfpgaloader
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
 from subbyte.spec.engine import Family
-
-ICE40_PULLED_UP = Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)
 
 ICEBREAKER = Board(
     name="icebreaker",

@@ -6,9 +6,9 @@ from amaranth.build import Attrs
 from amaranth_boards.icebreaker_bitsy import ICEBreakerBitsyPlatform
 from amaranth_boards.resources import UARTResource
 
-from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
+from subbyte.boards.icebreaker import ICEBREAKER
 from subbyte.boards.programmer import dfu_util, openfpgaloader
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
 
 ICEBREAKER_BITSY = dataclasses.replace(
     ICEBREAKER,

@@ -4,9 +4,9 @@ import dataclasses
 
 from amaranth_boards.icesugar import ICESugarPlatform
 
-from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
+from subbyte.boards.icebreaker import ICEBREAKER
 from subbyte.boards.programmer import icesprog
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
 
 ICESUGAR = dataclasses.replace(
     ICEBREAKER,

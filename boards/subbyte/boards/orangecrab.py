@@ -9,8 +9,8 @@ from amaranth_boards.resources import UARTResource
 
 from subbyte.boards.board import Flash
 from subbyte.boards.programmer import dfu_util, openfpgaloader
-from subbyte.boards.ulx3s import ECP5_PULLED_UP, ULX3S_25F, ULX3S_85F
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.ulx3s import ULX3S_25F, ULX3S_85F
+from subbyte.boards.wires import ECP5_PULLED_UP, spi_pins
 
 _ATTRS = Attrs(IO_TYPE="LVCMOS33")
 

@@ -2,15 +2,12 @@
 
 import dataclasses
 
-from amaranth.build import Attrs
 from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_25F_Platform, ULX3S_45F_Platform, ULX3S_85F_Platform
 
 from subbyte.boards.board import Board, Flash, Placement
 from subbyte.boards.programmer import dfu_util, ecpprog, openfpgaloader
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ECP5_PULLED_UP, spi_pins
 from subbyte.spec.engine import Family
-
-ECP5_PULLED_UP = Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")
 
 ULX3S_25F = Board(
     name="ulx3s-25f",

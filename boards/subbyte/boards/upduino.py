@@ -7,9 +7,9 @@ from amaranth_boards.resources import UARTResource
 from amaranth_boards.upduino_v3 import UpduinoV3Platform
 
 from subbyte.boards.board import Flash
-from subbyte.boards.icebreaker import ICE40_PULLED_UP, ICEBREAKER
+from subbyte.boards.icebreaker import ICEBREAKER
 from subbyte.boards.programmer import iceprog
-from subbyte.boards.wires import spi_pins
+from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
 
 _ATTRS = Attrs(IO_STANDARD="SB_LVCMOS")
 

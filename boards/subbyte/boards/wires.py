@@ -18,6 +18,9 @@ from subbyte.boards.uart import UartReceiver, UartTransmitter
 _SPI = "spi_link"
 """Name of the resource."""
 
+ICE40_PULLED_UP = Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)
+ECP5_PULLED_UP = Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")
+
 
 def spi_pins(select: str, copi: str, cipo: str, sclk: str, conn: tuple[str, int], attrs: Attrs) -> Resource:
     """Pins of a connector for an SPI host, in the order of an SPI Pmod; `select` is active low.
