@@ -34,3 +34,13 @@ def test_what_a_tool_started_ends_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
     os.kill(child, 9)
     pytest.fail("it goes on")
+
+
+def test_stuck(tmp_path: Path) -> None:
+    """What a tool wrote tells that it will not end."""
+    def stuck() -> str | None:
+        return "because it said so" if "for ever" in (tmp_path / "tool.log").read_text() else None
+
+    with pytest.raises(ToolTimeout, match=r"^tool was stopped because it said so \(log: .*tool\.log\)$"):
+        run_logged("tool", ["sh", "-c", "echo for ever; sleep 300"], tmp_path, os.environ, 200, stuck)
+    run_logged("tool", ["sh", "-c", "echo not long; sleep 2"], tmp_path, os.environ, stuck=stuck)

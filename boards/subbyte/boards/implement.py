@@ -6,12 +6,14 @@ import gzip
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from amaranth.build.run import BuildPlan
 
 from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
 from subbyte.boards.manifest import write_manifest
+from subbyte.boards.routing import endless
 from subbyte.boards.top import BoardTop
 from subbyte.boards.wires import Wire
 from subbyte.spec.engine import Family
@@ -46,6 +48,9 @@ ROUTED = "routed.json.gz"
 
 SEED_SECONDS = 1800
 """Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full."""
+
+_TIMING = "top.tim"
+"""nextpnr's log, in Amaranth's names."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def implement(
     `out_dir` is replaced as a whole when everything is done, and left alone when something fails. It
     then holds engine.v, <board>.bin or .bit, the placed and routed netlist, report.json (nextpnr), stat.json (Yosys),
     the manifest and the logs; of a board that is `standalone` also <board>.image.bin, and its top has a loader.
-    The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares.
+    The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares. A
+    seed whose routing will not end is given up.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out. BoardError when the
     bitstream would reach into the image.
     """
@@ -155,9 +161,10 @@ def _fastest(
     runs: list[tuple[float, Path]] = []
     for seed in placement.seeds:
         build_dir = _plan(board, verilog, placement, seed, standalone, wire).extract(folder / f"seed{seed}")
+        timing = build_dir / _TIMING
         env = environment(*_TOOLS[board.family])
         try:
-            run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS)
+            run_logged("build", ["sh", "build_top.sh"], build_dir, env, SEED_SECONDS, partial(endless, timing))
         except ToolTimeout as error:
             stopped = error
             continue
@@ -174,7 +181,7 @@ def _fastest(
 
 def _explained(error: ToolError, board: Board, build_dir: Path) -> ToolError:
     """The shortage if there is one, else the error with a log that outlives the build folder."""
-    timing = build_dir / "top.tim"
+    timing = build_dir / _TIMING
     if timing.is_file() and (text := shortage(timing, board.device)):
         return ToolError(text)
     return with_kept_log(error, build_dir / "build.log", board.name)
@@ -186,7 +193,7 @@ def _collect(board: Board, build_dir: Path, new: Path) -> None:
     for source, name in (
         (f"top{board.bitstream}", f"{board.name}{board.bitstream}"), ("engine.v", "engine.v"),
         ("report.json", "report.json"), ("stat.json", "stat.json"), ("top.rpt", "yosys.log"),
-        ("top.tim", "nextpnr.log"),
+        (_TIMING, "nextpnr.log"),
     ):
         shutil.copyfile(build_dir / source, new / name)
     (new / ROUTED).write_bytes(gzip.compress((build_dir / "routed.json").read_bytes(), mtime=0))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from subbyte.tools.cache import cache_root
 from subbyte.tools.environment import environment
 from subbyte.tools.errors import ToolError, ToolTimeout
 from subbyte.tools.find import find_tool
+
+_GLANCE = 1.0
+"""Seconds between two looks at whether a command is stuck."""
 
 
 def run_tool(tool: str, arguments: Sequence[str], build_dir: Path, seconds: float | None = None) -> Path:
@@ -25,10 +30,12 @@ def run_tool(tool: str, arguments: Sequence[str], build_dir: Path, seconds: floa
 
 
 def run_logged(
-    name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str], seconds: float | None = None
+    name: str, command: Sequence[str], build_dir: Path, env: Mapping[str, str], seconds: float | None = None,
+    stuck: Callable[[], str | None] = lambda: None,
 ) -> Path:
-    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails or takes too long.
+    """Run a command in `build_dir`, output to `<name>.log` in there; ToolError when it fails.
 
+    ToolTimeout when it takes more than `seconds`, or when `stuck`, asked every second, says why it will not end.
     What the command started ends with this call, as it does itself.
     """
     log = build_dir / f"{name}.log"
@@ -38,9 +45,9 @@ def run_logged(
             start_new_session=True,
         )
         try:
-            status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise ToolTimeout(f"{name} was stopped after {seconds:g} seconds (log: {log})") from None
+            status = _awaited(process, seconds, stuck)
+        except ToolTimeout as error:
+            raise ToolTimeout(f"{name} was stopped {error} (log: {log})") from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -48,6 +55,18 @@ def run_logged(
     if status:
         raise ToolError(f"{name} failed: {first_error(log, status)} (log: {log})")
     return log
+
+
+def _awaited(process: subprocess.Popen[bytes], seconds: float | None, stuck: Callable[[], str | None]) -> int:
+    """The process' exit status. ToolTimeout with the reason, as of `run_logged`; the process goes on then."""
+    deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return process.wait(min(_GLANCE, left))
+        except subprocess.TimeoutExpired:
+            if why := stuck():
+                raise ToolTimeout(why) from None
+    raise ToolTimeout(f"after {seconds:g} seconds")
 
 
 def with_kept_log(error: ToolError, log: Path, name: str) -> ToolError:
