@@ -82,6 +82,18 @@ def test_wide_clamps(bits: int, rng: np.random.Generator) -> None:
     refused(network_of(layer, UP5K, linear(bits)), UP5K, rf"^Layer q: {bits}-bit linear codes must be clamped at")
 
 
+@pytest.mark.parametrize("rounding", SINGLE, ids=lambda rounding: rounding.value)
+@pytest.mark.parametrize("exact", [False, True])
+def test_relu_before_a_zero_point(exact: bool, rounding: Rounding, rng: np.random.Generator) -> None:
+    """The table that rounds clamps at the zero point; only FLOOR and HALF_UP are without `exact_rounding`."""
+    engine = dataclasses.replace(BOTH, highway=True, exact_rounding=exact)
+    network = network_of(requantize(rounding, 16, 18), engine, linear(8, zero_point=100), relu=True)
+    if exact or rounding in (Rounding.HALF_UP, Rounding.FLOOR):
+        checked(network, engine, rng)
+    else:
+        refused(network, engine, rf"^Layer q: rounding must be half_up, .* not {rounding.value} to 8$")
+
+
 def test_refused_roundings() -> None:
     double = requantize(Rounding.TFLITE_DOUBLE, 31, 33)
     refused(network_of(double, EXACT, linear(4)), EXACT, r"^Layer q: 4-bit .* 15, which no table does behind tflite_d")

@@ -117,7 +117,7 @@ def _linear(
         explicit = relu and (skip is not None or form.zero_point > 0)
         return Requantizer(*_fields(layer, LINEAR_GUARD, engine), offset, relu=explicit, mode=mode)
     if skip is None and form.bits <= engine.lut_code_bits:
-        settings = _clamping_table(layer, form, half_up, engine)
+        settings = _clamping_table(layer, form, relu, half_up, engine)
         if settings is not None:
             return settings
     if not rounds:
@@ -137,9 +137,12 @@ def _linear(
 
 
 def _clamping_table(
-    layer: Requantize, form: TensorFormat, half_up: bool, engine: EngineConfig
+    layer: Requantize, form: TensorFormat, relu: bool, half_up: bool, engine: EngineConfig
 ) -> Requantizer | None:
-    """Linear codes by a table that rounds and clamps; None where the table is too small or cannot tell."""
+    """Linear codes by a table that rounds and clamps, behind a ReLU at the zero point too.
+
+    None where the table is too small or cannot tell.
+    """
     address = np.arange(1 << engine.lut_bits)
     guard, zero_point, mode = LINEAR_GUARD, form.zero_point, 0
     if half_up or layer.rounding is Rounding.FLOOR:
@@ -154,7 +157,7 @@ def _clamping_table(
     else:
         return None
     top = (1 << form.bits) - 1
-    lut = np.minimum(codes, top)
+    lut = np.clip(codes, form.zero_point if relu else 0, top)
     if lut[-1] < top:
         return None
     return Requantizer(*_fields(layer, guard, engine), zero_point, lut, mode=mode)
