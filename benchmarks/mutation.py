@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -926,14 +926,29 @@ class Copies:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt pytest, which then ends the simulators that it started, and make sure that it is gone."""
+    """Interrupt pytest, which then ends the simulators that it started, and make sure that all are gone."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            for pid in _tree(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
+
+
+def _tree(root: int) -> list[int]:
+    """A process and all below it, whatever their group or session: simulators have one of their own."""
+    parents = dict[int, int]()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # gone since
+            # The name, in brackets, may hold anything; behind it are the state and the parent.
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
 
 
 def _verdict(mutation: Mutation, outcome: Outcome) -> str:

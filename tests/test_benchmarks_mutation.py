@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -78,6 +81,27 @@ def test_run_of_two(mutation: ModuleType, monkeypatch: pytest.MonkeyPatch) -> No
     assert mutation.source(caught).read_text() == before
     assert [row["verdict"] for row in rows] == ["caught", "SURVIVED"]
     assert rows[0]["test"].startswith("test_hw_turn_counter.py::test_turns[")
+
+
+def test_stuck_tests_end_with_their_simulators(
+    mutation: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those that take no notice of an interrupt, and what they started in a session of its own."""
+    monkeypatch.setattr(mutation, "GRACE", 0.1)
+    script = f"trap '' INT; setsid sh -c 'echo $$ > {tmp_path}/simulator; exec sleep 300'"
+    process = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    while not (tmp_path / "simulator").is_file() or not (tmp_path / "simulator").read_text():
+        time.sleep(0.05)
+    simulator = int((tmp_path / "simulator").read_text())
+    mutation._end(process)
+    assert process.returncode == -signal.SIGKILL
+    status = Path(f"/proc/{simulator}/stat")
+    for _ in range(100):
+        if not status.exists() or ") Z" in status.read_text():
+            return
+        time.sleep(0.05)
+    os.kill(simulator, signal.SIGKILL)
+    pytest.fail("the simulator goes on")
 
 
 def test_no_entry_is_a_mistake() -> None:

@@ -24,6 +24,7 @@ from subbyte.hw.multiplier import Multiplier
 from subbyte.hw.requantizer import RequantizerLane
 from subbyte.hw.shift_column import ShiftColumn
 from subbyte.hw.shifter import Shifter
+from subbyte.hw.xnor_column import BITS, COUNTED, XnorColumn
 from subbyte.spec.engine import Family
 from subbyte.spec.log_lane import POWERS, sign_excess
 from subbyte.spec.requant_fields import EXACT_PARAMS, ROUNDING_CODES, STICKY_BIT
@@ -79,6 +80,29 @@ def test_log_lane(operand_bits: int, tmp_path: Path) -> None:
     powers = [0] * (1 << (operand_bits - 1)) + [1 << exponent for exponent in range(1 << (operand_bits - 1))]
     proof.always(dut.sum == proof.past(weight * looked_up(proof, powers, dut.operands) + excess))
     proof.check(tmp_path, 2, for_ever=True)
+
+
+@pytest.mark.parametrize("positional", [0, 1])
+def test_xnor_lanes(positional: int, tmp_path: Path) -> None:
+    """For ever, all codes, all operands, any lanes single: a column of four, the smallest.
+
+    Definition as of `subbyte.golden.xnor_lanes`, in products: what agrees is half of 1 + (1 or -1) * (1 or -1).
+    """
+    proof = Proof()
+    dut = proof.unit(XnorColumn(COUNTED, BITS, Family.ICE40), zero=0, positional=positional)
+    proof.assume(~ResetSignal())  # registers within have none
+    total: Any = C(0, 1)
+    for lane in range(COUNTED):
+        code, operand = dut.weights.word_select(lane, BITS), dut.operands.word_select(lane, BITS)
+        signs, valid = Mux(dut.single[lane], Cat(code[1], code[1:]), code), ~dut.single[lane] | code[0]
+        for bit in range(BITS):
+            product = Mux(operand[bit], 1, -1) * Mux(signs[bit], 1, -1)
+            total = total + Mux(valid, (1 + product) * (1 << bit if positional else 2), 0)
+    expected = Signal(8)  # twice the sum
+    proof.m.d.comb += expected.eq(total)
+    latency = XnorColumn.latency(COUNTED, Family.ICE40)
+    proof.always(~proof.past(1, latency) | (dut.sum << 1 == proof.past(expected, latency)))
+    proof.check(tmp_path, latency + 1, for_ever=True)
 
 
 class XnorPopcount(Component):
