@@ -13,6 +13,7 @@ from networks import NetworkBuilder, random_engine, random_network, residual_net
 
 from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.golden.requant import threshold_codes
+from subbyte.golden.thresholds import thresholds_of, uniform_levels
 from subbyte.spec.engine import PRESETS, EngineConfig, EngineError
 from subbyte.spec.formats import Kind, TensorFormat, linear, log2_table
 from subbyte.spec.network import Lookup, Network, Requantize, Tensor, Threshold
@@ -163,6 +164,19 @@ def test_wide_thresholds(bits: int, rng: np.random.Generator) -> None:
         origin = places.mean() * step + rng.integers(-50, 50, 3)
         borders = np.ceil(np.outer(step, places)) - np.round(origin)[:, None]
         checked(network_of(thresholds(borders), engine, linear(bits)), engine, rng)
+
+
+@pytest.mark.parametrize("channels", [16, 64])
+def test_thresholds_of_learned_quantizers(channels: int, rng: np.random.Generator) -> None:
+    """Gain and offset of each channel, as PACT, LSQ and batch normalization leave them: one zero point must do for all
+    channels, and the fifteen borders of each have few multipliers that meet them."""
+    step = np.exp(rng.uniform(np.log(100), np.log(400), channels))
+    borders = thresholds_of(uniform_levels(4, 1), list(1 / step), list(rng.uniform(-4, 4, channels)))
+    engine = PRESETS["up5k"]
+    network = NetworkBuilder(rng, engine, (2, 2, 64), linear(4)).conv(channels, (1, 1), linear(4), threshold=True)
+    layers = network.network().layers
+    wanted = dataclasses.replace(layers[-1], thresholds=borders)
+    checked(dataclasses.replace(network.network(), layers=(*layers[:-1], wanted)), engine, rng, 20)
 
 
 @pytest.mark.parametrize("step", [1.0, 0.5, 0.37, 0.1, 0.01])

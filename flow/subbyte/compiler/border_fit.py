@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.requant_fields import ParamFormat
 
-FARTHEST = 510
-"""Places below 0 that an address can begin at: twice the largest zero point."""
+LARGEST_ZERO_POINT = 255
+"""Addresses begin at twice the zero point below 0."""
 
 PROPORTIONS = 24
 """Uneven tables that are tried."""
@@ -54,12 +54,13 @@ def table_places(
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """(zero point, place of each border) of the tables that may do, the likeliest first.
 
-    Places far from 0, on either side: then the slope alone moves the line by fractions. Side by side to begin with;
-    then in the proportions of the channel whose borders lie farthest apart, wide tables first.
+    Places far from 0, on either side: then the slope alone moves the line by fractions. Side by side to begin with,
+    from every zero point, since which fractions the multipliers of a slope meet is a lottery, and one zero point must
+    do for all channels; then in the proportions of the channel whose borders lie farthest apart, wide tables first.
     """
     levels, size = thresholds.shape[1], 1 << engine.lut_bits
     if all(_possible(channel, np.arange(levels), engine.params) for channel in channels):
-        for zero_point in (0, FARTHEST // 2):
+        for zero_point in (0, *range(LARGEST_ZERO_POINT, 0, -1)):
             yield zero_point, np.arange(size - levels, size) - 2 * zero_point
     known = thresholds[(np.abs(thresholds) < 1 << (engine.acc_bits - 1)).all(axis=1)]
     spans = known[:, -1] - known[:, 0] if len(known) else np.zeros(1, dtype=np.int64)
@@ -73,7 +74,7 @@ def table_places(
         relative = tuple(int(place) for place in places // np.gcd.reduce(places))
         if relative not in seen and all(_possible(channel, places, engine.params) for channel in channels):
             seen.add(relative)
-            for zero_point in (0, FARTHEST // 2):
+            for zero_point in (0, LARGEST_ZERO_POINT):
                 yield zero_point, places + size - 1 - width - 2 * zero_point
             if len(seen) == PROPORTIONS:
                 return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from subbyte.compiler.requantizing import Requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Conv2d, Dense, Threshold
+from subbyte.spec.requant_fields import ParamFormat
 
 ALWAYS = -(1 << 27)
 """Border that every accumulator reaches."""
@@ -44,8 +44,9 @@ def threshold_requantizer(
 
     Border t = 0, 1, ... lies where floor((acc + offset) * multiplier / 2**(fixed shift + shift)) reaches place[t],
     which the table knows. So the borders of a channel must lie on a line over the places, but for the rounding of
-    each up to an integer: with places side by side true of a single border and of every evenly stepped quantizer
-    whose step is not too small; with other places of quantizers that are the same for all channels but for scale and
+    each up to an integer: with places side by side true of a single border and of most evenly stepped quantizers
+    whose step is not too small (all channels share a zero point, 16 bits of multiplier and whole offsets must meet
+    every border); with other places of quantizers that are the same for all channels but for scale and
     offset, if the table is large enough for their proportions. Borders that all channels always reach, or never, as
     those of codes that nobody is given, have no place.
 
@@ -69,10 +70,11 @@ def threshold_requantizer(
     channels = [
         Borders.of(row, int(low), int(high)) for row, low, high in zip(borders, lowest, highest, strict=True)
     ]
+    order = list(range(len(channels)))
     for zero_point, places in table_places(borders, channels, engine):
-        fits = list(takewhile(bool, (fitted(channel, places, engine.params) for channel in channels)))
-        if len(fits) == len(channels):
-            offset, multiplier, shift = np.array(fits, dtype=np.int64).T
+        fits = _fits(channels, places, engine.params, order)
+        if fits is not None:
+            offset, multiplier, shift = fits.T
             address = np.arange(1 << engine.lut_bits) - 2 * zero_point
             codes = first + np.searchsorted(places, address, side="right")
             return Requantizer(multiplier, shift, zero_point, codes), offset
@@ -83,6 +85,21 @@ def threshold_requantizer(
         f"channels alike but for scale and offset in proportions of a table of {1 << engine.lut_bits} places, for the "
         f"engine's requantizer, {_shown(borders[worst])} are not"
     )
+
+
+def _fits(
+    channels: list[Borders], places: NDArray[np.int64], params: ParamFormat, order: list[int]
+) -> NDArray[np.int64] | None:
+    """(channels, 3) of `fitted`, or None when a channel has none: that one is the first in `order` from then on."""
+    fits = np.empty((len(channels), 3), dtype=np.int64)
+    for index in order:
+        fit = fitted(channels[index], places, params)
+        if fit is None:
+            order.remove(index)
+            order.insert(0, index)
+            return None
+        fits[index] = fit
+    return fits
 
 
 def _wanted(
