@@ -49,7 +49,7 @@ class Space(enum.IntEnum):
     """Memory that an address belongs to: bits 23:20. Units are 16 bits, unit u at byte 2*u."""
 
     MAIN = 0  #: unit u holds bits 16*(u % 4) .. of word u // 4
-    PARAMS = 1  #: unit 4*entry + column, columns 0..2 low bits first, column 3 ignored; nothing with `param_stream`
+    PARAMS = 1  #: unit 4*entry + column, low bits first, bits beyond an entry's ignored; nothing with `param_stream`
     TABLES = 2  #: unit 32*slot + 16*odd + code
     LUTS = 3  #: unit (slot << lut_bits) + v
 
