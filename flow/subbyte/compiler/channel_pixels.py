@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from subbyte.compiler.operation import Operation
+from subbyte.compiler.whole_columns import WholeColumnOperation
 from subbyte.spec.formats import Kind
 from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS
 
@@ -23,7 +23,7 @@ MOST_WORDS = 1 << COMPUTE_FIELDS[0]["words"]
 
 
 @dataclass(frozen=True)
-class ChannelPixelOperation(Operation):
+class ChannelPixelOperation(WholeColumnOperation):
     """One result of each channel, from that channel alone: the convolution of one group of channels, for all of them.
 
     A segment is an input pixel's codes of the group. A window position of the fill section is an input column; the
@@ -39,21 +39,6 @@ class ChannelPixelOperation(Operation):
             and self.pixels <= MOST_GROUPS
             and self.words <= MOST_WORDS
         )
-
-    @property
-    def segment(self) -> int:
-        """Codes of an input pixel."""
-        return self.inputs
-
-    @property
-    def column_words(self) -> int:
-        """K-words of an input column."""
-        return -(-self.kernel[0] * self.inputs // self.engine.k)
-
-    @property
-    def words(self) -> int:
-        """K-words of a result."""
-        return self.kernel[1] * self.column_words
 
     @property
     def unused(self) -> int:
@@ -76,15 +61,6 @@ class ChannelPixelOperation(Operation):
         """The groups of channels lie side by side in one pixel."""
         step = self.channels * self.target.format.nibbles
         return {"pixels": self.pixels - 1, "px": self.pixels - 1, "step_px": step, "step_py": 0}
-
-    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(rows, out, kernel height, kernel width, in) as `lane_codes`: column by column, rows side by side."""
-        rows, out, height, width, inputs = weights.shape
-        flat = weights.transpose(0, 1, 3, 2, 4).reshape(rows, out, width, height * inputs)
-        spare = self.column_words * self.engine.k - height * inputs
-        lanes = np.pad(flat, ((0, 0), (0, 0), (0, 0), (0, spare)))
-        split = lanes.reshape(rows, self.groups, self.engine.m, self.words, self.engine.k)
-        return split.transpose(1, 3, 0, 2, 4)
 
     def rough_cycles(self) -> int:
         """The longer of array and main memory."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from subbyte.compiler.operation import Operation
+from subbyte.compiler.whole_columns import WholeColumnOperation
 from subbyte.spec.program import COMPUTE_FIELDS, FILL_FIELDS, Compute
 
 MOST_HOP = (1 << COMPUTE_FIELDS[0]["hop"]) - 1
@@ -15,11 +13,11 @@ MOST_COLUMNS = 1 << FILL_FIELDS[1]["px"]
 
 
 @dataclass(frozen=True)
-class SlidingOperation(Operation):
+class SlidingOperation(WholeColumnOperation):
     """A convolution whose windows share input columns with their neighbours on the left, which are gathered once.
 
-    The codes of an input column, kernel row by kernel row, take whole words; a result those of as many columns as the
-    kernel has. All column groups use the words of an output column before those that no later one needs are free.
+    A result takes the words of as many columns as the kernel has. All column groups use the words of an output column
+    before those that no later one needs are free.
     """
 
     @property
@@ -37,21 +35,6 @@ class SlidingOperation(Operation):
             and self.tile_words <= engine.tile_words
             and self.words * self.rows <= engine.ring_rows
         )
-
-    @property
-    def segment(self) -> int:
-        """Codes of one kernel row of a column."""
-        return self.inputs
-
-    @property
-    def column_words(self) -> int:
-        """K-words of an input column."""
-        return -(-self.kernel[0] * self.inputs // self.engine.k)
-
-    @property
-    def words(self) -> int:
-        """K-words of a result."""
-        return self.kernel[1] * self.column_words
 
     @property
     def most_groups(self) -> int:
@@ -80,14 +63,6 @@ class SlidingOperation(Operation):
             ("ky", self.kernel[0], row), ("wx", 1, 0), ("wy", 1, 0),
             ("px", self.columns, pixel), ("py", self.target.shape[0], self.stride[0] * row),
         )
-
-    def by_lane(self, weights: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(rows, out, kernel height, kernel width, in) as `lane_codes`."""
-        rows, out, height, width, inputs = weights.shape
-        m, k = self.engine.m, self.engine.k
-        lanes = np.zeros((rows, self.groups * m, width, self.column_words * k), dtype=np.int64)
-        lanes[:, :out, :, : height * inputs] = weights.transpose(0, 1, 3, 2, 4).reshape(rows, out, width, -1)
-        return lanes.reshape(rows, self.groups, m, self.words, k).transpose(1, 3, 0, 2, 4)
 
     def rough_cycles(self) -> int:
         """The longer of array and gather unit."""
