@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_level import checked
+from networks import sum_multipliers
 from tflite_models import RELU, Layers
 
 from subbyte.compiler.imported_weights import with_outliers
@@ -17,7 +18,6 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.compiler.sum_lines import LARGEST_GAIN, sum_line
 from subbyte.compiler.tflite_import import import_tflite
 from subbyte.golden.add import add
-from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import TensorFormat, linear
 from subbyte.spec.network import Add, Network
@@ -42,9 +42,7 @@ ENGINES = {
 
 def tflite_add(steps: tuple[float, float, float], rounding: Rounding = Rounding.TFLITE_DOUBLE) -> Add:
     """The sum of two tensors of the first two scales in steps of the third."""
-    twice = 2 * max(steps[:2])
-    ratios = [steps[0] / twice, steps[1] / twice, twice / ((1 << 20) * steps[2])]
-    return Add("sum", ("first", "second"), "out", *multiplier_shift(np.array(ratios), 31), rounding)
+    return Add("sum", ("first", "second"), "out", *sum_multipliers(steps), rounding)
 
 
 def evaluated(layer: Add, forms: tuple[TensorFormat, TensorFormat, TensorFormat]) -> bool:
