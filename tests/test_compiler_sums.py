@@ -21,7 +21,7 @@ from subbyte.golden.add import add
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import TensorFormat, linear
 from subbyte.spec.network import Add, Network
-from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS
+from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS, ParamFormat
 from subbyte.spec.rounding import Rounding
 
 UP5K, ECP5 = PRESETS["up5k-plain"], PRESETS["ecp5-25"]
@@ -77,6 +77,15 @@ def test_pairs_of_some_scales(steps: tuple[float, float, float]) -> None:
     """Equal ones, those of ResNet-8, a summand that is hardly seen, a result that has only a few codes."""
     first, second, target = (linear(8, step, zero) for step, zero in zip(steps, (0, 132, 7), strict=True))
     assert evaluated(tflite_add(steps), (first, second, target))
+
+
+@pytest.mark.parametrize(("zero_points", "zero"), [((255, 255), 0), ((0, 0), 255)])
+@pytest.mark.parametrize("form", [PLAIN_PARAMS, EXACT_PARAMS], ids=["plain", "exact"])
+def test_pairs_of_one_code(zero_points: tuple[int, int], zero: int, form: ParamFormat) -> None:
+    """Every sum is clamped to the code of 0: there is no border to draw a line through."""
+    first, second, target = (linear(8, 1.0, point) for point in (*zero_points, zero))
+    found = sum_line(tflite_add((1.0, 0.5, 1.0)), first, second, target, form)
+    assert found is not None and found.gains == (1, 1)
 
 
 def residual(folder: Path, rng: np.random.Generator, channels: int = 8) -> Network:
