@@ -62,7 +62,7 @@ def _draw(rng: np.random.Generator, family: Family, lane: Lane) -> EngineConfig:
         operand_bits=int(rng.choice({Lane.DIGIT: (4, 5, 6, 8), Lane.XNOR: (4,)}.get(lane, (3, 4)))),
         fill_nibbles=min(k, power(2, 4)),
         memory_words=3 * 4096 if family.registered and rng.random() < 0.3 else power(8, largest_memory),
-        ring_rows=power(4, 8),
+        ring_rows=power(5, 8),
         tile_words=power(6, 9),
         param_entries=power(5, 7),
         table_slots=power(3, 5),
