@@ -28,7 +28,7 @@ INPUTS = 2
 """Of each network: the second run finds the traces of the first."""
 
 FIRST_SEED = 1383
-"""Of the drawn engines; the first four have every option between them (`tests/test_golden_random_graphs.py`)."""
+"""Of the drawn engines; the first four have every option between them (`tests/test_compiler_random_graphs.py`)."""
 
 
 class Fuzzed(NamedTuple):
