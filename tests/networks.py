@@ -25,6 +25,7 @@ from subbyte.spec.formats import (
 )
 from subbyte.spec.network import (
     MULTIPLIER_BITS,
+    Add,
     AveragePool2d,
     Concat,
     Conv2d,
@@ -160,6 +161,15 @@ class NetworkBuilder:
         self._layers.append(Concat(f"concat{len(self._layers)}", names, self.last.name))
         return self
 
+    def add(
+        self, first: str, second: str, form: TensorFormat, steps: tuple[float, float, float], rounding: Rounding
+    ) -> NetworkBuilder:
+        """Sum of two tensors of one shape as codes of `form`; `steps` are the scales of first, second and sum."""
+        name = f"add{len(self._layers)}"
+        self.last = self._tensor(f"{name}.codes", self._tensors[first].shape, form)
+        self._layers.append(Add(name, (first, second), self.last.name, *sum_multipliers(steps), rounding))
+        return self
+
     def dense(
         self, out: int, form: TensorFormat, bits: int = 4, relu: bool = False,
         weight_format: DenseWeightFormat | None = None,
@@ -279,6 +289,12 @@ class NetworkBuilder:
         return self
 
 
+def sum_multipliers(steps: tuple[float, float, float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(multipliers, shifts) of a sum of two tensors of the first two scales in steps of the third, as of TFLite."""
+    twice = 2 * max(steps[:2])
+    return multiplier_shift(np.array([steps[0] / twice, steps[1] / twice, twice / ((1 << 20) * steps[2])]), 31)
+
+
 def legal_codes(form: TensorFormat) -> NDArray[np.int64]:
     """Codes that a layer may write: all but minus zero."""
     codes = np.arange(1 << form.bits)
@@ -378,7 +394,15 @@ def random_engine(rng: np.random.Generator, lane: Lane | None = None, outlier_sl
 
 def first_that_runs(draw: Callable[[], Network], engine: EngineConfig) -> Network:
     """The first drawn network that `engine` can run, whose accumulators hold their sums."""
-    for _ in range(MOST_DRAWS):
+    return tried(draw, engine)[0]
+
+
+def tried(draw: Callable[[], Network], engine: EngineConfig, most: int = MOST_DRAWS) -> tuple[Network, int]:
+    """(the first drawn network that `engine` can run, how many were drawn before it).
+
+    AssertionError when there is none among the first `most`.
+    """
+    for refused in range(most):
         network = draw()
         try:
             schedule(network, engine)
@@ -388,8 +412,8 @@ def first_that_runs(draw: Callable[[], Network], engine: EngineConfig) -> Networ
             if "beyond 28 bits" not in str(error):  # all else is valid by construction
                 raise
             continue
-        return network
-    raise AssertionError(f"engine {engine} ran none of {MOST_DRAWS} networks")
+        return network, refused
+    raise AssertionError(f"engine {engine} ran none of {most} networks")
 
 
 def random_network(rng: np.random.Generator, engine: EngineConfig, most_layers: int = 3) -> Network:
@@ -408,7 +432,7 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
     builder = NetworkBuilder(rng, engine, (pick(4, 7, 10), pick(4, 6, 9), pick(1, 2, 3, 5, 8)), form)
     for index in range(pick(*range(1, most_layers + 1))):
         relu = bool(rng.integers(2))
-        codes = _random_format(rng, engine, relu)
+        codes = random_format(rng, engine, relu)
         if index and rng.random() < 0.3:
             builder.dense(pick(1, 3, 7, 10), codes, pick(4, 8), relu)
             continue
@@ -421,10 +445,10 @@ def _draw(rng: np.random.Generator, engine: EngineConfig, most_layers: int) -> N
         stride = pick(1, 2), pick(1, 2)
         builder.conv(
             pick(1, 3, 4, 6, 9), kernel, codes, stride, padding, 4, relu, table_rounding, pick(1, 2),
-            _random_weights(rng, engine), linear_rounding, threshold,
+            random_weights(rng, engine), linear_rounding, threshold,
         )
         if rng.random() < 0.2:
-            builder.lookup(_random_format(rng, engine, relu))
+            builder.lookup(random_format(rng, engine, relu))
         height, width, _ = builder.last.shape
         if rng.random() < 0.6 and not builder.last.format.signed:
             window = (pick(*range(1, min(height, 3) + 1)), pick(*range(1, min(width, 3) + 1)))
@@ -451,7 +475,7 @@ def _draw_grouped(rng: np.random.Generator, engine: EngineConfig, layers: int) -
         kernel = (pick(*range(1, min(height, 4) + 1)), pick(*range(1, min(width, 4) + 1)))
         padding = (pick(0, 1), pick(0, 1, 2), pick(0, 1), pick(0, 1))
         stride = pick(1, 1, 2), pick(1, 1, 2, 3)
-        codes = _random_format(rng, engine, False)
+        codes = random_format(rng, engine, False)
         if rng.random() < 0.25:
             builder.average(kernel, codes, stride, padding)
             continue
@@ -485,7 +509,7 @@ def _draw_sliding(rng: np.random.Generator, engine: EngineConfig, layers: int) -
         stride = pick(1, 1, 2, 3), pick(*range(1, max(2, kernel[1])))
         out = pick(1, 3, m, 2 * m, 3 * m + 1, 16)
         if not (engine.highway and rng.random() < 0.4):
-            codes = _random_format(rng, engine, False)
+            codes = random_format(rng, engine, False)
             builder.conv(out, kernel, codes, stride, padding, pick(4, 8), groups=1)
             continue
         source = builder.last
@@ -496,7 +520,12 @@ def _draw_sliding(rng: np.random.Generator, engine: EngineConfig, layers: int) -
     return builder.network()
 
 
-def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -> TensorFormat:
+def writes_phases(engine: EngineConfig) -> bool:
+    """Whether codes may be exact half octaves."""
+    return engine.two_phase and engine.lut_bits >= 14 - PHASE_BITS
+
+
+def random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -> TensorFormat:
     """Format of computed codes; with a ReLU before, zero point 0 and no sign."""
     kind = rng.integers(6)
     if kind == 0:
@@ -509,12 +538,12 @@ def _random_format(rng: np.random.Generator, engine: EngineConfig, relu: bool) -
     if kind == 3 and not relu and engine.lut_bits < 10:
         return TensorFormat(Kind.LOG, 4, 1.0, 0, log2_table(3, 5), 0, True)
     table = log2_table(4, 5) if engine.exponents or kind == 4 else half_octave_table(4, 63)
-    if engine.two_phase and engine.lut_bits >= 14 - PHASE_BITS and kind == 5:
+    if writes_phases(engine) and kind == 5:
         table = two_phase_table(16)
     return TensorFormat(Kind.LOG, 4, 1.0, 0, table)
 
 
-def _random_weights(rng: np.random.Generator, engine: EngineConfig) -> DenseWeightFormat:
+def random_weights(rng: np.random.Generator, engine: EngineConfig) -> DenseWeightFormat:
     """The lanes' own weights half of the time, else any that are expanded for them."""
     choices: tuple[DenseWeightFormat, ...] = (
         BinaryWeights(), linear_weights(int(rng.integers(1, 9))), LogWeights(4),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_level import checked
+from networks import sum_multipliers
 from tflite_models import RELU, Layers
 
 from subbyte.compiler.imported_weights import with_outliers
@@ -17,11 +18,10 @@ from subbyte.compiler.schedule import ScheduleError, schedule
 from subbyte.compiler.sum_lines import LARGEST_GAIN, sum_line
 from subbyte.compiler.tflite_import import import_tflite
 from subbyte.golden.add import add
-from subbyte.golden.requant import multiplier_shift
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import TensorFormat, linear
 from subbyte.spec.network import Add, Network
-from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS
+from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS, ParamFormat
 from subbyte.spec.rounding import Rounding
 
 UP5K, ECP5 = PRESETS["up5k-plain"], PRESETS["ecp5-25"]
@@ -42,9 +42,7 @@ ENGINES = {
 
 def tflite_add(steps: tuple[float, float, float], rounding: Rounding = Rounding.TFLITE_DOUBLE) -> Add:
     """The sum of two tensors of the first two scales in steps of the third."""
-    twice = 2 * max(steps[:2])
-    ratios = [steps[0] / twice, steps[1] / twice, twice / ((1 << 20) * steps[2])]
-    return Add("sum", ("first", "second"), "out", *multiplier_shift(np.array(ratios), 31), rounding)
+    return Add("sum", ("first", "second"), "out", *sum_multipliers(steps), rounding)
 
 
 def evaluated(layer: Add, forms: tuple[TensorFormat, TensorFormat, TensorFormat]) -> bool:
@@ -79,6 +77,15 @@ def test_pairs_of_some_scales(steps: tuple[float, float, float]) -> None:
     """Equal ones, those of ResNet-8, a summand that is hardly seen, a result that has only a few codes."""
     first, second, target = (linear(8, step, zero) for step, zero in zip(steps, (0, 132, 7), strict=True))
     assert evaluated(tflite_add(steps), (first, second, target))
+
+
+@pytest.mark.parametrize(("zero_points", "zero"), [((255, 255), 0), ((0, 0), 255)])
+@pytest.mark.parametrize("form", [PLAIN_PARAMS, EXACT_PARAMS], ids=["plain", "exact"])
+def test_pairs_of_one_code(zero_points: tuple[int, int], zero: int, form: ParamFormat) -> None:
+    """Every sum is clamped to the code of 0: there is no border to draw a line through."""
+    first, second, target = (linear(8, 1.0, point) for point in (*zero_points, zero))
+    found = sum_line(tflite_add((1.0, 0.5, 1.0)), first, second, target, form)
+    assert found is not None and found.gains == (1, 1)
 
 
 def residual(folder: Path, rng: np.random.Generator, channels: int = 8) -> Network:

@@ -25,6 +25,10 @@ LARGEST_GAIN = 8191
 OFFSETS = range(-8, 9)
 """What is tried as the bias: a line through all borders passes near the sum 0, which stands for the number 0."""
 
+LONG_STEP = 1.5 * (1 << 16)
+"""Sums in a step of the code where all pairs have one code, that of the number 0: any that all of them round to 0 with.
+Not a power of two, whose multiplier would round up to the next one."""
+
 NEAREST = 16
 """Pairs on either side of each border that gains are tried with first."""
 
@@ -128,9 +132,11 @@ def _line(
     for bias in OFFSETS:
         # below + bias < place * step <= above + bias
         ends = np.stack([below[between] + bias, above[between] + bias]) / places
-        least, most = ends.min(axis=0).max(), ends.max(axis=0).min()
-        if not 0 < least < most:
-            continue
+        least = most = LONG_STEP / 2
+        if len(borders):
+            least, most = ends.min(axis=0).max(), ends.max(axis=0).min()
+            if not 0 < least < most:
+                continue
         shift = int(np.floor(np.log2(least))) + form.multiplier_bits - form.fixed_shift
         multiplier = round(2.0 ** (form.fixed_shift + shift) * 2 / (least + most))
         if not form.half <= multiplier < 2 * form.half or not 0 <= shift <= form.largest_shift:

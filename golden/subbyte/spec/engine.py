@@ -72,7 +72,7 @@ class Lane(enum.Enum):
     LOG = "log"  #: plus or minus 2**(exponent + exponent); weight = {sign, magnitude code}, operand as of shift
 
 
-_LACKING = {
+LACKING = {
     Lane.DIGIT: ("two_phase",),
     Lane.XNOR: ("depthwise", "highway", "outlier_slots", "two_phase", "activation_records"),
     Lane.LOG: ("outlier_slots", "activation_records"),
@@ -238,7 +238,7 @@ class EngineConfig:
             )
         if not 0 <= self._check_integer("activation_records") <= MOST_RECORDS:
             raise EngineError(f"Engine activation_records must be in 0..{MOST_RECORDS}, not {self.activation_records}")
-        for option in _LACKING.get(self.lane, ()):
+        for option in LACKING.get(self.lane, ()):
             if getattr(self, option):
                 raise EngineError(f"Engine {option} must be off with {self.lane.value} lanes")
         if self.exact_rounding and self.lut_slots > 1 << STICKY_BIT:
