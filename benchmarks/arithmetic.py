@@ -50,9 +50,10 @@ COLUMNS = (
 )
 FP4 = CodebookWeights(4, 5, (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12))
 ODD = CodebookWeights(2, 5, (-3, -1, 1, 3))
-SLOTS = (1, 2, 4)
+LANES = tuple(lane for lane in lanes.LANES if lane != (Lane.LOG, 3, False))
+"""But log lanes of operands up to 2^3, which take none of these codes in fewer steps than those of up to 2^7."""
 SLOT_LANE = (Lane.DIGIT, 5)
-"""Kind and bits of an operand of the lanes beside outlier slots: those of `up5k` and `ecp5-25`."""
+"""Kind and bits of an operand of the lanes beside an outlier slot: those of `up5k` and `ecp5-25`."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,9 @@ def engine_of(lane: Lane, operand_bits: int, two_phase: bool = False, slots: int
 def rows(families: list[Family]) -> Iterator[dict[str, object]]:
     """Every arithmetic on every lane that can, outlier slots and 8-bit multipliers."""
     for family in families:
-        for lane, operand_bits, two_phase in lanes.LANES:
+        for lane, operand_bits, two_phase in LANES:
             yield from lane_rows(family, lane, operand_bits, two_phase)
-        for slots in SLOTS:
-            yield slot_row(family, slots)
+        yield slot_row(family)
         yield from multipliers(family)
 
 
@@ -142,21 +142,21 @@ def lane_rows(family: Family, lane: Lane, operand_bits: int, two_phase: bool) ->
         yield row
 
 
-def slot_row(family: Family, slots: int) -> dict[str, object]:
-    """What `slots` outlier slots add to the array; cells are those of a slot."""
+def slot_row(family: Family) -> dict[str, object]:
+    """What an outlier slot adds to the array."""
     lane, operand_bits = SLOT_LANE
-    cycles, products = OUTLIER.steps(engine_of(lane, operand_bits, slots=slots))
-    without, beside = (lanes.measure(family, lane, operand_bits, K, M, outlier_slots=s) for s in (0, slots))
+    cycles, products = OUTLIER.steps(engine_of(lane, operand_bits, slots=1))
+    without, beside = (lanes.measure(family, lane, operand_bits, K, M, outlier_slots=slots) for slots in (0, 1))
     row: dict[str, object] = {
-        "arithmetic": f"{OUTLIER.name}, S = {slots}", "lane": "slot", "operand_bits": operand_bits,
+        "arithmetic": OUTLIER.name, "lane": "slot", "operand_bits": operand_bits,
         "family": family.value, "cycles": cycles, "products": products,
-        "products_per_cycle": slots * products / cycles,
+        "products_per_cycle": products / cycles,
         "note": without.get("note") or beside.get("note"),
     }
     if not row["note"]:
         more = {key: int(str(beside[key])) - int(str(without[key])) for key in ("lc", "dsps")}
         row |= {
-            "lc_per_lane": more["lc"] / slots, "lc_per_product": more["lc"] / slots * cycles / products,
+            "lc_per_lane": float(more["lc"]), "lc_per_product": more["lc"] * cycles / products,
             "dsps": more["dsps"], "fmax_mhz": beside["fmax_mhz"],
         }
     return row
