@@ -35,8 +35,8 @@ DEVICES = {
 }
 CLOCKS_MHZ = {Family.ICE40: 48.0, Family.ICE40_HX: 125.0, Family.ECP5: 125.0}
 LANES = (
-    (Lane.DIGIT, 4, False), (Lane.DIGIT, 6, False), (Lane.DIGIT, 8, False), (Lane.SHIFT, 4, False),
-    (Lane.SHIFT, 4, True), (Lane.XNOR, 4, False), (Lane.LOG, 3, False), (Lane.LOG, 4, False),
+    (Lane.DIGIT, 4, False), (Lane.DIGIT, 5, False), (Lane.DIGIT, 6, False), (Lane.DIGIT, 8, False),
+    (Lane.SHIFT, 4, False), (Lane.SHIFT, 4, True), (Lane.XNOR, 4, False), (Lane.LOG, 3, False), (Lane.LOG, 4, False),
 )
 """Kind, bits of an operand, two phases."""
 BARS = {
@@ -67,7 +67,10 @@ class ArrayShape:
     outlier_slots: int = 0
     two_phase: bool = False
 
+    exponents = EngineConfig.exponents
+    largest_operand = EngineConfig.largest_operand
     scale_cycles = EngineConfig.scale_cycles
+    slot_bits = EngineConfig.slot_bits
 
     @property
     def step_bits(self) -> int:
@@ -76,9 +79,9 @@ class ArrayShape:
 
     @property
     def inputs(self) -> int:
-        """Bits of weights, operands, step and zero, of xnor lanes single and positional too."""
-        binary = self.k + 1 if self.lane is Lane.XNOR else 0
-        return 4 * self.k * self.m + self.p * self.k * self.operand_bits + self.step_bits + 1 + binary
+        """Bits of weights, operands, step and zero, of xnor lanes single and positional too, of outlier slots."""
+        more = self.k + 1 if self.lane is Lane.XNOR else self.outlier_slots * self.slot_bits
+        return 4 * self.k * self.m + self.p * self.k * self.operand_bits + self.step_bits + 1 + more
 
     @property
     def outputs(self) -> int:
@@ -104,6 +107,8 @@ class Harness(Elaboratable):
             ports = Cat(array.weights, array.operands, Value.cast(array.step), array.zero)
             if self._shape.lane is Lane.XNOR:
                 ports = Cat(ports, array.single, array.positional)
+            if self._shape.outlier_slots:
+                ports = Cat(ports, array.slots)
             m.d.comb += [ports.eq(fed), seen.eq(Cat(array.acc, Value.cast(array.done)))]
         else:
             m.d.sync += seen.eq(Cat(fed[-1], seen))
@@ -147,7 +152,7 @@ def placed(shape: ArrayShape, with_array: bool, folder: Path) -> Report:
 
 
 def measure(
-    family: Family, lane: Lane, operand_bits: int, k: int, m: int, two_phase: bool = False
+    family: Family, lane: Lane, operand_bits: int, k: int, m: int, two_phase: bool = False, outlier_slots: int = 0
 ) -> dict[str, object]:
     """One row of the table."""
     row: dict[str, object] = {
@@ -155,8 +160,9 @@ def measure(
         "k": k, "m": m, "lanes": k * m,
         "bar": BARS.get((family, lane, operand_bits)),
     }
-    shape = ArrayShape(family, lane, operand_bits, k, m, two_phase=two_phase)
-    title = f"{lane.value} {operand_bits} {k}{' phases' * two_phase}"
+    shape = ArrayShape(family, lane, operand_bits, k, m, two_phase=two_phase, outlier_slots=outlier_slots)
+    slots = f" {outlier_slots} slots" if outlier_slots else ""
+    title = f"{lane.value} {operand_bits} {k}{' phases' * two_phase}{slots}"
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch, CONSOLE.step(title):
         try:
             full, bare = (placed(shape, with_array, Path(scratch) / str(with_array)) for with_array in (True, False))
