@@ -371,14 +371,18 @@ def test_refuses_shift_of_fewer_guard_bits(rng: np.random.Generator) -> None:
     )
 
 
-def test_refuses_weights_of_another_set(rng: np.random.Generator) -> None:
-    network = build(rng, SHIFT, (3, 3, 3)).conv(2, (1, 1), linear(8)).network()
-    weight = np.full((2, 1, 1, 3), 7)
+def test_weights_of_another_set(rng: np.random.Generator) -> None:
+    """Those of shift lanes on digit lanes: a row of four bits holds up to 6, two rows hold up to 102."""
+    network = build(rng, SHIFT, (3, 3, 3)).conv(2, (1, 1), linear(8), bits=8).network()
+    for most, bits, rows in ((6, 4, 1), (7, 4, 2), (102, 8, 2)):
+        form = dataclasses.replace(network.layers[0].weight_format, bits=bits)
+        changed = replaced(network, 0, weight=np.full((2, 1, 1, 3), most), weight_format=form)
+        program = machine_level.checked(changed, UP5K, rng)
+        assert [one.compute.rows + 1 for one in program.passes] == [rows]
     refused(
-        replaced(network, 0, weight=weight), UP5K,
-        r"^Layer conv0: weights must be in -9\.\.6 for the digit lanes of up5k-plain, not 7\.\.7$",
+        replaced(network, 0, weight=np.full((2, 1, 1, 3), 103)), UP5K,
+        r"^Layer conv0: weights must be in -153\.\.102 for the digit lanes of up5k-plain, not 103\.\.103$",
     )
-    schedule(replaced(network, 0, weight=weight - 1), UP5K)
 
 
 @pytest.mark.parametrize(("engine", "form", "message"), [
@@ -530,6 +534,18 @@ def test_thresholds_at_every_place(relu: bool, rng: np.random.Generator) -> None
         expected = run(changed, codes)
         assert np.array_equal(Machine(schedule(changed, UP5K)).run(codes), expected)
         assert 0 < expected.mean() < 1
+
+
+@pytest.mark.parametrize("engine", [UP5K, SHIFT], ids=lambda e: e.name)
+def test_negated_weights_beyond_four_bits(engine: EngineConfig, rng: np.random.Generator) -> None:
+    """Channels with sign -1 are negated, and the least weight of four bits has no counterpart there: two rows."""
+    network = build(rng, engine, (4, 4, 5)).conv(8, (3, 3), binary(), bits=4).network()
+    least, most = network.layers[0].weight_format.low, network.layers[0].weight_format.high
+    weight = rng.choice([least, most, 0], network.layers[0].weight.shape)
+    for sign, rows in ((1, 1), (-1, 2)):
+        changed = replaced(network, 1, sign=np.full(8, sign))
+        program = machine_level.checked(replaced(changed, 0, weight=weight), engine, rng)
+        assert [one.compute.rows + 1 for one in program.passes] == [rows]
 
 
 @pytest.mark.parametrize("engine", [UP5K, SHIFT], ids=lambda e: e.name)

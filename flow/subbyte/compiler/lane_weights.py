@@ -60,8 +60,9 @@ def _check_factors(layer: Conv2d | Dense, source: TensorFormat) -> None:
 def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfig) -> WeightFormat:
     """Format in which the engine's weight rows hold the weights of `layer`.
 
-    The lanes' own formats keep their bits. All others (binary, linear, codebook, log) are expanded when the
-    program is made: to 4 bits where the layer's weights fit, else to 8, which are two rows.
+    Formats of lanes keep their bits where the weights fit: those of other lanes may not, nor those that thresholds
+    negate. All others (binary, linear, codebook, log) are expanded when the program is made: to 4 bits where
+    the weights fit. What is left takes 8 bits, two rows.
     Outliers stand beside what the lanes can hold of a weight.
     ScheduleError (without the layer's name) when they do not fit 8 bits or multiply by adding exponents.
     """
@@ -69,7 +70,7 @@ def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfi
     if isinstance(layer.weight_format, OutlierWeights):
         return WeightFormat(engine.weight_set, 4 if layer.weight_format.bits <= 4 else 8)
     stored = isinstance(layer.weight_format, WeightFormat)
-    for bits in (layer.weight_format.bits,) if stored else (4, 8):
+    for bits in (layer.weight_format.bits if stored else 4, 8):
         form = WeightFormat(engine.weight_set, bits)
         if form.low <= layer.weight.min() and layer.weight.max() <= form.high:
             return form
