@@ -20,7 +20,7 @@ ICEBREAKER = Board(
     bitstream=".bin",
     placements={
         "up5k": Placement((8, 2, 5, 3), goal_hz=36_250_000),
-        "up5k-plain": Placement((1, 2, 3, 4)),
+        "up5k-plain": Placement((3, 1, 4, 2), goal_hz=36_100_000),
         "up5k-shift": Placement((2, 6, 1, 3), goal_hz=36_100_000),
         "up5k-binary": Placement((4, 3, 2, 1), goal_hz=36_250_000),
     },
