@@ -39,8 +39,9 @@ def slides(one: Pass) -> bool:
 
 
 def depth_engine(rng: np.random.Generator, lane: Lane) -> EngineConfig:
-    """Any engine that has sliding convolutions, half of them with skips."""
-    engine = dataclasses.replace(random_engine(rng, lane), p=1, r=1, depthwise=True)
+    """Any engine that has sliding convolutions and a tile for most of their columns, half of them with skips."""
+    engine = random_engine(rng, lane)
+    engine = dataclasses.replace(engine, p=1, r=1, depthwise=True, tile_words=max(256, engine.tile_words))
     return dataclasses.replace(engine, highway=bool(rng.integers(2)))
 
 
@@ -54,14 +55,14 @@ def test_random_networks_on_random_engines(seed: int, lane: Lane) -> None:
 
 
 def test_random_networks_slide() -> None:
-    """What the test above draws: a good part of the passes."""
+    """What the test above draws: more than half of the passes."""
     passes: list[Pass] = []
-    for seed in range(40):
+    for seed in range(200):
         rng = np.random.default_rng(seed)
         engine = depth_engine(rng, Lane.DIGIT)
         passes += schedule(random_sliding(rng, engine), engine).passes
     sliding = [one for one in passes if slides(one)]
-    assert len(sliding) > 0.4 * len(passes)
+    assert len(sliding) > len(passes) / 2
     assert {True, False} == {one.compute.windows > 0 for one in sliding} == {one.drain.add > 0 for one in sliding}
 
 
