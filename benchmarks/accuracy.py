@@ -10,6 +10,7 @@ half to calibrate on, the other to measure on, how far the outputs agree with th
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,10 @@ MEASURED = {
         RECIPES["int8"], Recipe("w4-a8", activations="lin8"), RECIPES["w4o-a8"], RECIPES["w4-a4log"],
         RECIPES["w4-a4"], RECIPES["w4o-a4"], RECIPES["w4o-a4fit"],
         Recipe("w4-a4fitted", activations="fitted"),
+        *(
+            dataclasses.replace(RECIPES[name], name=f"{name}-adaptive", adaptive_rounding=True)
+            for name in ("w4o-a4", "w4o-a4fit")
+        ),
     )
 }
 COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "weights", "cycles", "note")

@@ -65,6 +65,8 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("weight_method = 'max'", "weight_method must be one of"),
         ("equalization = 'all'", "equalization must be one of none, weights, activations, not 'all'"),
         ("bias_correction = 1", "bias_correction must be true or false, not 1"),
+        ("adaptive_rounding = 'yes'", "adaptive_rounding must be true or false, not 'yes'"),
+        ("adaptive_rounding = true\ncompensation = false", "compensation must be true for adaptive_rounding"),
         ("target = -0.1", "target must be a number from 0 to 1, not -0.1"),
         ("target = true", "target must be a number from 0 to 1, not True"),
         ("target = 'low'", "target must be a number from 0 to 1, not 'low'"),

@@ -3,7 +3,8 @@
 On calibration samples a linear layer should deliver what the float layer delivers, although its inputs
 are quantized. Two steps, both least squares: the weights take up the error of the inputs; then they are
 rounded one input after the other, and those still to come take up the error of each rounding. This is done for
-several scales of each channel, each then fitted to the integers, and the one with the least error stays.
+several scales of each channel, each then fitted to the integers, and the one with the least error stays. With
+adaptive rounding (`adaptive_rounding`) single weights then move to neighbours for as long as that lowers the error.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.adaptive_rounding import descended
 from subbyte.golden import ops
 from subbyte.golden.quantize import quantize_weights
 from subbyte.spec.formats import TensorFormat
@@ -88,7 +90,7 @@ def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
 def compensated_weights(
     weight: NDArray[np.float64], scales: NDArray[np.float64], form: AnyWeightFormat,
     inputs: NDArray[np.float64], outputs: NDArray[np.float64], wide: NDArray[np.bool_] | None = None,
-    floor: NDArray[np.float64] | float = 0.0,
+    floor: NDArray[np.float64] | float = 0.0, adaptive: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(integers of `form` for weights (out, k), their scales (out,)): inputs @ integers.T * scales follows outputs.
 
@@ -98,6 +100,7 @@ def compensated_weights(
         bias takes
     wide : (out, k), which weights of an `OutlierWeights` form may have an outlier
     floor : (out,), what no scale may be below
+    adaptive : with adaptive rounding behind it
     """
     x = _centered(inputs)
     gram = _gram(x)
@@ -110,7 +113,11 @@ def compensated_weights(
     errors = steps[:, None] * rounded - targets
     costs = ((errors @ gram) * errors).sum(axis=1).reshape(tries, -1)
     best = costs.argmin(axis=0) * len(scales) + np.arange(len(scales))
-    return rounded[best], steps[best]
+    integers, scales = rounded[best], steps[best]
+    if adaptive:
+        integers = descended(integers, wanted, scales, form, gram, wide)
+        scales = np.maximum(_fitted_steps(integers, wanted, scales, gram), floor)
+    return integers, scales
 
 
 def _rounded_in_turn(

@@ -187,7 +187,7 @@ def _rounded(stage: _Stage, scales: NDArray[np.float64], wide: NDArray[np.bool_]
 
 def _compensate(
     layer: Conv2d | Dense, stage: _Stage, state: _Calibration, scales: NDArray[np.float64],
-    wide: NDArray[np.bool_] | None, floor: NDArray[np.float64],
+    wide: NDArray[np.bool_] | None, floor: NDArray[np.float64], adaptive: bool,
 ) -> tuple[Conv2d | Dense, NDArray[np.float64]]:
     """(the layer with its weights rounded for its output on the calibration samples, their scales)."""
     source, wanted = state.tensor.format, state.taps[stage.node.output]
@@ -198,7 +198,7 @@ def _compensate(
             stage.weight[out].reshape(len(stage.weight[out]), -1), scales[out], stage.weight_format,
             source.scale * input_rows(layer, source, state.codes[..., channels]), outputs[:, out],
             None if wide is None else wide[out].reshape(len(wide[out]), -1),
-            floor[out],
+            floor[out], adaptive,
         )
         weight[out] = rounded.reshape(weight[out].shape)
     return dataclasses.replace(layer, weight=weight), scales
@@ -218,7 +218,7 @@ def _lower_stage(
     floor = _smallest_scales(stage, source, form.scale)
     scales, wide = _scales(stage, layer, state, recipe, floor, pitch)
     if recipe.compensation:
-        layer, scales = _compensate(layer, stage, state, scales, wide, floor)
+        layer, scales = _compensate(layer, stage, state, scales, wide, floor, recipe.adaptive_rounding)
     else:
         layer = dataclasses.replace(layer, weight=_rounded(stage, scales, wide))
     acc_scale = source.scale * scales

@@ -65,6 +65,8 @@ class Recipe:
     compensation : bool
         Choose weights and activation scales for the outputs of layers on the calibration samples (`compensate`,
         `formats.tuned_scale`), not each number for itself.
+    adaptive_rounding : bool
+        Move single weights to neighbours behind compensation, which it needs (`adaptive_rounding`).
     equalization : str
         One of `EQUALIZATIONS`: factors that channels get before anything is quantized.
     outliers : bool
@@ -90,6 +92,7 @@ class Recipe:
     activation_method: str = "min_max"
     bias_correction: bool = True
     compensation: bool = True
+    adaptive_rounding: bool = False
     equalization: str = EQUALIZATIONS[0]
     outliers: bool = False
     layers: dict[str, Override] = field(default_factory=dict)
@@ -106,9 +109,11 @@ class Recipe:
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), METHODS)
         _check_choice(f"Recipe {self.name}: equalization", self.equalization, EQUALIZATIONS)
         _check_choice(f"Recipe {self.name}: kernels", self.kernels, KERNELS)
-        for key in ("bias_correction", "compensation", "outliers", "auto", "imported"):
+        for key in ("bias_correction", "compensation", "adaptive_rounding", "outliers", "auto", "imported"):
             if not isinstance(getattr(self, key), bool):
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
+        if self.adaptive_rounding and not self.compensation:
+            raise RecipeError(f"Recipe {self.name}: compensation must be true for adaptive_rounding, not False")
         if isinstance(self.target, bool) or not isinstance(self.target, int | float) or not 0 <= self.target <= 1:
             raise RecipeError(f"Recipe {self.name}: target must be a number from 0 to 1, not {self.target!r}")
         for layer, override in self.layers.items():
