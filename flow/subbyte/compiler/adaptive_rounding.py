@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.settled import settled
 from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 
 LEAST_GAIN = 1e-9
@@ -34,7 +35,7 @@ def descended(
     gains = -steps * (2 * slope + steps * power)
     active = np.arange(len(integers))
     while len(active):
-        flat = gains[:, active].transpose(1, 0, 2).reshape(len(active), -1)
+        flat = settled(gains[:, active]).transpose(1, 0, 2).reshape(len(active), -1)
         chosen = flat.argmax(axis=1)
         moving = flat[np.arange(len(active)), chosen] > least[active]
         active, chosen = active[moving], chosen[moving]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.adaptive_rounding import descended
 from subbyte.golden import ops
 from subbyte.golden.quantize import quantize_weights
+from subbyte.golden.settled import settled
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense
 from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
@@ -22,7 +23,7 @@ from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 MAX_ROWS = 1 << 14
 """Output positions that enter the least squares."""
 
-SCALE_FACTORS = 2.0 ** (np.arange(-2, 3) / 6)
+SCALE_FACTORS = settled(2.0 ** (np.arange(-2, 3) / 6))
 """Of the scales of weights, that are tried."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
@@ -74,8 +75,7 @@ def _gram(centered: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean products of the inputs, with the pull of `TRUST` on its diagonal; (k, k)."""
     gram = centered.T @ centered / len(centered)
     pull = TRUST * float(np.diag(gram).mean()) or 1.0
-    regular: NDArray[np.float64] = gram + pull * np.eye(len(gram))
-    return regular
+    return settled(gram + pull * np.eye(len(gram)))
 
 
 def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,8 +83,7 @@ def error_costs(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
 
     The other weights make up for as much of it as they can, as `compensated_weights` has them do. `inputs` (rows, k).
     """
-    costs: NDArray[np.float64] = 1 / np.diag(np.linalg.inv(_gram(_centered(inputs))))
-    return costs
+    return settled(1 / np.diag(np.linalg.inv(_gram(_centered(inputs)))))
 
 
 def compensated_weights(
@@ -105,13 +104,13 @@ def compensated_weights(
     x = _centered(inputs)
     gram = _gram(x)
     residual = _centered(outputs) - x @ weight.T
-    wanted = weight + np.linalg.solve(gram, x.T @ residual / len(x)).T
+    wanted = settled(weight + np.linalg.solve(gram, settled(x.T @ residual / len(x))).T)
     tries = len(SCALE_FACTORS)
     targets, steps = np.tile(wanted, (tries, 1)), np.maximum(SCALE_FACTORS[:, None] * scales, floor).reshape(-1)
     rounded = _rounded_in_turn(targets, steps, form, gram, None if wide is None else np.tile(wide, (tries, 1)))
     steps = np.maximum(_fitted_steps(rounded, targets, steps, gram).reshape(tries, -1), floor).reshape(-1)
     errors = steps[:, None] * rounded - targets
-    costs = ((errors @ gram) * errors).sum(axis=1).reshape(tries, -1)
+    costs = settled(((errors @ gram) * errors).sum(axis=1)).reshape(tries, -1)
     best = costs.argmin(axis=0) * len(scales) + np.arange(len(scales))
     integers, scales = rounded[best], steps[best]
     if adaptive:
@@ -127,7 +126,7 @@ def _rounded_in_turn(
     """`wanted` (out, k) as integers, one input after the other, the later ones taking up the error of the earlier."""
     order = np.argsort(-np.diag(gram), kind="stable")
     # Row k of the factor tells how the weights after k make up for an error of weight k.
-    factor = np.linalg.cholesky(np.linalg.inv(gram[np.ix_(order, order)])).T
+    factor = settled(np.linalg.cholesky(np.linalg.inv(gram[np.ix_(order, order)])).T)
     moved = wanted[:, order]
     rounded = np.empty(moved.shape, dtype=np.int64)
     for k in range(len(order)):
@@ -147,4 +146,4 @@ def _fitted_steps(
     seen = rounded @ gram
     power, product = (seen * rounded).sum(axis=1), (seen * wanted).sum(axis=1)
     usable = (power > 0) & (product > 0)
-    return np.where(usable, product / np.where(usable, power, 1.0), scales)
+    return settled(np.where(usable, product / np.where(usable, power, 1.0), scales))

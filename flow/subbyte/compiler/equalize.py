@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.graph import AveragePoolNode, ConvNode, Graph, Linear, MaxPoolNode, Node, ReluNode, run_taps
 from subbyte.compiler.recipe import Recipe
+from subbyte.golden.settled import settled
 
 ROUNDS = 20
 """Most times that all pairs are equalized by their weights, which disturb each other along a chain."""
@@ -39,7 +40,7 @@ CHANNEL_SAMPLES = 1 << 13
 LEVELS = np.array((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 19, 24, 31)) / 31
 """Levels that stand for those of all tables of 16: a table fitted on activations (of the DS-CNN of MLPerf Tiny)."""
 
-RANGES = 2.0 ** (-np.arange(16) / 8)
+RANGES = settled(2.0 ** (-np.arange(16) / 8))
 """Fractions of a channel's largest value that the codes may end at."""
 
 SHARED_WAY = 0.5
@@ -145,7 +146,7 @@ def activations_equalized(graph: Graph, fed: NDArray[np.float64], recipe: Recipe
     for writer in [pair.writer.name for pair in pairs]:
         pair = next(pair for pair in _pairs(graph) if pair.writer.name == writer)
         scales = channel_scales(taps[pair.tensor])
-        graph = _moved(graph, pair, scales ** -(1.0 if pair.free else SHARED_WAY))
+        graph = _moved(graph, pair, settled(scales ** -(1.0 if pair.free else SHARED_WAY)))
     return graph
 
 
@@ -165,8 +166,8 @@ def channel_scales(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     ]
     scales = np.ones(len(largest))
     if used.any():
-        ends = np.log(largest[used] * RANGES[np.argmin(errors, axis=0)])
-        scales[used] = np.exp(ends - ends.mean())
+        ends = np.log(largest[used] * RANGES[np.argmin(settled(np.array(errors)), axis=0)])
+        scales[used] = settled(np.exp(ends - ends.mean()))
     return scales
 
 

@@ -9,6 +9,7 @@ from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.compensate import error_costs, input_rows
 from subbyte.compiler.outlier_room import Room
 from subbyte.golden.outliers import dense_scales, fixed_capacity
+from subbyte.golden.settled import settled
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense
 from subbyte.spec.weight_formats import OutlierWeights
@@ -30,7 +31,7 @@ def importance(
     costs = np.empty(layer.weight.shape)
     for out, channels in channel_runs(layer, codes.shape[3]):
         inputs = input_rows(layer, source, codes[..., channels])
-        cost = error_costs(inputs) if compensation else inputs.var(axis=0)
+        cost = error_costs(inputs) if compensation else settled(inputs.var(axis=0))
         costs[out] = cost.reshape(layer.weight.shape[1:])
     return costs
 

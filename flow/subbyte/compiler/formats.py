@@ -12,6 +12,7 @@ from subbyte.compiler.graph import AveragePoolNode, Linear, run_node
 from subbyte.golden.fit_table import fitted_format, table_format
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import Method, linear_format, to_codes, to_real
+from subbyte.golden.settled import settled
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear, log2_table
 from subbyte.spec.rounding import TableRounding, table_thresholds
@@ -29,8 +30,8 @@ MOST_GUARD_BITS = 4
 LARGEST_RATIO = (2**16 - 1) / 2**17
 """Largest multiplier of a requantizer, for LIN and for tables with one guard bit."""
 
-SCALE_STEPS = 2.0 ** (np.arange(-6, 7) / 12)
-SMALL_STEPS = 2.0 ** (np.arange(-14, -4) / 8)
+SCALE_STEPS = settled(2.0 ** (np.arange(-6, 7) / 12))
+SMALL_STEPS = settled(2.0 ** (np.arange(-14, -4) / 8))
 """Factors that `tuned_scale` tries, the small ones for few linear codes: the largest samples are too rare for them.
 
 Calibration samples choose, not these limits: on those of the networks of benchmarks/accuracy.py a grid from 2**-3.25
@@ -120,10 +121,10 @@ def reading_errors(
     if isinstance(reader, Linear):
         linear_part = dataclasses.replace(reader, bias=np.zeros(len(reader.weight)))
     x = samples[:TUNING_SAMPLES]
-    return np.array([
+    return settled(np.array([
         run_node(linear_part, to_real(to_codes(x, candidate), candidate) - x).var(axis=(0, 1, 2)).sum()
         for candidate in candidates
-    ])
+    ]))
 
 
 def tuned_scale(form: TensorFormat, samples: NDArray[np.float64], reader: Linear | AveragePoolNode) -> TensorFormat:

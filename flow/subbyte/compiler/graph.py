@@ -30,6 +30,7 @@ from subbyte.compiler.nodes import (
     Shape,
     Size,
 )
+from subbyte.golden.settled import settled
 
 BATCH = 64
 """Samples that `run_float` computes at once; bounds its memory."""
@@ -200,11 +201,14 @@ def _run_batch(graph: Graph, x: NDArray[np.float64], keep: set[str]) -> dict[str
 def run_taps(
     graph: Graph, x: NDArray[np.float64], keep: set[str] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Tensors of the graph by name, all of them or those in `keep`, each float64 (n, height, width, channels).
+    """Tensors of the graph by name, all of them or those in `keep`, `settled`.
 
-    `x` likewise.
+    Each is float64 (n, height, width, channels), `x` likewise.
     """
-    wanted = set(graph.shapes) if keep is None else keep
+    return {name: settled(value) for name, value in _run(graph, x, set(graph.shapes) if keep is None else keep).items()}
+
+
+def _run(graph: Graph, x: NDArray[np.float64], wanted: set[str]) -> dict[str, NDArray[np.float64]]:
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, len(x), BATCH):
         for name, value in _run_batch(graph, x[start : start + BATCH], wanted).items():
@@ -214,7 +218,7 @@ def run_taps(
 
 def run_float(graph: Graph, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """The graph's output, float64 (n, height, width, channels), of `x` (n, height, width, channels)."""
-    return run_taps(graph, x, {graph.output})[graph.output]
+    return _run(graph, x, {graph.output})[graph.output]
 
 
 __all__ = [

@@ -49,6 +49,7 @@ from subbyte.golden import ops
 from subbyte.golden.outliers import outlier_scales
 from subbyte.golden.quantize import Method, linear_format, quantize_weights, round_half_up, to_codes, weight_scales
 from subbyte.golden.requant import multiplier_shift, requantize
+from subbyte.golden.settled import settled
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, accumulator
 from subbyte.spec.network import Conv2d, Dense, Layer, Network, Relu, Requantize, Tensor
@@ -230,7 +231,7 @@ def _lower_stage(
     layer = dataclasses.replace(layer, bias=round_half_up(node.bias / acc_scale))
     acc = _accumulate(layer, source, state.codes)
     if recipe.bias_correction:
-        error = round_half_up((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2)))
+        error = round_half_up(settled((state.taps[node.output] / acc_scale - acc).mean(axis=(0, 1, 2))))
         layer = dataclasses.replace(layer, bias=layer.bias + error)
         acc = acc + error
     shape = work.graph.shapes[node.output]

@@ -6,10 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.graph import Graph, run_node
+from subbyte.golden.settled import settled
 
 
 class Taps:
-    """`taps[name]` is a tensor, float64 (n, height, width, channels); what it comes from must not be dropped before."""
+    """`taps[name]` is a tensor, float64 (n, height, width, channels), `settled`.
+
+    What it comes from must not be dropped before.
+    """
 
     def __init__(self, graph: Graph, fed: NDArray[np.float64]) -> None:
         self._producers = graph.producers()
@@ -18,7 +22,7 @@ class Taps:
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._values:
             node = self._producers[name]
-            self._values[name] = run_node(node, *(self[source] for source in node.inputs))
+            self._values[name] = settled(run_node(node, *(self[source] for source in node.inputs)))
         return self._values[name]
 
     def drop(self, name: str) -> None:

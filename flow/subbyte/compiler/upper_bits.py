@@ -16,6 +16,7 @@ from subbyte.compiler.formats import reading_errors
 from subbyte.compiler.graph import ConvNode, Graph, Linear
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.stages import behind_pools, stages
+from subbyte.golden.settled import settled
 from subbyte.spec.formats import TensorFormat, linear
 
 BITS, COPY_BITS = 8, 4
@@ -74,7 +75,7 @@ def shared_scale(
     """
     if not (tuned and readers):
         return least, dict.fromkeys(readers, SHIFTS[-1])
-    factors = 2.0 ** (np.arange(STEPS) / STEPS)
+    factors = settled(2.0 ** (np.arange(STEPS) / STEPS))
     steps = np.array([2.0**shift for shift in SHIFTS])[:, None] * factors
     candidates = [linear(COPY_BITS, least * float(step)) for step in steps.reshape(-1)]
     errors = {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.quantize import SEARCH_SCALES, Method, chosen_scale, sample_vector, thin, to_codes, to_real
+from subbyte.golden.settled import settled
 from subbyte.spec.formats import Kind, TensorFormat
 
 ENTRIES = 16
@@ -36,7 +37,7 @@ def fitted_format(samples: NDArray[np.floating[Any]], largest: int) -> TensorFor
         return TensorFormat(Kind.CODEBOOK, 4, 1.0, 0, tuple(range(ENTRIES)), 0)
     x, scales = np.sort(thin(positive)), positive.max() / largest * SEARCH_SCALES
     fits = [best_table(x / scale, largest) for scale in scales]
-    best = int(np.argmin([error * scale**2 for (error, _), scale in zip(fits, scales, strict=True)]))
+    best = int(np.argmin(settled(np.array([error * scale**2 for (error, _), scale in zip(fits, scales, strict=True)]))))
     return TensorFormat(Kind.CODEBOOK, 4, float(scales[best]), 0, fits[best][1], 0)
 
 
@@ -59,7 +60,7 @@ def shared_table(tensors: Sequence[NDArray[np.floating[Any]]], largest: int) -> 
         scales = [_scale_for(x, table) for x in seen]
         units = np.concatenate([x / scale for x, scale in zip(seen, scales, strict=True)])
         weights = np.concatenate([
-            np.full(x.size, scale**2 / np.square(x).sum()) for x, scale in zip(seen, scales, strict=True)
+            np.full(x.size, settled(scale**2 / np.square(x).sum())) for x, scale in zip(seen, scales, strict=True)
         ])
         order = np.argsort(units)
         before, (_, table) = table, best_table(units[order], largest, weights[order])

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.golden.settled import settled
+
 BINS = 2048
 
 
@@ -32,7 +34,7 @@ def divergence(counts: NDArray[np.int64], levels: NDArray[np.float64], inside: N
     _, level = np.unique(levels[used], return_inverse=True)
     spread = (np.bincount(level, counts[used]) / np.bincount(level))[level]
     p, q = folded / folded.sum(), spread / spread.sum()
-    return float((p * np.log(p / q)).sum())
+    return float(settled((p * np.log(p / q)).sum()))
 
 
 def kl_scale(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.quantize import SEARCH_SCALES, Method, nearest_weights, weight_scales
+from subbyte.golden.settled import settled
 from subbyte.spec.weight_formats import DenseWeightFormat, OutlierWeights
 
 
@@ -102,7 +103,7 @@ def dense_scales(
         widest = max(x.max() / form.high, x.min() / form.low) if x.size else 0.0
         if widest > 0:
             tried = widest * SEARCH_SCALES[:, None]
-            errors = np.square(tried * nearest_weights(x / tried, form) - x) @ kept
+            errors = settled(np.square(tried * nearest_weights(x / tried, form) - x) @ kept)
             result[channel] = tried[np.argmin(errors), 0]
     return result
 

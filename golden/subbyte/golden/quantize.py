@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.golden.kl import kl_scale
+from subbyte.golden.settled import settled
 from subbyte.spec.formats import Kind, TensorFormat, linear
 from subbyte.spec.rounding import TableRounding, table_thresholds
 from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, nearest_value
@@ -76,7 +77,7 @@ def chosen_scale(
     x, scales = thin(x), widest * SEARCH_SCALES
     if method is Method.KL and x.any():
         return kl_scale(x, low, high, scales, restored)
-    errors = [np.square(restored(x, scale) - x).sum() for scale in scales]
+    errors = settled(np.array([np.square(restored(x, scale) - x).sum() for scale in scales]))
     return float(scales[int(np.argmin(errors))])
 
 
@@ -127,12 +128,12 @@ def weight_scales(
     used = flat.any(axis=1)
     scales: NDArray[np.float64] = np.ones(len(flat))
     if isinstance(weight_format, BinaryWeights) and Method(method) is Method.MSE:
-        scales[used] = np.abs(flat[used]).mean(axis=1)
+        scales[used] = settled(np.abs(flat[used]).mean(axis=1))
     else:
         restored = _weight_grid(weight_format)
         scales[used] = [chosen_scale(row, low, high, Method(method), restored) for row in flat[used]]
     if used.any():
-        scales[~used] = scales[used].mean()
+        scales[~used] = settled(scales[used].mean())
     return scales
 
 
