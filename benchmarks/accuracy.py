@@ -4,6 +4,9 @@ Calibrated on x_calib (at most 512 samples), measured on x and y; for an engine,
 not. Where it can: the bytes of the weight rows and the cycles of one inference, those of the cost model. The CIFAR-10
 samples are lossy: only differences from the float network mean something.
 
+With --draws N each recipe is also calibrated on N random nine tenths of the calibration samples: what other samples of
+the same kind would have given. median, low and high are the top-1 of these, all measured on the same x.
+
 Visual Wake Words (vww) and anomaly detection (ad) have no labels: their inputs are those of benchmarks/models.py, one
 half to calibrate on, the other to measure on, how far the outputs agree with the float network's.
 """
@@ -52,6 +55,7 @@ MEASURED = {
     )
 }
 COLUMNS = ("network", "recipe", "n", "top1", "loss", "agreement", "error", "weights", "cycles", "note")
+SPREAD = ("median", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ class Measured:
         """What `recipe` makes of it for `engine`."""
         graph, coding, codes, fed = self.calibration
         return lower(equalized(graph, fed, recipe), coding, codes, fed, recipe, engine)
+
+    def draw(self, seed: int) -> Measured:
+        """Itself with nine tenths of the calibration samples, in a random order."""
+        graph, coding, codes, fed = self.calibration
+        kept = np.random.default_rng(seed).permutation(len(codes))[: len(codes) * 9 // 10]
+        return dataclasses.replace(self, calibration=(graph, coding, codes[kept], fed[kept]))
 
     def float_result(self) -> dict[str, object]:
         """n and top1 of the float network."""
@@ -131,7 +141,9 @@ def _measured(
     return Measured(calibration, encode(x, graph, transform, coding), wanted, y)
 
 
-def rows_of(name: str, recipes: list[str], engine: EngineConfig, limit: int | None) -> list[dict[str, object]]:
+def rows_of(
+    name: str, recipes: list[str], engine: EngineConfig, limit: int | None, draws: int
+) -> list[dict[str, object]]:
     """The float network and each recipe; `loss` is what is lost of the float network's top-1."""
     source = measured(name, limit)
     if isinstance(source, str):
@@ -140,8 +152,17 @@ def rows_of(name: str, recipes: list[str], engine: EngineConfig, limit: int | No
     for recipe in recipes:
         network = source.network(MEASURED[recipe], engine)
         rows.append({"network": name, "recipe": recipe} | source.result(network) | _costs(network, engine))
+        if draws and source.y is not None:
+            rows[-1] |= _spread(source, MEASURED[recipe], engine, draws)
         CONSOLE.note(f"  {rows[-1]}")
     return rows
+
+
+def _spread(source: Measured, recipe: Recipe, engine: EngineConfig, draws: int) -> dict[str, object]:
+    """top1 of networks calibrated on draws of the calibration samples."""
+    networks = [source.draw(seed).network(recipe, engine) for seed in range(draws)]
+    found = np.array([source.result(network)["top1"] for network in networks], dtype=np.float64)
+    return dict(zip(SPREAD, map(float, (np.median(found), found.min(), found.max())), strict=True))
 
 
 def _costs(network: Network, engine: EngineConfig) -> dict[str, object]:
@@ -158,11 +179,14 @@ def main() -> int:
     parser.add_argument("--network", choices=[*LABELLED, *UNLABELLED], nargs="+", default=[*LABELLED, *UNLABELLED])
     parser.add_argument("--recipe", choices=MEASURED, nargs="+", default=list(MEASURED))
     parser.add_argument("--engine", choices=PRESETS, default="up5k")
+    parser.add_argument("--draws", type=int, default=0, help="other draws of the calibration samples (none)")
     parser.add_argument("--limit", type=int, help="samples to measure on (all)")
     arguments = parser.parse_args()
     engine = PRESETS[arguments.engine]
-    rows = [row for name in arguments.network for row in rows_of(name, arguments.recipe, engine, arguments.limit)]
-    show(rows, COLUMNS, arguments.json)
+    rows = [row for name in arguments.network for row in rows_of(
+        name, arguments.recipe, engine, arguments.limit, arguments.draws
+    )]
+    show(rows, (*COLUMNS, *(SPREAD if arguments.draws else ())), arguments.json)
     return 0
 
 
