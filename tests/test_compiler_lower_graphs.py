@@ -337,6 +337,15 @@ def test_concatenations_have_one_format(tmp_path: Path) -> None:
     assert lowered.form("e").kind is Kind.LOG
 
 
+def test_layers_tell_the_format_of_a_concatenation(tmp_path: Path) -> None:
+    """8 bits where one part wants them; whatever the recipe has for the others, which may be a table nobody has."""
+    graph = inception().graph(tmp_path)
+    lowered = Lowered(graph, Recipe("r", layers={"b": Override(activations="lin8")}))
+    assert lowered.form("e").bits == lowered.form("g").bits == 8 and lowered.form("f1") == lowered.form("b1")
+    every = dict.fromkeys("abcf", Override(activations="log"))
+    assert Lowered(graph, Recipe("r", activations="shared", layers=every)).form("e").kind is Kind.LOG
+
+
 def test_relu6_saturates_at_six(tmp_path: Path) -> None:
     """Whatever the scale: of the format where it can, by a lookup where sums want a coarser one."""
     for build in (separable, clipped_sum):

@@ -6,8 +6,11 @@
 2. Everything begins at 4 bits, activations in the shared table. Moves are made one after the other, each time the one
    that saves the most error for its cost: the cycles and the bytes of weights that it adds, in parts of those of the
    beginning. Moves that cost nothing come first.
-3. It ends when the errors add up to no more than the recipe's target, or when no move is left with which the program
-   fits the engine. That the whole fits is looked at before every move.
+3. The error of the whole network is measured (`held_out`). While it is above the recipe's target moves are made until
+   the sum has fallen as far as it must, and the whole is measured again: what compensation makes up for is in it. It
+   ends too when no move is left with which the program fits the engine. That it fits is looked at before every move.
+
+What the recipe says of single layers (`layers`) stays as it is; only what it leaves open is chosen.
 
 Costs are rough ones, see `subbyte.compiler.move_costs`.
 """
@@ -25,8 +28,9 @@ from subbyte.compiler.compensate import compensated_weights, input_rows, thinned
 from subbyte.compiler.equalize import equalized
 from subbyte.compiler.formats import activation_format, tuned_scale
 from subbyte.compiler.graph import Graph, Linear, run_node, run_taps
+from subbyte.compiler.held_out import HeldOut, output_error
 from subbyte.compiler.input_codes import InputCoding
-from subbyte.compiler.lower import linear_layer
+from subbyte.compiler.lower import check_layers, linear_layer
 from subbyte.compiler.move_costs import Move, MoveCosts, with_move
 from subbyte.compiler.recipe import SHARED, Override, Recipe
 from subbyte.compiler.shared_table import network_table
@@ -52,25 +56,28 @@ def search(
 ) -> tuple[Recipe, list[dict[str, Any]]]:
     """(a recipe with a choice for each layer, a row of the table that tells why for each).
 
-    Arguments as of `lower`; of `recipe` everything stays that is not chosen. Rows: layer, weights, activations,
-    error_weights, error_activations (of the chosen formats), moves (numbers of the steps that chose them).
-    ScheduleError when 4 bits everywhere do not fit the engine.
+    Arguments as of `lower`; of `recipe` everything stays that is not chosen, also what it says of single layers.
+    Rows: layer, weights, activations, error_weights, error_activations (of the chosen formats), moves (numbers of the
+    steps that chose them).
+    ScheduleError when 4 bits everywhere do not fit the engine; RecipeError when the recipe tells of layers that the
+    model lacks, or when the samples are so few, or so alike, that the float network has one output for all.
     """
+    check_layers(recipe, [node.name for node in graph.nodes if isinstance(node, Linear)])
     begin = dataclasses.replace(
         recipe, auto=False, weights=4, first=4, last=4, outliers=engine.outlier_slots > 0, equalization="activations",
         activations=_activations(engine)[0], layers={},
     )
-    errors = _Errors(graph, fed[:SAMPLES], begin, engine)
-    chosen = dataclasses.replace(begin, layers={
-        layer: Override(min(WEIGHTS), begin.activations if errors.choices(layer) else None) for layer in errors.layers
-    })
+    whole = HeldOut(graph, coding, codes, fed, engine)
+    errors = _Errors(graph, fed[:SAMPLES], begin, engine, recipe.layers)
+    chosen = dataclasses.replace(begin, layers={layer: errors.first(layer) for layer in errors.layers})
     costs, steps = MoveCosts(graph, coding, codes, fed, chosen, engine), dict[str, list[int]]()
-    while errors.total(chosen) > recipe.target:
-        move = costs.make_best(chosen, _moves(chosen, errors))
-        if move is None:
+    while (error := whole.error(chosen)) > recipe.target:
+        before, goal = chosen, errors.total(chosen) * recipe.target / error
+        while errors.total(chosen) > goal and (move := costs.make_best(chosen, _moves(chosen, errors))):
+            chosen = with_move(chosen, move)
+            steps.setdefault(move.layer, []).append(sum(map(len, steps.values())) + 1)
+        if chosen is before:
             break
-        chosen = with_move(chosen, move)
-        steps.setdefault(move.layer, []).append(sum(map(len, steps.values())) + 1)
     rows = [
         {
             "layer": layer, "weights": choice.weights, "activations": choice.activations,
@@ -86,7 +93,7 @@ def _moves(recipe: Recipe, errors: _Errors) -> dict[Move, float]:
     """All that save some error, with what they save."""
     found = [
         move for layer, now in recipe.layers.items() for move in (
-            *(Move(layer, weights=choice) for choice in WEIGHTS if choice != now.weights),
+            *(Move(layer, weights=choice) for choice in errors.weights(layer) if choice != now.weights),
             *(Move(layer, activations=choice) for choice in errors.choices(layer) if choice != now.activations),
         )
     ]
@@ -99,11 +106,16 @@ class _Errors:
 
     of : (layer, choice) -> mean square over the output's variance
     layers : names of the linear layers
+    settled : layer -> what is not to be chosen
     """
 
-    def __init__(self, graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig) -> None:
+    def __init__(
+        self, graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig,
+        settled: dict[str, Override],
+    ) -> None:
         self._graph = equalized(graph, fed, recipe)
         self._taps = run_taps(self._graph, fed)
+        self._settled = settled
         self.layers = [node.name for node in graph.nodes if isinstance(node, Linear)]
         self._activations = _activations(engine)
         self.of: dict[tuple[str, int | str | None], float] = {}
@@ -111,17 +123,30 @@ class _Errors:
         for stage in stages(self._graph):
             if not isinstance(stage.head, Linear):
                 continue
-            for bits in WEIGHTS:
-                self.of[stage.head.name, bits] = self._measured(
-                    stage.head.output, self._rounded(stage.head, bits, engine)
+            for choice in self.weights(stage.head.name):
+                self.of[stage.head.name, choice] = self._measured(
+                    stage.head.output, self._rounded(stage.head, choice, engine)
                 )
             tensor = behind_pools(self._graph, stage.result)
             if stage.relu and tensor != graph.output:
                 self._measure_activations(stage, tensor, recipe, engine, table)
 
+    def weights(self, layer: str) -> tuple[int | str, ...]:
+        """Choices for the weights of a layer, the first one to begin with."""
+        choice = self._settled.get(layer, Override()).weights
+        return WEIGHTS if choice is None else (choice,)
+
     def choices(self, layer: str) -> list[str]:
-        """Formats of the activations behind a layer, none where there is no ReLU."""
-        return [choice for choice in self._activations if (layer, choice) in self.of]
+        """Formats of the activations behind a layer, the first one to begin with; none where there is no ReLU."""
+        return [choice for choice in self._tried(layer) if (layer, choice) in self.of]
+
+    def first(self, layer: str) -> Override:
+        """What a layer begins with."""
+        return Override(self.weights(layer)[0], next(iter(self.choices(layer)), None))
+
+    def _tried(self, layer: str) -> tuple[str, ...]:
+        choice = self._settled.get(layer, Override()).activations
+        return self._activations if choice is None else (choice,)
 
     def total(self, recipe: Recipe) -> float:
         """Of all choices."""
@@ -138,15 +163,15 @@ class _Errors:
         self, stage: Stage, tensor: str, recipe: Recipe, engine: EngineConfig, table: tuple[int, ...]
     ) -> None:
         samples, reader = self._taps[tensor], measuring_reader(self._graph, tensor)
-        for choice in self._activations:
+        for choice in self._tried(stage.head.name):
             form = activation_format(samples, choice, Method(recipe.activation_method), engine, table)
             form = tuned_scale(form, samples, reader) if reader else form
             self.of[stage.head.name, choice] = self._measured(tensor, to_real(to_codes(samples, form), form))
 
-    def _rounded(self, node: Linear, bits: int, engine: EngineConfig) -> NDArray[np.float64]:
-        """What the layer delivers with compensated weights of so many bits, its constant errors corrected."""
+    def _rounded(self, node: Linear, choice: int | str, engine: EngineConfig) -> NDArray[np.float64]:
+        """What the layer delivers with compensated weights of a `choice`, its constant errors corrected."""
         source, wanted = self._taps[node.input], self._taps[node.output]
-        form = weight_form(bits, node.name, node.weight, engine)
+        form = weight_form(choice, node.name, node.weight, engine)
         scales, weight = weight_scales(node.weight, form, Method.MSE), np.empty_like(node.weight)
         layer, coded = linear_layer(node, form, node.input), linear_format(source, 8, "min_max", source.min() < 0)
         codes, outputs = to_codes(source, coded), thinned(wanted.reshape(-1, wanted.shape[3]))
@@ -166,5 +191,4 @@ class _Errors:
         for node in self._graph.nodes:
             if node.output not in changed and any(name in changed for name in node.inputs):
                 changed[node.output] = run_node(node, *(changed.get(name, taps[name]) for name in node.inputs))
-        wanted, got = taps[self._graph.output], changed[self._graph.output]
-        return float(np.square(got - wanted).mean() / wanted.var(axis=0).mean())
+        return output_error(changed[self._graph.output], taps[self._graph.output])

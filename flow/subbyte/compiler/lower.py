@@ -330,10 +330,7 @@ def lower(
             "take one with outlier_slots or a recipe without outliers"
         )
     names = [node.name for node in graph.nodes if isinstance(node, Linear)]
-    unknown = sorted(set(recipe.layers) - set(names))
-    if unknown:
-        known = f"layers: {', '.join(names)}"
-        raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
+    check_layers(recipe, names)
     shared = network_table(graph, fed, recipe, engine)
     first = formats = plan(graph, fed, recipe, engine, shared)
     for rigid in (*[True] * PLANS, False):
@@ -346,6 +343,14 @@ def lower(
     network = work.network()
     validate(network)
     return network
+
+
+def check_layers(recipe: Recipe, names: list[str]) -> None:
+    """RecipeError when the recipe tells of a layer that is not among the `names` of the linear ones."""
+    unknown = sorted(set(recipe.layers) - set(names))
+    if unknown:
+        known = f"layers: {', '.join(names)}"
+        raise RecipeError(f"Recipe {recipe.name} has layers that the model lacks: {', '.join(unknown)}; {known}")
 
 
 def _lower_stages(work: Lowering, names: list[str], room: Room) -> None:

@@ -119,5 +119,14 @@ def _of_parts(
     elif signed:
         form = linear_format(samples, 8, method, signed=True)
     else:
-        form = activation_format(samples, recipe.activations, method, engine, shared)
+        form = activation_format(samples, _kind_of_parts(graph, set(taps), recipe), method, engine, shared)
     return dict.fromkeys(taps, form)
+
+
+def _kind_of_parts(graph: Graph, group: Group, recipe: Recipe) -> str:
+    """What the recipe says of the layers whose ReLUs write the parts: 8 bits where it says so of one, or there is none.
+
+    Otherwise it is the kind of the first one.
+    """
+    kinds = [recipe.activation(stage.head.name) for stage in stages(graph) if stage.relu and stage.result in group]
+    return "lin8" if "lin8" in kinds or not kinds else kinds[0]

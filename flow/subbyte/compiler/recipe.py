@@ -23,6 +23,9 @@ EQUALIZATIONS = ("none", "weights", "activations")
 WEIGHTS = (3, 4, 8, "log4", "weq4")
 """Bits of linear weights, or another format: see `subbyte.compiler.weight_choice`."""
 
+CHOSEN_BY_AUTO = ("weights", "first", "last", "activations", "equalization", "outliers")
+"""Fields of a recipe."""
+
 METHODS = tuple(method.value for method in Method)
 KERNELS = ("litert", "tflite", "single")
 """Whose integers an imported TFLite model gives, see `subbyte.compiler.tflite_scales.Kernels`."""
@@ -73,8 +76,8 @@ class Recipe:
         Fill the engine's outlier slots in layers whose weights have 3 or 4 bits, where they remove the most error.
     layers : dict of layer name to `Override`
     auto : bool
-        Choose `weights`, `first`, `last`, `activations`, `equalization`, `outliers` and `layers` for the engine, see
-        `subbyte.compiler.auto`.
+        Choose `weights`, `first`, `last`, `activations`, `equalization` and `outliers` for the engine, which must be
+        left out, and what `layers` leave open, see `subbyte.compiler.auto`.
     target : float
         Of `auto`: the error of the output, as a part of its variance, that is small enough.
     imported : bool
@@ -114,6 +117,9 @@ class Recipe:
                 raise RecipeError(f"Recipe {self.name}: {key} must be true or false, not {getattr(self, key)!r}")
         if self.adaptive_rounding and not self.compensation:
             raise RecipeError(f"Recipe {self.name}: compensation must be true for adaptive_rounding, not False")
+        chosen = {f.name: f.default for f in dataclasses.fields(self) if f.name in CHOSEN_BY_AUTO}
+        for key in [key for key, default in chosen.items() if self.auto and getattr(self, key) != default]:
+            raise RecipeError(f"Recipe {self.name}: {key} must be left to auto, not {getattr(self, key)!r}")
         if isinstance(self.target, bool) or not isinstance(self.target, int | float) or not 0 <= self.target <= 1:
             raise RecipeError(f"Recipe {self.name}: target must be a number from 0 to 1, not {self.target!r}")
         for layer, override in self.layers.items():
