@@ -13,7 +13,7 @@ from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler.compensate import compensated_weights
 from subbyte.compiler.data import Samples, load_calibration, load_samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
-from subbyte.compiler.formats import guard_bits, log_table, tuned_scale
+from subbyte.compiler.formats import SCALE_STEPS, guard_bits, log_table, tuned_scale
 from subbyte.compiler.graph import (
     ConvNode,
     DenseNode,
@@ -198,7 +198,7 @@ def test_few_linear_codes_may_saturate_a_lot(rng: np.random.Generator) -> None:
     x[2000] = 10.0
     reader = DenseNode("n", "i", "o", np.ones((1, 1, 1, 1)), np.zeros(1))
     four, eight = (tuned_scale(linear(bits, 10 / top), x, reader) for bits, top in ((4, 15), (8, 255)))
-    assert four.scale * 15 < 4 and eight.scale * 255 >= 10 / 2**0.5
+    assert four.scale * 15 < 4 and eight.scale * 255 >= 10 * SCALE_STEPS[0]
 
 
 def test_compensation_beats_rounding(rng: np.random.Generator) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler.compile import compile_model
-from subbyte.compiler.compiled import load_compiled
 from subbyte.compiler.data import load_calibration
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.recipe import RECIPES
