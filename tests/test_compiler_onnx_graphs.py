@@ -128,6 +128,11 @@ def test_mean_with_axes_as_input(tmp_path: Path) -> None:
     check(tmp_path, nodes, CONV | {"axes": np.array([2, 3])}, opset=21)
 
 
+def test_mean_of_no_axes_is_nothing_if_the_model_says_so(tmp_path: Path) -> None:
+    nodes = [conv("in", "1"), node("ReduceMean", "1", noop_with_empty_axes=1)]
+    assert [n.op for n in check(tmp_path, nodes).nodes] == ["conv2d"]
+
+
 def test_channels_last_around_a_convolution(tmp_path: Path) -> None:
     """The transposes that tf2onnx leaves: the input is channels last, and the flattening too."""
     nodes = [
@@ -267,6 +272,25 @@ def test_hard_swish_in_single_steps(tmp_path: Path, first: bool) -> None:
     assert [n.op for n in graph.nodes] == ["conv2d", "hardswish", "conv2d"]
 
 
+SQUARE = (4, 6, 6)
+TURNED = [conv("in", "1"), node("Transpose", "1", out="2", perm=[0, 1, 3, 2])]
+CROSSED = {
+    "one node": [*TURNED, node("HardSigmoid", "2", out="3", alpha=1 / 6, beta=0.5), node("Mul", "1", "3")],
+    "single steps": [
+        *TURNED, node("Add", "2", "three", out="3"), node("Clip", "3", "zero", "six", out="4"),
+        node("Mul", "4", "1", out="5"), node("Div", "5", "six"),
+    ],
+}
+
+
+@pytest.mark.parametrize("nodes", CROSSED.values(), ids=CROSSED.keys())
+def test_gate_of_other_axes_is_no_hard_swish(tmp_path: Path, nodes: list[Any]) -> None:
+    """x * HardSigmoid(x with height and width swapped): the same tensor, other elements of it."""
+    constants = CONV | HALVES | {"zero": np.array(0, np.float32)}
+    with pytest.raises(ModelError, match="one of the inputs must be a constant, or the HardSigmoid of the other"):
+        import_onnx(write_model(tmp_path / "model.onnx", nodes, constants, SQUARE))
+
+
 @pytest.mark.parametrize("opset", [11, 13])
 @pytest.mark.parametrize("last", [("Softmax", {"axis": 1}), ("LogSoftmax", {"axis": -1}), ("ArgMax", {"axis": 1})])
 def test_last_nodes_are_dropped(tmp_path: Path, opset: int, last: tuple[str, dict[str, int]]) -> None:
@@ -289,6 +313,9 @@ REFUSED = [
     ([node("AveragePool", "in", kernel_shape=[2, 2], pads=[1, 1, 1, 1])], "count_include_pad must be 1"),
     ([node("AveragePool", "in", kernel_shape=[4, 3], strides=[4, 3], ceil_mode=1)], "ceil_mode must be 0"),
     ([node("ReduceMean", "in", axes=[1, 2, 3])], "must be those of height and width, both"),
+    ([node("ReduceMean", "in")], "none are given, the mean is over the batch too"),
+    ([conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Flatten", "2", out="3"), node("ReduceMean", "3")],
+     "none are given, the mean is over the batch too"),
     ([conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Add", "1", "2")], "must have one shape"),
     ([node("Concat", "in", "in", axis=2)], "axis must be that of the channels"),
     ([node("Clip", "in", "minus", "one")], "min must be 0 and max above, as in ReLU6, not -1 and 1"),

@@ -97,6 +97,8 @@ def divide(builder: Builder, node: OnnxNode) -> None:
 
 def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
     """g where `gate` is g * clip(source + 3, 0, 6) in nodes of the graph, as Keras writes HardSwish; else None."""
+    if not gate.same_axes(source):
+        return None
     clipped, factor = builder.producer(gate.tensor), 1.0
     if isinstance(clipped, ConvNode) and clipped.affine and not clipped.bias.any() and np.ptp(clipped.weight) == 0:
         factor = float(clipped.weight.flat[0])

@@ -169,7 +169,7 @@ def _mul(builder: Builder, node: OnnxNode) -> None:
             return
     gates = [value for value in values if value.only == onnx_affine.GATE]
     others = [value for value in values if not value.only and not value.pads]
-    if len(gates) != 1 or len(others) != 1 or gates[0].tensor != others[0].tensor:
+    if len(gates) != 1 or len(others) != 1 or not gates[0].same_tensor(others[0]):
         raise Unsupported("one of the inputs must be a constant, or the HardSigmoid of the other")
     builder.append(HardSwishNode(node.name, others[0].tensor, node.outputs[0]), others[0].groups)
 

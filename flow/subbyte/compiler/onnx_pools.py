@@ -77,6 +77,11 @@ def reduce_mean(builder: Builder, node: OnnxNode) -> None:
         given = [int(axis) for axis in builder.raw_constant(node, 1).reshape(-1)]
     else:
         given = [int(axis) for axis in node.attributes.get("axes", ())]
+    if not given and node.attributes.get("noop_with_empty_axes", 0):
+        builder.values[node.outputs[0]] = source
+        return
+    if not given:
+        raise Unsupported("axes must be those of height and width: none are given, the mean is over the batch too")
     axes = {axis % source.rank for axis in given}
     gone = "".join(source.wide(source.groups[axis - 1]) for axis in sorted(axes) if axis)
     if 0 in axes or set(gone) != set(source.wide("hw")):

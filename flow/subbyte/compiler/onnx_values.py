@@ -57,6 +57,10 @@ class Value:
         groups = [[value.wide(group) for group in value.groups] for value in (self, other)]
         return self.shape == other.shape and groups[0] == groups[1]
 
+    def same_tensor(self, other: Value) -> bool:
+        """Whether both are one tensor, its axes in the same places."""
+        return self.tensor == other.tensor and self.same_axes(other)
+
     def is_channels_first(self) -> bool:
         """Whether the ONNX axes are (n, channels, height, width)."""
         return len(self.groups) == 3 and all(
