@@ -198,3 +198,14 @@ def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, told = ran(["inspect", str(tmp_path / "u.onnx")], capsys)
     assert status == 0 and not told["supported"]
     assert [node["name"] for node in told["nodes"] if not node["supported"]] == ["wave", "bell"]
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not read as markup of the terminal library, which fails at a closing tag without an opening one."""
+    model = tmp_path / "u.onnx"
+    unsupported_model(model)
+    loaded = onnx.load(model)
+    loaded.graph.node[0].name = "[/red] :smile: [bold]"
+    onnx.save(loaded, model)
+    assert main(["inspect", str(model)]) == 0
+    assert "[/red] :smile: [bold]" in capsys.readouterr().out

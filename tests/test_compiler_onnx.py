@@ -253,6 +253,17 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
             assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("field", ["op_type", "name", "input", "output", "attribute"])
+def test_names_that_are_no_text(save: Save, field: str) -> None:
+    """Protobuf reads them, as bytes."""
+    one = node("Conv", "in", "w", "bias", name="first", out="tensor", strides=[1, 1])
+    path = save([one, node("Relu", "tensor")], {"w": CONV["w"], "bias": CONV["b"]})
+    name = {"op_type": b"Conv", "name": b"first", "input": b"bias", "output": b"tensor", "attribute": b"strides"}[field]
+    path.write_bytes(path.read_bytes().replace(name, b"\xf6" + name[1:]))
+    with pytest.raises(ModelError, match="is damaged: .* must (have names in|be) UTF-8"):
+        import_onnx(path)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         import_onnx(tmp_path / "absent.onnx")

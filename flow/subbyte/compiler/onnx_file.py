@@ -69,6 +69,22 @@ def _parse(path: Path) -> Any:
     return proto
 
 
+def _check_names(path: Path, graph: Any) -> None:
+    """Protobuf hands out a name that is not UTF-8 as bytes; nothing behind expects that."""
+    for node in graph.node:
+        names = (node.op_type, node.domain, node.name, *node.input, *node.output, *(a.name for a in node.attribute))
+        odd = [name for name in names if isinstance(name, bytes)]
+        if odd:
+            raise ModelError(
+                f"Model {path} is damaged: node {node.name!r} ({node.op_type!r}) must have names in UTF-8, "
+                f"not {odd[0]!r}"
+            )
+    for kind in ("initializer", "input", "output"):
+        for entry in getattr(graph, kind):
+            if isinstance(entry.name, bytes):
+                raise ModelError(f"Model {path} is damaged: the name of an {kind} must be UTF-8, not {entry.name!r}")
+
+
 def _opset(path: Path, proto: Any) -> int:
     versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     opset = max(versions, default=0)
@@ -159,6 +175,7 @@ def read_model(path: Path) -> OnnxModel:
 def _model(path: Path, proto: Any) -> OnnxModel:
     opset = _opset(path, proto)
     graph = proto.graph
+    _check_names(path, graph)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in constants]
     if len(inputs) != 1:
