@@ -200,6 +200,20 @@ def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [node["name"] for node in told["nodes"] if not node["supported"]] == ["wave", "bell"]
 
 
+def test_what_is_not_judged_is_not_called_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "u.onnx"
+    unsupported_model(model)
+    loaded = onnx.load(model)
+    loaded.graph.node[0].op_type = "Foo"
+    loaded.graph.node[1].op_type = "Relu"
+    onnx.save(loaded, model)
+    status, told = ran(["inspect", str(model)], capsys)
+    assert status == 0 and told["supported"] is False
+    assert [node["supported"] for node in told["nodes"]] == [False, None] and not told["nodes"][1]["reason"]
+    assert main(["inspect", str(model)]) == 0
+    assert capsys.readouterr().out.split("bell")[1].split()[:3] == ["Relu", "not", "judged:"]
+
+
 def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not read as markup of the terminal library, which fails at a closing tag without an opening one."""
     model = tmp_path / "u.onnx"

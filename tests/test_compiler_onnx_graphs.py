@@ -25,6 +25,7 @@ IMAGE = (4, 6, 8)
 X = values(3, *IMAGE)
 CONV = {"w": values(4, 4, 3, 3), "b": values(4), "v": values(4, 4, 1, 1), "d": values(4, 1, 3, 3)}
 SAME = {"pads": [1, 1, 1, 1]}
+HALVES = {"three": np.array(3, np.float32), "six": np.array(6, np.float32), "sixth": np.array(1 / 6, np.float32)}
 
 
 def conv(source: str, out: str, weight: str = "w", **attributes: Any) -> Any:
@@ -149,6 +150,56 @@ def test_channels_last_around_a_convolution(tmp_path: Path) -> None:
     assert graph.shapes["in"] == (6, 8, 4) and graph.order == "hwc" and graph.channel_axis == 3
 
 
+def reading(one: Any, old: str, new: str) -> Any:
+    """The node with another input."""
+    copied = onnx.NodeProto()
+    copied.CopyFrom(one)
+    copied.input[:] = [new if name == old else name for name in one.input]
+    return copied
+
+
+TURN = node("Transpose", "x", perm=[0, 3, 1, 2], out="t")
+FRONTS = {
+    "one factor": [node("Mul", "in", "sixth", out="x"), TURN],
+    "factor and shift": [node("Mul", "in", "sixth", out="1"), node("Sub", "1", "three", out="x"), TURN],
+    "per channel": [node("Sub", "in", "mean", out="1"), node("Div", "1", "spread", out="x"), TURN],
+    "per channel behind one factor": [node("Div", "in", "six", out="1"), node("Add", "1", "mean", out="x"), TURN],
+    "activations": [
+        node("Add", "in", "three", out="1"), node("Relu", "1", out="2"), node("HardSwish", "2", out="3"),
+        node("Add", "2", "3", out="x"), TURN,
+    ],
+    "normalization": [node("Identity", "in", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+                      node("BatchNormalization", "1", "s", "t4", "m", "v2", out="t")],
+    "normalization behind one factor": [
+        node("Mul", "in", "sixth", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+        node("BatchNormalization", "1", "s", "t4", "m", "v2", out="t")],
+    "factor behind the transpose": [node("Relu", "in", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+                                    node("Mul", "1", "sixth", out="t")],
+    "two ways in": [
+        node("Mul", "in", "sixth", out="x"), node("Transpose", "in", perm=[0, 3, 1, 2], out="1"),
+        node("Transpose", "x", perm=[0, 3, 1, 2], out="2"), node("Add", "1", "2", out="t"),
+    ],
+}
+
+
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS.keys())
+@pytest.mark.parametrize("flat", [False, True])
+def test_channels_last_input_is_prepared(tmp_path: Path, front: list[Any], flat: bool) -> None:
+    """What is in front of the first Transpose does not say which axis has the channels, unless it has one of each."""
+    constants = CONV | HALVES | {"s": values(4), "t4": values(4), "m": values(4), "v2": np.abs(values(4)),
+                                 "mean": values(1, 1, 1, 4), "spread": np.float32([1, 2, 0.5, 4])}
+    feed = (6, 8, 4)
+    nodes = [*front, conv("t", "5"), node("Transpose", "x" if "x" in front[0].output else "in", perm=[0, 3, 1, 2],
+                                          out="6"), node("Add", "5", "6")]
+    if flat:
+        constants["image"], feed = np.array([-1, 6, 8, 4]), (192,)
+        ahead = [node("Relu", "in", out="0"), node("Reshape", "0", "image", out="picture")]
+        nodes = [*ahead, *(reading(one, "in", "picture") for one in nodes)]
+    model = write_model(tmp_path / "model.onnx", nodes, constants, feed)
+    expect_like_runtime(model, values(3, *feed))
+    assert flat or import_onnx(model).order == "hwc"
+
+
 @pytest.mark.parametrize("flat", [False, True])
 def test_channels_last_output(tmp_path: Path, flat: bool) -> None:
     nodes = [conv("in", "1"), node("Transpose", "1", perm=[0, 2, 3, 1], out="2")]
@@ -254,9 +305,6 @@ def test_hard_swish(tmp_path: Path, order: tuple[str, str]) -> None:
     nodes = [conv("in", "1"), node("HardSigmoid", "1", out="2", alpha=1 / 6, beta=0.5), node("Mul", *order)]
     assert [n.op for n in check(tmp_path, nodes).nodes] == ["conv2d", "hardswish"]
     check(tmp_path, [conv("in", "1"), node("HardSwish", "1")])
-
-
-HALVES = {"three": np.array(3, np.float32), "six": np.array(6, np.float32), "sixth": np.array(1 / 6, np.float32)}
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -389,10 +437,18 @@ BASES = {
         node("Unsqueeze", "8", "both", out="9"), node("Reshape", "9", "flat", out="10"),
         node("Gemm", "10", "g", out="11"),
     ],
+    "front": [
+        node("Mul", "in", "sixth", out="1"), node("Sub", "1", "three", out="2"), node("Relu", "2", out="3"),
+        node("Add", "3", "2", out="4"), node("Transpose", "4", perm=[0, 2, 1, 3], out="5"),
+        node("BatchNormalization", "5", "s6", "s6", "s6", "one6", out="6"),
+        node("Conv", "6", "w6", out="7"), node("Transpose", "7", perm=[0, 1, 2, 3], out="8"),
+        node("Mul", "8", "k", out="9"), node("Clip", "9", "zero", "six", out="10"), node("Relu", "10", out="11"),
+    ],
 }
-BASE_CONSTANTS = CONV | BN | {
+BASE_CONSTANTS = CONV | BN | HALVES | {
     "p": np.array([0, 0, 1, 1, 0, 0, 1, 0]), "k": values(4, 1, 1), "zero": np.array(0, np.float32),
     "six": np.array(6, np.float32), "both": np.array([2, 3]), "flat": np.array([-1, 4]), "g": values(4, 5),
+    "s6": values(6), "one6": np.ones(6, np.float32), "w6": values(4, 6, 3, 3),
 }
 
 

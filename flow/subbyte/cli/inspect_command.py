@@ -12,6 +12,8 @@ from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, plain_table
 from subbyte.compiler.describe import describe
 
+NOT_JUDGED = "not judged: behind a node that is not supported"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL."""
@@ -30,7 +32,8 @@ def _text(facts: dict[str, Any]) -> Group:
         return Group(head, table, f"{facts['macs']:,} multiply-accumulates, {facts['params']:,} parameters: supported")
     table = plain_table("node", "operator", "")
     for node in facts["nodes"]:
-        table.add_row(node["name"], node["op"], "ok" if node["supported"] else node["reason"])
+        verdict = {True: "ok", False: node["reason"], None: NOT_JUDGED}[node["supported"]]
+        table.add_row(node["name"], node["op"], verdict)
     return Group(head, table, "not supported")
 
 

@@ -18,7 +18,7 @@ from subbyte.compiler.onnx_affine import per_channel
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxNode
 from subbyte.compiler.onnx_values import Value
-from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, window
+from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, steps_of, window
 
 HINTS = {
     "Elu": "train with Relu or HardSwish",
@@ -44,6 +44,8 @@ def unknown(op: str) -> str:
 
 def _conv(builder: Builder, node: OnnxNode) -> None:
     weight = builder.constant(node, 1)
+    if weight.ndim == 4:
+        steps_of(node, (weight.shape[2], weight.shape[3]))
     source = builder.source(node, padded=True)
     if source.rank != 4 or weight.ndim != 4:
         raise Unsupported(f"input and weight must have 4 axes, not {source.rank} and {weight.ndim}")
@@ -102,10 +104,11 @@ def _matmul(builder: Builder, node: OnnxNode) -> None:
 
 def _add(builder: Builder, node: OnnxNode) -> None:
     """Two tensors, or a tensor and a constant per channel."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    dynamic = builder.dynamic(node)
     if len(dynamic) == 1:
-        source = builder.source(node, dynamic[0])
-        onnx_affine.append(builder, node, source, 1.0, per_channel(builder.constant(node, 1 - dynamic[0]), source))
+        constant = builder.constant(node, 1 - dynamic[0])
+        source = builder.with_channels(node, dynamic[0], constant)
+        onnx_affine.append(builder, node, source, 1.0, per_channel(constant, source))
         return
     first, second = (builder.source(node, index) for index in dynamic)
     if not first.same_axes(second):
@@ -153,12 +156,13 @@ def _hard_swish(builder: Builder, node: OnnxNode) -> None:
 
 def _mul(builder: Builder, node: OnnxNode) -> None:
     """A constant per channel, or x * HardSigmoid(x), which is HardSwish; also that in single steps."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    dynamic = builder.dynamic(node)
     if len(dynamic) == 1:
-        source = builder.source(node, dynamic[0])
-        onnx_affine.append(builder, node, source, per_channel(builder.constant(node, 1 - dynamic[0]), source), 0.0)
+        constant = builder.constant(node, 1 - dynamic[0])
+        source = builder.with_channels(node, dynamic[0], constant)
+        onnx_affine.append(builder, node, source, per_channel(constant, source), 0.0)
         return
-    values = [builder.values[name] for name in node.inputs]
+    values = [builder.value(name) for name in node.inputs]
     for source, gate in (values, values[::-1]):
         factor = None if source.only or gate.only else onnx_affine.gate_factor(builder, gate, source)
         if factor is not None:

@@ -17,8 +17,9 @@ FLOATS = (1, 10, 11, 16)
 
 def flatten(builder: Builder, node: OnnxNode) -> None:
     """All axes but the batch in one."""
-    source = builder.source(node)
-    if (axis := node.attributes.get("axis", 1)) not in (1, 1 - source.rank):
+    axis = node.attributes.get("axis", 1)
+    source = builder.source(node) if axis == 1 or axis < 0 else None
+    if source is None or axis not in (1, 1 - source.rank):
         raise Unsupported(f"axis must be 1, not {axis}")
     builder.values[node.outputs[0]] = dataclasses.replace(source, groups=("".join(source.groups),))
 
@@ -42,8 +43,7 @@ def reshape(builder: Builder, node: OnnxNode) -> None:
     batch, *sizes = _target(source.sizes, wanted, bool(node.attributes.get("allowzero", 0)))
     if batch != 1:
         raise Unsupported(f"must flatten all but the batch axis, not reshape {list(source.sizes)} to {wanted}")
-    is_flat_input = source.tensor == builder.model.input and not builder.bound and len(builder.model.feed) == 1
-    if is_flat_input and len(sizes) == 3 and source.rank == 2:
+    if not builder.bound and len(builder.model.feed) == 1 and len(sizes) == 3 and source.rank == 2:
         builder.values[node.outputs[0]] = builder.split_input(source, tuple(sizes))
     else:
         builder.values[node.outputs[0]] = regrouped(source, tuple(sizes))
@@ -51,8 +51,11 @@ def reshape(builder: Builder, node: OnnxNode) -> None:
 
 def transpose(builder: Builder, node: OnnxNode) -> None:
     """Another order of axes, the batch first."""
+    order = [int(axis) for axis in node.attributes.get("perm", ())]
+    if order and order[0] != 0:
+        raise Unsupported(f"perm must keep the batch axis first, not be {order}")
     source = builder.source(node, padded=True)
-    order = [int(axis) for axis in node.attributes.get("perm", range(source.rank)[::-1])]
+    order = order or list(range(source.rank))[::-1]
     if sorted(order) != list(range(source.rank)) or order[0] != 0:
         raise Unsupported(f"perm must keep the batch axis first, not be {order}")
     groups = tuple(source.groups[axis - 1] for axis in order[1:])
@@ -120,16 +123,17 @@ def cast(builder: Builder, node: OnnxNode) -> None:
 
 def last(builder: Builder, node: OnnxNode) -> None:
     """Softmax, LogSoftmax and ArgMax are dropped: the order of the outputs, and so the arg max, is the same without."""
-    source = builder.source(node)
     flattened = node.op != "ArgMax" and builder.model.opset < 13
     axis = int(node.attributes.get("axis", 0 if node.op == "ArgMax" else 1 if flattened else -1))
-    axis += source.rank if axis < 0 else 0
-    if axis == 0 or not _all_features(source, axis, flattened):
+    source = builder.source(node) if axis else None
+    if source is None or not _all_features(source, axis % source.rank, flattened):
         raise Unsupported("must be over the features of a flat tensor")
     builder.values[node.outputs[0]] = dataclasses.replace(source, only=f"nothing may follow a {node.op}")
 
 
 def _all_features(source: Value, axis: int, flattened: bool) -> bool:
     """Whether all axes larger than 1 lie under an ONNX axis, with `flattened` under it and those behind."""
+    if axis == 0:
+        return False
     seen = source.groups[axis - 1 :] if flattened else source.groups[axis - 1 : axis]
     return source.size("".join(seen)) == source.size("hwc")
