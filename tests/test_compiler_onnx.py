@@ -278,6 +278,12 @@ def test_ends_and_nodes_in_one_pass(save: Save) -> None:
         assert told.startswith(message) and re.findall(r"; node (\w+)", told) == ["far", "curve"]
 
 
+def test_names_with_line_breaks(save: Save) -> None:
+    nodes = [node("Erf", "in", name="two\nlines"), node("Sin", "in", out="a")]
+    told = one_problem(save(nodes, {}, outputs=("out", "a")))
+    assert "node two lines (Erf): operator not supported" in told
+
+
 def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
     """Whatever is wrong with a file, it is a ModelError of one line."""
     original, path = digits_model().read_bytes(), tmp_path / "damaged.onnx"

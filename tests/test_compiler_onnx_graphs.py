@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx_models import expect_like_runtime, node, runtime_outputs, write_model
 
@@ -248,6 +249,42 @@ def test_shape_subgraph_is_a_constant(tmp_path: Path) -> None:
     sliced = [node("Slice", "s", "zero1", "one1", out="n2"), *nodes[5:]]
     ends = {"zero1": np.array([0]), "one1": np.array([1])}
     check(tmp_path, [*nodes[:2], *sliced], CONV | constants | ends)
+
+
+@pytest.mark.parametrize("target", [[32, -1], [32, 192], [0, -1], [-1, 192]])
+def test_batch_size_that_the_file_fixes(tmp_path: Path, target: list[int]) -> None:
+    """x.view(x.size(0), -1) exported with 32 examples: the graph is that of one sample."""
+    nodes = [
+        conv("in", "1"), node("Reshape", "1", "target", out="2"), node("Reshape", "2", "image", out="3"),
+        node("Flatten", "3", out="4"), node("Gemm", "4", "g"),
+    ]
+    constants = CONV | {"target": np.array(target), "image": np.array([32, 4, 6, 8]), "g": values(192, 3)}
+    path = write_model(tmp_path / "model.onnx", nodes, constants, IMAGE, batch=32)
+    x = values(32, *IMAGE)
+    expected = onnxruntime.InferenceSession(path).run(None, {"in": x})[0]
+    graph = import_onnx(path)
+    out = run_float(graph, graph.to_internal(x.astype(np.float64))).reshape(expected.shape)
+    np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_batch_size_as_a_computed_shape(tmp_path: Path) -> None:
+    nodes = [
+        conv("in", "1"), node("Shape", "1", out="s"), node("Slice", "s", "zero", "one", out="n"),
+        node("Concat", "n", "rest", out="t", axis=0), node("Reshape", "1", "t", out="2"), node("Gemm", "2", "g"),
+    ]
+    constants = CONV | {"zero": np.array([0]), "one": np.array([1]), "rest": np.array([-1]), "g": values(192, 3)}
+    path = write_model(tmp_path / "model.onnx", nodes, constants, IMAGE, batch=8)
+    assert [n.op for n in import_onnx(path).nodes] == ["conv2d", "dense"]
+
+
+@pytest.mark.parametrize("target", [[1, -1], [16, -1], [-1, 96], [32, 191]])
+def test_batches_are_not_mixed(tmp_path: Path, target: list[int]) -> None:
+    path = write_model(
+        tmp_path / "model.onnx", [node("Reshape", "in", "target", out="1"), node("Gemm", "1", "g")],
+        {"target": np.array(target), "g": values(192, 3)}, IMAGE, batch=32,
+    )
+    with pytest.raises(ModelError, match="must flatten all but the batch axis|must fit the new shape"):
+        import_onnx(path)
 
 
 RESIDUAL = [conv("in", "0"), node("Relu", "0", out="1")]

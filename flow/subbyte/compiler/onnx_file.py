@@ -45,6 +45,7 @@ class OnnxModel:
     constants : name -> array, initializers and folded nodes
     input, output : tensor names, the first where there are several; '' for none
     feed : shape of the input without its batch axis, 1 to 3 sizes; empty where they are not fixed
+    batch : number of samples where the file fixes it, else 1
     inferred : tensor name -> shape without its batch axis, where ONNX shape inference knows it
     opset : version of the standard operators
     problems : why the model cannot be imported whatever its nodes are; with one of them the nodes can still be judged
@@ -58,6 +59,7 @@ class OnnxModel:
     feed: tuple[int, ...]
     inferred: dict[str, tuple[int, ...]] = field(repr=False)
     opset: int = OLDEST_OPSET
+    batch: int = 1
     problems: tuple[str, ...] = ()
 
 
@@ -220,5 +222,6 @@ def _model(path: Path, proto: Any) -> OnnxModel:
         feed=feed or (),
         inferred=_inferred(proto),
         opset=opset,
+        batch=max(inputs[0].type.tensor_type.shape.dim[0].dim_value, 1) if feed else 1,
         problems=tuple(problems),
     )

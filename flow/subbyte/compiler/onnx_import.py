@@ -86,7 +86,8 @@ def refusal(path: Path, problems: Sequence[str], findings: Sequence[Finding]) ->
     told = [*problems, *(f"node {f.node.name} ({f.node.op}): {f.reason}" for f in findings if f.reason)]
     if count := sum(f.reason is None for f in findings):
         told.append(f"{count} node{'s' if count > 1 else ''} behind not judged")
-    return ModelError(f"Model {path} is not supported: {'; '.join(told)}")
+    line = " ".join("; ".join(told).split())  # names may have line breaks
+    return ModelError(f"Model {path} is not supported: {line}")
 
 
 def supported(path: Path, findings: list[Finding], graph: Graph | None) -> Graph:

@@ -24,24 +24,24 @@ def flatten(builder: Builder, node: OnnxNode) -> None:
     builder.values[node.outputs[0]] = dataclasses.replace(source, groups=("".join(source.groups),))
 
 
-def _target(sizes: tuple[int, ...], wanted: list[int], allow_zero: bool) -> tuple[int, ...]:
-    """Shape that Reshape makes of a single sample (1, *sizes)."""
-    full = (1, *sizes)
+def _target(full: tuple[int, ...], wanted: list[int], allow_zero: bool) -> tuple[int, ...]:
+    """Shape that Reshape makes of samples of shape `full`, batch included."""
     target = [full[i] if size == 0 and not allow_zero and i < len(full) else size for i, size in enumerate(wanted)]
     count, known = int(np.prod(full)), int(np.prod([size for size in target if size != -1]))
     if -1 in target and known > 0:
         target[target.index(-1)] = count // known
     if int(np.prod(target)) != count:
-        raise Unsupported(f"a sample of shape {list(full)} must fit the new shape {wanted}")
+        raise Unsupported(f"a batch of shape {list(full)} must fit the new shape {wanted}")
     return tuple(target)
 
 
 def reshape(builder: Builder, node: OnnxNode) -> None:
-    """Other groups of axes, or giving the model's flat input its image axes; a batch size of 1 means any."""
+    """Other groups of axes, or giving the model's flat input its image axes; the batch size stands for any."""
     source = builder.source(node)
     wanted = [int(size) for size in builder.raw_constant(node, 1)]
-    batch, *sizes = _target(source.sizes, wanted, bool(node.attributes.get("allowzero", 0)))
-    if batch != 1:
+    full = (builder.model.batch, *source.sizes)
+    batch, *sizes = _target(full, wanted, bool(node.attributes.get("allowzero", 0)))
+    if batch != full[0]:
         raise Unsupported(f"must flatten all but the batch axis, not reshape {list(source.sizes)} to {wanted}")
     if not builder.bound and len(builder.model.feed) == 1 and len(sizes) == 3 and source.rank == 2:
         builder.values[node.outputs[0]] = builder.split_input(source, tuple(sizes))
@@ -96,8 +96,8 @@ def unsqueeze(builder: Builder, node: OnnxNode) -> None:
 
 
 def shape(builder: Builder, node: OnnxNode) -> None:
-    """The sizes of a single sample, a constant: a batch size of 1 means any."""
-    sizes = (1, *builder.source(node).sizes)
+    """The sizes, a constant: the batch size of the model stands for any."""
+    sizes = (builder.model.batch, *builder.source(node).sizes)
     span = slice(int(node.attributes.get("start", 0)), node.attributes.get("end"))
     builder.constants[node.outputs[0]] = np.array(sizes[span], dtype=np.int64)
 
