@@ -337,6 +337,62 @@ def test_relu6(tmp_path: Path, opset: int) -> None:
     assert [n.op for n in graph.nodes] == ["conv2d", "relu"] and graph.nodes[1].top == 1.5
 
 
+LIMITS = {"zero": np.array(0, np.float32), "zeros": np.array([0], np.float32), "top": np.array([1.5], np.float32)}
+RELUS = {
+    "no minimum behind a Relu": [node("Relu", "1", out="2"), node("Clip", "2", "", "top")],
+    "no minimum behind a pool": [
+        node("Relu", "1", out="2"), node("MaxPool", "2", kernel_shape=[2, 2], out="3"), node("Min", "top", "3"),
+    ],
+    "largest": [node("Max", "1", "zero", out="2"), node("Min", "2", "top")],
+    "largest, turned": [node("Max", "zeros", "1", out="2"), node("Min", "top", "2")],
+}
+
+
+@pytest.mark.parametrize("nodes", RELUS.values(), ids=RELUS.keys())
+def test_relu_by_other_names(tmp_path: Path, nodes: list[Any]) -> None:
+    graph = check(tmp_path, [conv("in", "1"), *nodes], CONV | LIMITS)
+    assert [n.top for n in graph.nodes if n.op == "relu"] == [1.5]
+
+
+def test_limits_of_shape_one(tmp_path: Path) -> None:
+    """ONNX Runtime refuses them, some exporters write them."""
+    nodes = [conv("in", "1"), node("Clip", "1", "zeros", "top")]
+    path = write_model(tmp_path / "model.onnx", nodes, CONV | LIMITS, IMAGE)
+    assert import_onnx(path).nodes[1].top == 1.5
+
+
+def test_operators_by_other_names(tmp_path: Path) -> None:
+    """Sum of two is Add, of one nothing; Neg is a factor."""
+    nodes = [
+        conv("in", "1"), node("Neg", "1", out="2"), node("Sum", "2", out="3"), conv("3", "4"), node("Sum", "4", "3"),
+    ]
+    assert sorted(n.op for n in check(tmp_path, nodes).nodes) == ["add", "conv2d", "conv2d"]
+
+
+def test_dilation_of_a_kernel_of_one(tmp_path: Path) -> None:
+    check(tmp_path, [conv("in", "1", "v", dilations=[2, 2]), node("Relu", "1")])
+
+
+ENDS = {
+    "names": [node("Softmax", "3", out="4"), node("Identity", "4")],
+    "shape": [node("Softmax", "3", out="4"), node("Reshape", "4", "shape", out="5"), node("Flatten", "5")],
+    "index of a softmax": [node("LogSoftmax", "3", out="4"), node("ArgMax", "4", axis=1)],
+    "shape of an index": [
+        node("ArgMax", "3", axis=1, out="4"), node("Reshape", "4", "any", out="5"), node("Cast", "5", to=7),
+    ],
+    "squeezed index": [node("ArgMax", "3", axis=1, out="4"), node("Squeeze", "4")],
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_what_may_follow_a_softmax(tmp_path: Path, end: list[Any]) -> None:
+    constants = CONV | {"shape": np.array([-1, 4, 1]), "any": np.array([-1]), "one": np.array([1])}
+    nodes = [conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Squeeze", "2", out="3")]
+    graph = import_onnx(write_model(tmp_path / "model.onnx", [*nodes, *end], constants, IMAGE))
+    assert [n.op for n in graph.nodes] == ["conv2d", "averagepool2d"] and graph.output == "2"
+    check(tmp_path, [*nodes, node("Softmax", "3")])
+
+
 @pytest.mark.parametrize("order", [("1", "2"), ("2", "1")])
 def test_hard_swish(tmp_path: Path, order: tuple[str, str]) -> None:
     nodes = [conv("in", "1"), node("HardSigmoid", "1", out="2", alpha=1 / 6, beta=0.5), node("Mul", *order)]
@@ -393,11 +449,26 @@ REFUSED = [
     ([node("Transpose", "in", perm=[1, 0, 2, 3])], "must keep the batch axis first"),
     ([conv("in", "1"), node("Transpose", "1", out="2", perm=[0, 2, 1, 3]), conv("2", "out")], "be channels first"),
     ([node("Reshape", "in", "s", out="1"), node("Gemm", "1", "g")], "put whole axes together"),
-    ([node("Squeeze", "in")], "axes is missing"),
+    ([node("Squeeze", "in", "zero")], "behind the batch axis"),
     ([node("Unsqueeze", "in", "zero")], "behind the batch axis"),
+    ([node("Max", "in", "one")], "min must be 0 and max above, as in ReLU6, not 1 and inf"),
+    ([node("Max", "in", "in")], "it must have two inputs, one of them a constant"),
+    ([node("Min", "in", "one")], "or a Relu must be in front of it, not -inf and 1"),
+    ([node("Clip", "in", "", "one")], "or a Relu must be in front of it, not -inf and 1"),
+    ([node("Clip", "in", "zero", "g")], "constant g must be one number, not of shape [96, 3]"),
+    ([node("Sum", "in", "in", "in")], "it must have one or two inputs, not 3: use Add"),
+    ([node("Conv", "in", "line")], "write a convolution over one axis as one over two, of height 1"),
+    ([node("Flatten", "in", out="1"), node("BatchNormalization", "1", "ones", "ones", "ones", "ones")],
+     "axis 1 of its input must be the channels: put it in front of the Flatten"),
+    ([node("ArgMax", "in", axis=0, out="1"), node("Reshape", "1", "s")], "must be over the features"),
+    ([node("Flatten", "in", out="1"), node("Softmax", "1", out="2"), node("Mul", "2", "one")],
+     "nothing may follow a Softmax"),
+    ([node("ConvTranspose", "in", "w")], "operator not supported: only Conv and pools may change height and width"),
+    ([node("InstanceNormalization", "in", "one", "one")], "operator not supported: train with BatchNormalization"),
+    ([node("Where", "in", "in", "in")], "operator not supported: the same nodes must be computed for every input"),
     ([node("AveragePool", "in", kernel_shape=[2, 2], pads=[1, 1, 1, 1])], "count_include_pad must be 1"),
     ([node("AveragePool", "in", kernel_shape=[4, 3], strides=[4, 3], ceil_mode=1)], "ceil_mode must be 0"),
-    ([node("ReduceMean", "in", axes=[1, 2, 3])], "must be those of height and width, both"),
+    ([node("ReduceMean", "in", axes=[1, 2, 3])], "must be those of height and width, both in one node, not [1, 2, 3]"),
     ([node("ReduceMean", "in")], "none are given, the mean is over the batch too"),
     ([conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Flatten", "2", out="3"), node("ReduceMean", "3")],
      "none are given, the mean is over the batch too"),
@@ -418,7 +489,7 @@ REFUSED = [
 CONSTANTS = CONV | {
     "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "channels": np.array([0, 1, 0, 0, 0, 0, 0, 0]), "g": values(96, 3),
     "one": np.array(1, np.float32), "minus": np.array(-1, np.float32), "s": np.array([1, 2, 96]),
-    "zero": np.array([0]), "odd": values(1, 1, 6, 8),
+    "zero": np.array([0]), "odd": values(1, 1, 6, 8), "line": values(4, 4, 3), "ones": np.ones(192, np.float32),
 }
 
 

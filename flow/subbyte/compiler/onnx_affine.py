@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from subbyte.compiler.graph import ConvNode, ReluNode
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxNode
-from subbyte.compiler.onnx_values import Value
+from subbyte.compiler.onnx_values import GATE, Value
 from subbyte.compiler.onnx_window import Unsupported
-
-GATE = "a HardSigmoid may only be multiplied with its own input"
 
 FloatArray = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.graph import Graph, Linear, Node, ReluNode, Shape, output_shape
 from subbyte.compiler.onnx_file import OnnxModel, OnnxNode
 from subbyte.compiler.onnx_movable import is_movable, moved
-from subbyte.compiler.onnx_values import Value, relabelled, value_of
+from subbyte.compiler.onnx_values import GATE, Value, relabelled, value_of
 from subbyte.compiler.onnx_window import NotJudged, Unsupported
 
 
@@ -47,8 +47,9 @@ class Builder:
             raise NotJudged
         return self.values[name]
 
-    def source(self, node: OnnxNode, index: int = 0, padded: bool = False) -> Value:
-        """Value of an input that must depend on the model's input; with a Pad in front only if `padded`.
+    def source(self, node: OnnxNode, index: int = 0, padded: bool = False, ended: bool = False) -> Value:
+        """Value of an input that must depend on the model's input; with a Pad in front only if `padded`, behind a
+        Softmax or the like only if `ended`.
 
         Of a node what needs no shape is to be checked before, so that it is told where the shape is not known.
         """
@@ -56,7 +57,7 @@ class Builder:
         if name in self.constants:
             raise Unsupported(f"input {index} must not be a constant")
         value = self.value(name)
-        if value.only:
+        if value.only and not (ended and value.only != GATE):
             raise Unsupported(value.only)
         if value.pads and not padded:
             raise Unsupported("it reads a Pad, which only Conv, MaxPool and AveragePool may read")
@@ -75,7 +76,9 @@ class Builder:
         if value.rank == 4 and not self.bound:
             value = self._channels_first(value)
         if value.rank < 2 or value.wide(value.groups[0]) not in ("", "c"):
-            raise Unsupported("axis 1 of its input must be the channels")
+            flat = value.rank == 2 and value.wide(value.groups[0])
+            hint = ": put it in front of the Flatten, with one value per channel" if flat else ""
+            raise Unsupported(f"axis 1 of its input must be the channels{hint}")
         return value
 
     def _channels_first(self, value: Value) -> Value:
@@ -145,6 +148,13 @@ class Builder:
         if not np.isfinite(values).all():
             raise Unsupported(f"constant {node.inputs[index]} has values that are not finite")
         return values
+
+    def number(self, node: OnnxNode, index: int) -> float:
+        """An input that must be a constant of one number, which may be infinite."""
+        values = self.raw_constant(node, index)
+        if values.size != 1:
+            raise Unsupported(f"constant {node.inputs[index]} must be one number, not of shape {list(values.shape)}")
+        return float(values.reshape(-1)[0])
 
     def raw_constant(self, node: OnnxNode, index: int) -> NDArray[Any]:
         """An input that must be a constant, as it is stored."""

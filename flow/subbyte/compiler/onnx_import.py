@@ -8,11 +8,12 @@ from pathlib import Path
 
 from subbyte.compiler.canonical import canonical
 from subbyte.compiler.graph import Graph, Linear, ModelError
-from subbyte.compiler.onnx_affine import GATE
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxModel, OnnxNode, constant_results, read_model
-from subbyte.compiler.onnx_operators import OPERATORS, unknown
+from subbyte.compiler.onnx_hints import unknown
+from subbyte.compiler.onnx_operators import OPERATORS
 from subbyte.compiler.onnx_stand_in import stand_in
+from subbyte.compiler.onnx_values import GATE
 from subbyte.compiler.onnx_window import NotJudged, Unsupported
 
 Operators = Mapping[str, Callable[[Builder, OnnxNode], None]]

@@ -41,7 +41,7 @@ def average(builder: Builder, node: OnnxNode) -> None:
     found = pool_window(node, padded_shape(source.shape, source.padding()))
     ends = dataclasses.replace(node, attributes={**node.attributes, "ceil_mode": 0})
     if found != pool_window(ends, padded_shape(source.shape, source.padding())):
-        raise Unsupported("ceil_mode must be 0 where windows reach beyond the input")
+        raise Unsupported("ceil_mode must be 0 where windows reach beyond the input: the divisor is smaller there")
     if any(found.padding) and not node.attributes.get("count_include_pad", 0):
         raise Unsupported(BORDER)
     found = padded_window(found, source.padding())
@@ -91,7 +91,7 @@ def reduce_mean(builder: Builder, node: OnnxNode) -> None:
     axes = {axis % source.rank for axis in given}
     gone = "".join(source.wide(source.groups[axis - 1]) for axis in sorted(axes) if axis)
     if 0 in axes or set(gone) != set(source.wide("hw")):
-        raise Unsupported(f"axes must be those of height and width, both, not {sorted(given)}")
+        raise Unsupported(f"axes must be those of height and width, both in one node, not {sorted(given)}")
     groups = []
     for axis, group in enumerate(source.groups, start=1):
         if axis not in axes:
@@ -109,7 +109,7 @@ def pad(builder: Builder, node: OnnxNode) -> None:
     mode = node.attributes.get("mode", b"constant").decode()
     fill = node.attributes.get("value", 0.0)
     if len(node.inputs) > 2 and node.inputs[2]:
-        fill = float(builder.raw_constant(node, 2))
+        fill = builder.number(node, 2)
     if mode != "constant" or fill != 0:
         raise Unsupported(f"it must pad with zeros, not {mode} {fill:g}")
     pads = [int(size) for size in (builder.raw_constant(node, 1) if len(node.inputs) > 1 else node.attributes["pads"])]

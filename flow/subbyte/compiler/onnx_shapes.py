@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,10 +17,28 @@ FLOATS = (1, 10, 11, 16)
 """ONNX numbers of the float types."""
 
 
+Translate = Callable[[Builder, OnnxNode], None]
+
+
+def _nothing_to_an_index(translate: Translate) -> Translate:
+    """The same for a node that, behind ArgMax or TopK, shapes and casts what is not computed anyway."""
+
+    @functools.wraps(translate)
+    def told(builder: Builder, node: OnnxNode) -> None:
+        value = builder.values.get(node.inputs[0])
+        if value is not None and value.only.endswith(("ArgMax", "TopK")):
+            builder.values[node.outputs[0]] = value
+        else:
+            translate(builder, node)
+
+    return told
+
+
+@_nothing_to_an_index
 def flatten(builder: Builder, node: OnnxNode) -> None:
     """All axes but the batch in one."""
     axis = node.attributes.get("axis", 1)
-    source = builder.source(node) if axis == 1 or axis < 0 else None
+    source = builder.source(node, ended=True) if axis == 1 or axis < 0 else None
     if source is None or axis not in (1, 1 - source.rank):
         raise Unsupported(f"axis must be 1, not {axis}")
     builder.values[node.outputs[0]] = dataclasses.replace(source, groups=("".join(source.groups),))
@@ -35,9 +55,10 @@ def _target(full: tuple[int, ...], wanted: list[int], allow_zero: bool) -> tuple
     return tuple(target)
 
 
+@_nothing_to_an_index
 def reshape(builder: Builder, node: OnnxNode) -> None:
     """Other groups of axes, or giving the model's flat input its image axes; the batch size stands for any."""
-    source = builder.source(node)
+    source = builder.source(node, ended=True)
     wanted = [int(size) for size in builder.raw_constant(node, 1)]
     full = (builder.model.batch, *source.sizes)
     batch, *sizes = _target(full, wanted, bool(node.attributes.get("allowzero", 0)))
@@ -76,18 +97,23 @@ def _axes(builder: Builder, node: OnnxNode, rank: int) -> list[int]:
     return axes
 
 
+@_nothing_to_an_index
 def squeeze(builder: Builder, node: OnnxNode) -> None:
-    """Drop axes of size 1."""
-    source = builder.source(node)
-    axes = _axes(builder, node, source.rank)
+    """Drop axes of size 1, all of them where none is named; never that of the batch, which stands for any."""
+    source = builder.source(node, ended=True)
+    if "axes" in node.attributes or len(node.inputs) > 1 and node.inputs[1]:
+        axes = _axes(builder, node, source.rank)
+    else:
+        axes = [axis for axis, size in enumerate(source.sizes, start=1) if size == 1]
     builder.values[node.outputs[0]] = regrouped(
         source, tuple(size for axis, size in enumerate(source.sizes, start=1) if axis not in axes)
     )
 
 
+@_nothing_to_an_index
 def unsqueeze(builder: Builder, node: OnnxNode) -> None:
     """Put in axes of size 1."""
-    source = builder.source(node)
+    source = builder.source(node, ended=True)
     rank = len(node.inputs) > 1 and builder.raw_constant(node, 1).size or len(node.attributes.get("axes", ()))
     groups = list(source.groups)
     for axis in _axes(builder, node, source.rank + rank):
@@ -102,9 +128,10 @@ def shape(builder: Builder, node: OnnxNode) -> None:
     builder.constants[node.outputs[0]] = np.array(sizes[span], dtype=np.int64)
 
 
+@_nothing_to_an_index
 def identity(builder: Builder, node: OnnxNode) -> None:
     """The same tensor by another name."""
-    builder.values[node.outputs[0]] = builder.source(node)
+    builder.values[node.outputs[0]] = builder.source(node, ended=True)
 
 
 def dropout(builder: Builder, node: OnnxNode) -> None:
@@ -114,6 +141,7 @@ def dropout(builder: Builder, node: OnnxNode) -> None:
     identity(builder, node)
 
 
+@_nothing_to_an_index
 def cast(builder: Builder, node: OnnxNode) -> None:
     """To a float type: the graph knows real numbers only."""
     if node.attributes["to"] not in FLOATS:
@@ -125,7 +153,7 @@ def last(builder: Builder, node: OnnxNode) -> None:
     """Softmax, LogSoftmax and ArgMax are dropped: the order of the outputs, and so the arg max, is the same without."""
     flattened = node.op != "ArgMax" and builder.model.opset < 13
     axis = int(node.attributes.get("axis", 0 if node.op == "ArgMax" else 1 if flattened else -1))
-    source = builder.source(node) if axis else None
+    source = builder.source(node, ended=True) if axis else None
     if source is None or not _all_features(source, axis % source.rank, flattened):
         raise Unsupported("must be over the features of a flat tensor")
     builder.values[node.outputs[0]] = dataclasses.replace(source, only=f"nothing may follow a {node.op}")

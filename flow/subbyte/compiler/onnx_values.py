@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from subbyte.compiler.nodes import Padding, Shape
 from subbyte.compiler.onnx_window import Unsupported
 
+GATE = "a HardSigmoid may only be multiplied with its own input"
+"""What `Value.only` says of the one tensor that is not at the end of the model."""
+
 
 @dataclass(frozen=True)
 class Value:

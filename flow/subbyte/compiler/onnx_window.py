@@ -75,8 +75,9 @@ def steps_of(node: OnnxNode, kernel: Size) -> Size:
     stride = integers(node, "strides", (1, 1))
     if min(*kernel, *stride) < 1:
         raise Unsupported(f"kernel and strides must be at least 1, not {kernel} and {stride}")
-    if (dilations := integers(node, "dilations", (1, 1))) != (1, 1):
-        raise Unsupported(f"dilations must be 1, not {list(dilations)}")
+    dilations = integers(node, "dilations", (1, 1))
+    if any(step != 1 and size > 1 for step, size in zip(dilations, kernel, strict=True)):
+        raise Unsupported(f"dilations must be 1, not {list(dilations)}: train with a larger kernel or more layers")
     mode, padding = _auto_pad(node), integers(node, "pads", (0, 0, 0, 0))
     if mode not in AUTO_PADS:
         raise Unsupported(f"auto_pad must be one of {', '.join(AUTO_PADS)}, not {mode}")

@@ -112,7 +112,7 @@ def _clip(builder: Builder, node: OnnxNode) -> None:
     limits: list[Fraction | None] = []
     for position, name in enumerate(("min", "max"), start=1):
         given = len(node.inputs) > position and node.inputs[position]
-        value = float(builder.raw_constant(node, position)) if given else float(node.attributes.get(name, np.nan))
+        value = builder.number(node, position) if given else float(node.attributes.get(name, np.nan))
         limits.append(Fraction(value) if np.isfinite(value) else None)
     low, high = limits
     if low is not None and high is not None and low > high:
