@@ -200,6 +200,25 @@ def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [node["name"] for node in told["nodes"] if not node["supported"]] == ["wave", "bell"]
 
 
+def test_mse_without_the_softmax(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What y is compared with is told: not the probabilities that the model ends with."""
+    model = onnx.load(digits_model())
+    name = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Softmax", [name], ["p"]))
+    model.graph.output[0].name = "p"
+    onnx.save(model, tmp_path / "m.onnx")
+    data = np.load(digits_data())
+    np.savez(tmp_path / "d.npz", x=data["x"][:5], y=np.full((5, 10), 0.1))
+    for model_file, left_out in ((digits_model(), None), (tmp_path / "m.onnx", "Softmax")):
+        out = str(tmp_path / "out")
+        assert main(["compile", str(model_file), "-o", out, "--calib", str(digits_data())]) == 0
+        capsys.readouterr()
+        assert main(["eval", out, "--data", str(tmp_path / "d.npz"), "--metric", "mse", "--json"]) == 0
+        told = capsys.readouterr()
+        assert json.loads(told.out)["left_out"] == left_out
+        assert ("mse compares y with the numbers in front" in told.err) == bool(left_out)
+
+
 def test_what_is_not_judged_is_not_called_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "u.onnx"
     unsupported_model(model)

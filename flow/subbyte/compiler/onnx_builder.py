@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.graph import Graph, Linear, Node, ReluNode, Shape, output_shape
 from subbyte.compiler.onnx_file import OnnxModel, OnnxNode
 from subbyte.compiler.onnx_movable import is_movable, moved
-from subbyte.compiler.onnx_values import GATE, Value, relabelled, value_of
+from subbyte.compiler.onnx_values import Value, relabelled, value_of
 from subbyte.compiler.onnx_window import NotJudged, Unsupported
 
 
@@ -57,7 +57,7 @@ class Builder:
         if name in self.constants:
             raise Unsupported(f"input {index} must not be a constant")
         value = self.value(name)
-        if value.only and not (ended and value.only != GATE):
+        if value.only and not (ended and value.ended_by):
             raise Unsupported(value.only)
         if value.pads and not padded:
             raise Unsupported("it reads a Pad, which only Conv, MaxPool and AveragePool may read")
@@ -209,7 +209,7 @@ class Builder:
         letters = output.wide("".join(output.groups))
         return Graph(
             self.model.name, tuple(self.nodes), self.shapes(), self.model.input, output.tensor, self.model.feed,
-            self.order, letters + "".join(letter for letter in "chw" if letter not in letters),
+            self.order, letters + "".join(letter for letter in "chw" if letter not in letters), output.ended_by,
         )
 
     def never_negative(self, tensor: str) -> bool:

@@ -26,7 +26,7 @@ def _nothing_to_an_index(translate: Translate) -> Translate:
     @functools.wraps(translate)
     def told(builder: Builder, node: OnnxNode) -> None:
         value = builder.values.get(node.inputs[0])
-        if value is not None and value.only.endswith(("ArgMax", "TopK")):
+        if value is not None and value.ended_by in ("ArgMax", "TopK"):
             builder.values[node.outputs[0]] = value
         else:
             translate(builder, node)

@@ -38,6 +38,11 @@ class Value:
     only: str = ""
 
     @property
+    def ended_by(self) -> str:
+        """The operator at the model's end that is not computed, such as "Softmax"; '' for none."""
+        return "" if self.only == GATE else self.only.rpartition(" ")[2]
+
+    @property
     def rank(self) -> int:
         """ONNX rank, batch included."""
         return len(self.groups) + 1
