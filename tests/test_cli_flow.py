@@ -233,6 +233,16 @@ def test_what_is_not_judged_is_not_called_ok(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out.split("bell")[1].split()[:3] == ["Relu", "not", "judged:"]
 
 
+def test_model_without_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unsupported_model(tmp_path / "u.onnx")
+    loaded = onnx.load(tmp_path / "u.onnx")
+    for one in loaded.graph.node:
+        one.op_type = "Relu"
+    onnx.save(loaded, tmp_path / "u.onnx")
+    assert main(["inspect", str(tmp_path / "u.onnx")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "not supported: no layer with weights"
+
+
 def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not read as markup of the terminal library, which fails at a closing tag without an opening one."""
     model = tmp_path / "u.onnx"

@@ -34,7 +34,8 @@ def _text(facts: dict[str, Any]) -> Group:
     for node in facts["nodes"]:
         verdict = {True: "ok", False: node["reason"], None: NOT_JUDGED}[node["supported"]]
         table.add_row(node["name"], node["op"], verdict)
-    return Group(head, table, "not supported")
+    lacking = ": no layer with weights" if all(node["supported"] for node in facts["nodes"]) else ""
+    return Group(head, table, f"not supported{lacking}")
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
