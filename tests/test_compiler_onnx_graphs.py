@@ -413,6 +413,15 @@ def test_hard_swish_in_single_steps(tmp_path: Path, first: bool) -> None:
     assert [n.op for n in graph.nodes] == ["conv2d", "hardswish", "conv2d"]
 
 
+def test_hard_swish_of_a_relu_and_a_maximum(tmp_path: Path) -> None:
+    nodes = [
+        conv("in", "1"), node("Add", "1", "three", out="2"), node("Relu", "2", out="3"),
+        node("Min", "3", "six", out="4"),
+        node("Mul", "4", "sixth", out="5"), node("Mul", "1", "5"),
+    ]
+    assert [n.op for n in check(tmp_path, nodes, CONV | HALVES).nodes] == ["conv2d", "hardswish"]
+
+
 SQUARE = (4, 6, 6)
 TURNED = [conv("in", "1"), node("Transpose", "1", out="2", perm=[0, 1, 3, 2])]
 CROSSED = {

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from onnx_models import node, write_model
 from qonnx_models import DOMAIN, Maker
 
@@ -134,6 +136,40 @@ CAUSES = {
 @pytest.mark.parametrize("nodes", CAUSES.values(), ids=CAUSES.keys())
 def test_nothing_is_accused_of_what_is_in_front(tmp_path: Path, nodes: list[Any]) -> None:
     assert reasons(tmp_path, nodes)["behind"] is None
+
+
+def spoilt(one: Any, kind: str) -> bool:
+    """Make a node unsupported; False if it is not one that can be made so."""
+    if kind == "operator":
+        one.op_type, one.domain = "Foo", "mine"
+        return True
+    if kind == "function" and one.op_type in ("Relu", "Clip"):
+        one.op_type = "LeakyRelu"
+        del one.input[1:], one.attribute[:]
+        return True
+    if kind == "attribute" and one.op_type in ("Conv", "MaxPool", "AveragePool"):
+        kept = [attribute for attribute in one.attribute if attribute.name != "dilations"]
+        del one.attribute[:]
+        one.attribute.extend([*kept, helper.make_attribute("dilations", [1, 1, 1])])
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["ic_resnet8", "variants/kws_tf2onnx_nhwc"])
+@pytest.mark.parametrize("kind", ["operator", "function", "attribute"])
+def test_one_unsupported_node_is_the_only_one(shared_data: Path, tmp_path: Path, name: str, kind: str) -> None:
+    original = onnx.load(shared_data / "models" / f"{name}.onnx")
+    original.opset_import.append(helper.make_opsetid("mine", 1))
+    for position in range(len(original.graph.node)):
+        model = onnx.ModelProto()
+        model.CopyFrom(original)
+        one = model.graph.node[position]
+        one.name = "bad"
+        if one.op_type == "Constant" or not spoilt(one, kind):
+            continue
+        onnx.save(model, tmp_path / "m.onnx")
+        nodes = inspect_model(tmp_path / "m.onnx").nodes
+        assert [other for other, _, reason in nodes if reason] == ["bad"]
 
 
 def told(maker: Maker, path: Path) -> list[str]:

@@ -104,6 +104,8 @@ def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
     if not isinstance(clipped, ReluNode) or clipped.top != 6:
         return None
     shifted = builder.producer(clipped.input)
+    if isinstance(shifted, ReluNode) and shifted.top >= clipped.top:  # a Relu, and a Clip that only has a maximum
+        shifted = builder.producer(shifted.input)
     if not isinstance(shifted, ConvNode) or not shifted.affine or shifted.input != source.tensor:
         return None
     return factor if (shifted.weight == 1).all() and (shifted.bias == 3).all() else None
