@@ -109,6 +109,7 @@ def _executed(op: str, at: dict[str, Any], a: list[np.ndarray]) -> np.ndarray:
         "MatMul": lambda: x.dot(a[1]), "Add": lambda: x + a[1], "Sub": lambda: x - a[1], "Mul": lambda: x * a[1],
         "Div": lambda: x / a[1], "Relu": lambda: np.maximum(x, Fraction(0)), "Softmax": lambda: x, "TopK": lambda: x,
         "Clip": lambda: np.minimum(np.maximum(x, a[1]), a[2]), "Neg": lambda: -x, "Identity": lambda: x,
+        "Transpose": lambda: x.transpose(at["perm"]),
     }
     return simple[op]()
 

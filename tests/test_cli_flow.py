@@ -198,3 +198,57 @@ def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, told = ran(["inspect", str(tmp_path / "u.onnx")], capsys)
     assert status == 0 and not told["supported"]
     assert [node["name"] for node in told["nodes"] if not node["supported"]] == ["wave", "bell"]
+
+
+def test_mse_without_the_softmax(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What y is compared with is told: not the probabilities that the model ends with."""
+    model = onnx.load(digits_model())
+    name = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Softmax", [name], ["p"]))
+    model.graph.output[0].name = "p"
+    onnx.save(model, tmp_path / "m.onnx")
+    data = np.load(digits_data())
+    np.savez(tmp_path / "d.npz", x=data["x"][:5], y=np.full((5, 10), 0.1))
+    for model_file, left_out in ((digits_model(), None), (tmp_path / "m.onnx", "Softmax")):
+        out = str(tmp_path / "out")
+        assert main(["compile", str(model_file), "-o", out, "--calib", str(digits_data())]) == 0
+        capsys.readouterr()
+        assert main(["eval", out, "--data", str(tmp_path / "d.npz"), "--metric", "mse", "--json"]) == 0
+        told = capsys.readouterr()
+        assert json.loads(told.out)["left_out"] == left_out
+        assert ("mse compares y with the numbers in front" in told.err) == bool(left_out)
+
+
+def test_what_is_not_judged_is_not_called_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "u.onnx"
+    unsupported_model(model)
+    loaded = onnx.load(model)
+    loaded.graph.node[0].op_type = "Foo"
+    loaded.graph.node[1].op_type = "Relu"
+    onnx.save(loaded, model)
+    status, told = ran(["inspect", str(model)], capsys)
+    assert status == 0 and told["supported"] is False
+    assert [node["supported"] for node in told["nodes"]] == [False, None] and not told["nodes"][1]["reason"]
+    assert main(["inspect", str(model)]) == 0
+    assert capsys.readouterr().out.split("bell")[1].split()[:3] == ["Relu", "not", "judged:"]
+
+
+def test_model_without_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unsupported_model(tmp_path / "u.onnx")
+    loaded = onnx.load(tmp_path / "u.onnx")
+    for one in loaded.graph.node:
+        one.op_type = "Relu"
+    onnx.save(loaded, tmp_path / "u.onnx")
+    assert main(["inspect", str(tmp_path / "u.onnx")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "not supported: no layer with weights"
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not read as markup of the terminal library, which fails at a closing tag without an opening one."""
+    model = tmp_path / "u.onnx"
+    unsupported_model(model)
+    loaded = onnx.load(model)
+    loaded.graph.node[0].name = "[/red] :smile: [bold]"
+    onnx.save(loaded, model)
+    assert main(["inspect", str(model)]) == 0
+    assert "[/red] :smile: [bold]" in capsys.readouterr().out

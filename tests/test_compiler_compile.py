@@ -13,7 +13,7 @@ import pytest
 
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler import compiled as compiled_module
-from subbyte.compiler.accuracy import measure
+from subbyte.compiler.accuracy import check_labels, measure
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import Compiled, OutputError, load_compiled, save_compiled
 from subbyte.compiler.cost import estimate
@@ -226,6 +226,9 @@ def test_mse() -> None:
         ("top2", None, "must be one of top1, auc, mse, not 'top2'"),
         ("top1", None, "needs labels, the data file has no y"),
         ("top1", np.zeros((2, 2)), r"must have shape \(n,\)"),
+        ("top1", np.array([0, -1]), r"must be classes, integers in 0\.\.2, not -1"),
+        ("top1", np.array([3, 0]), r"must be classes, integers in 0\.\.2, not 3"),
+        ("top1", np.array([0, 0.5]), r"must be classes, integers in 0\.\.2, not 0\.5"),
         ("auc", np.array([0, 2]), "must be 0 and 1"),
         ("auc", np.array([0, 1]), "needs 1, 2 or 4 outputs, the model has 3"),
         ("mse", np.zeros((2, 2)), "must have 3 values per sample"),
@@ -234,6 +237,27 @@ def test_mse() -> None:
 def test_refused_metrics(metric: str, y: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         measure(metric, OUT, FED, y)
+
+
+@pytest.mark.parametrize(("y", "message"), [
+    (np.array([1, 50, 2]), r"Labels must be classes, integers in 0\.\.9, not 50"),
+    (np.array([1, -1, 2]), r"Labels must be classes, integers in 0\.\.9, not -1"),
+    (np.linspace(0, 1, 3), r"Labels must be classes, integers in 0\.\.9, not 0\.5"),
+    (np.eye(10)[:3], r"not one-hot: y\.argmax\(axis=1\)"),
+    (np.zeros((3, 2)), r"Labels must have shape \(n,\), or 10 targets per sample, not \(3, 2\)"),
+])
+def test_labels_that_compile_refuses(y: Any, message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x_calib=np.load(digits_data())["x"][:3], y_calib=y)
+    with pytest.raises(DataError, match=message):
+        compile_to(tmp_path / "out", tmp_path / "d.npz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_suit() -> None:
+    """Classes as floats; targets, of one output whatever they are."""
+    check_labels(np.array([0.0, 2.0]), 3)
+    check_labels(np.full((2, 1, 3), 0.5), 3)
+    check_labels(np.array([-7, 50]), 1)
 
 
 def test_samples_of_another_shape(compiled: Compiled) -> None:

@@ -175,7 +175,8 @@ REFUSED = [
     ([node("Div", "in", "b")], {"b": np.zeros(6)}, (6,), "must not have zeros"),
     ([node("Conv", "in", "w", out="1"), node("Add", "1", "p")], {**CONV, "p": values(6, 6)}, (2, 8, 8), "per channel"),
     ([node("Relu", "in")], {}, (6,), "must have a Conv, Gemm or MatMul, it has none"),
-    ([node("MaxPool", "in", kernel_shape=[2])], {}, (2, 8), "input must have 4 axes, not 3"),
+    ([node("MaxPool", "in", kernel_shape=[2, 2])], {}, (2, 8), "input must have 4 axes, not 3"),
+    ([node("MaxPool", "in", kernel_shape=[2])], {}, (2, 8), "kernel_shape must have 2 values (two spatial axes)"),
     ([node("MaxPool", "in", kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {}, (2, 8, 8), "smaller than the kernel"),
     ([node("Flatten", "in", axis=2)], {}, (2, 8, 8), "axis must be 1, not 2"),
     ([node("Reshape", "in", "s")], {"s": np.array([-1, 4])}, (2, 8, 8), "must flatten all but the batch axis"),
@@ -235,9 +236,52 @@ def test_not_onnx(tmp_path: Path, content: bytes) -> None:
         import_onnx(path)
 
 
-def test_output_that_depends_on_nothing(save: Save) -> None:
-    with pytest.raises(ModelError, match="output out must depend on the input in, it does not"):
-        import_onnx(save([node("Relu", "nowhere")], {}))
+def one_problem(path: Path) -> str:
+    """What is told of a model that is refused."""
+    with pytest.raises(ModelError) as caught:
+        import_onnx(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"Model {path} is not supported: ")
+
+
+RELU = node("Relu", "a", name="bend")
+
+ORDERS = {
+    "missing": ([node("Conv", "in", "lost", out="a", name="conv"), RELU],
+                "node conv (Conv) reads lost, which must be an initializer, the input or a node's output"),
+    "unsorted": ([RELU, node("Conv", "in", "w", out="a", name="conv")],
+                 "node bend (Relu) reads a, which node conv behind it writes: nodes must be in order of execution"),
+    "cycle": ([node("Add", "in", "b", out="a", name="sum"), node("Relu", "a", out="b", name="back"), RELU],
+              "node sum (Add) reads b, which depends on what the node writes: nodes must not be in a cycle"),
+    "unwritten": ([node("Conv", "in", "w", out="a")], "output out must be written by a node, none does"),
+    "twice": ([node("Conv", "in", "w", out="a"), node("Relu", "a", out="a", name="again"), RELU],
+              "node again (Relu) writes a, which is written already: tensors must have one writer"),
+    "constant": ([node("MatMul", "w", "w")], "output out must depend on the input in, it is a constant"),
+}
+
+
+@pytest.mark.parametrize(("nodes", "message"), ORDERS.values(), ids=ORDERS.keys())
+def test_nodes_that_cannot_be_computed_in_order(save: Save, nodes: list[Any], message: str) -> None:
+    assert one_problem(save(nodes, {"w": values(2, 2, 1, 1)})).partition("; ")[0] == message
+
+
+def test_ends_and_nodes_in_one_pass(save: Save) -> None:
+    """Two outputs, two inputs, sizes that are not fixed: the nodes are judged all the same."""
+    nodes = [node("Conv", "in", "w", "b", out="1", dilations=[2, 2], name="far"), node("Erf", "1", name="curve")]
+    unused = [*nodes, node("Sin", "2", out="3", name="unused")]
+    for arguments, message in (
+        ({"outputs": ("out", "1")}, "it must have one output, not 2: out, 1"),
+        ({"inputs": ("in", "2")}, "it must have one input, not 2: in, 2"),
+        ({"feed": (2, "rows", 8)}, "input in must have a batch axis and 1 to 3 axes of fixed size"),
+    ):
+        told = one_problem(save(unused, CONV, **arguments))
+        assert told.startswith(message) and re.findall(r"; node (\w+)", told) == ["far", "curve"]
+
+
+def test_names_with_line_breaks(save: Save) -> None:
+    nodes = [node("Erf", "in", name="two\nlines"), node("Sin", "in", out="a")]
+    told = one_problem(save(nodes, {}, outputs=("out", "a")))
+    assert "node two lines (Erf): operator not supported" in told
 
 
 def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
@@ -251,6 +295,17 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
             import_onnx(path)
         except ModelError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("field", ["op_type", "name", "input", "output", "attribute"])
+def test_names_that_are_no_text(save: Save, field: str) -> None:
+    """Protobuf reads them, as bytes."""
+    one = node("Conv", "in", "w", "bias", name="first", out="tensor", strides=[1, 1])
+    path = save([one, node("Relu", "tensor")], {"w": CONV["w"], "bias": CONV["b"]})
+    name = {"op_type": b"Conv", "name": b"first", "input": b"bias", "output": b"tensor", "attribute": b"strides"}[field]
+    path.write_bytes(path.read_bytes().replace(name, b"\xf6" + name[1:]))
+    with pytest.raises(ModelError, match="is damaged: .* must (have names in|be) UTF-8"):
+        import_onnx(path)
 
 
 def test_missing_file(tmp_path: Path) -> None:

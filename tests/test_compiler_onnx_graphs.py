@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx_models import expect_like_runtime, node, runtime_outputs, write_model
 
@@ -25,6 +26,7 @@ IMAGE = (4, 6, 8)
 X = values(3, *IMAGE)
 CONV = {"w": values(4, 4, 3, 3), "b": values(4), "v": values(4, 4, 1, 1), "d": values(4, 1, 3, 3)}
 SAME = {"pads": [1, 1, 1, 1]}
+HALVES = {"three": np.array(3, np.float32), "six": np.array(6, np.float32), "sixth": np.array(1 / 6, np.float32)}
 
 
 def conv(source: str, out: str, weight: str = "w", **attributes: Any) -> Any:
@@ -128,6 +130,11 @@ def test_mean_with_axes_as_input(tmp_path: Path) -> None:
     check(tmp_path, nodes, CONV | {"axes": np.array([2, 3])}, opset=21)
 
 
+def test_mean_of_no_axes_is_nothing_if_the_model_says_so(tmp_path: Path) -> None:
+    nodes = [conv("in", "1"), node("ReduceMean", "1", noop_with_empty_axes=1)]
+    assert [n.op for n in check(tmp_path, nodes).nodes] == ["conv2d"]
+
+
 def test_channels_last_around_a_convolution(tmp_path: Path) -> None:
     """The transposes that tf2onnx leaves: the input is channels last, and the flattening too."""
     nodes = [
@@ -142,6 +149,56 @@ def test_channels_last_around_a_convolution(tmp_path: Path) -> None:
     expect_like_runtime(model, values(3, 6, 8, 4))
     graph = import_onnx(model)
     assert graph.shapes["in"] == (6, 8, 4) and graph.order == "hwc" and graph.channel_axis == 3
+
+
+def reading(one: Any, old: str, new: str) -> Any:
+    """The node with another input."""
+    copied = onnx.NodeProto()
+    copied.CopyFrom(one)
+    copied.input[:] = [new if name == old else name for name in one.input]
+    return copied
+
+
+TURN = node("Transpose", "x", perm=[0, 3, 1, 2], out="t")
+FRONTS = {
+    "one factor": [node("Mul", "in", "sixth", out="x"), TURN],
+    "factor and shift": [node("Mul", "in", "sixth", out="1"), node("Sub", "1", "three", out="x"), TURN],
+    "per channel": [node("Sub", "in", "mean", out="1"), node("Div", "1", "spread", out="x"), TURN],
+    "per channel behind one factor": [node("Div", "in", "six", out="1"), node("Add", "1", "mean", out="x"), TURN],
+    "activations": [
+        node("Add", "in", "three", out="1"), node("Relu", "1", out="2"), node("HardSwish", "2", out="3"),
+        node("Add", "2", "3", out="x"), TURN,
+    ],
+    "normalization": [node("Identity", "in", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+                      node("BatchNormalization", "1", "s", "t4", "m", "v2", out="t")],
+    "normalization behind one factor": [
+        node("Mul", "in", "sixth", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+        node("BatchNormalization", "1", "s", "t4", "m", "v2", out="t")],
+    "factor behind the transpose": [node("Relu", "in", out="x"), node("Transpose", "x", perm=[0, 3, 1, 2], out="1"),
+                                    node("Mul", "1", "sixth", out="t")],
+    "two ways in": [
+        node("Mul", "in", "sixth", out="x"), node("Transpose", "in", perm=[0, 3, 1, 2], out="1"),
+        node("Transpose", "x", perm=[0, 3, 1, 2], out="2"), node("Add", "1", "2", out="t"),
+    ],
+}
+
+
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS.keys())
+@pytest.mark.parametrize("flat", [False, True])
+def test_channels_last_input_is_prepared(tmp_path: Path, front: list[Any], flat: bool) -> None:
+    """What is in front of the first Transpose does not say which axis has the channels, unless it has one of each."""
+    constants = CONV | HALVES | {"s": values(4), "t4": values(4), "m": values(4), "v2": np.abs(values(4)),
+                                 "mean": values(1, 1, 1, 4), "spread": np.float32([1, 2, 0.5, 4])}
+    feed = (6, 8, 4)
+    nodes = [*front, conv("t", "5"), node("Transpose", "x" if "x" in front[0].output else "in", perm=[0, 3, 1, 2],
+                                          out="6"), node("Add", "5", "6")]
+    if flat:
+        constants["image"], feed = np.array([-1, 6, 8, 4]), (192,)
+        ahead = [node("Relu", "in", out="0"), node("Reshape", "0", "image", out="picture")]
+        nodes = [*ahead, *(reading(one, "in", "picture") for one in nodes)]
+    model = write_model(tmp_path / "model.onnx", nodes, constants, feed)
+    expect_like_runtime(model, values(3, *feed))
+    assert flat or import_onnx(model).order == "hwc"
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -194,6 +251,42 @@ def test_shape_subgraph_is_a_constant(tmp_path: Path) -> None:
     check(tmp_path, [*nodes[:2], *sliced], CONV | constants | ends)
 
 
+@pytest.mark.parametrize("target", [[32, -1], [32, 192], [0, -1], [-1, 192]])
+def test_batch_size_that_the_file_fixes(tmp_path: Path, target: list[int]) -> None:
+    """x.view(x.size(0), -1) exported with 32 examples: the graph is that of one sample."""
+    nodes = [
+        conv("in", "1"), node("Reshape", "1", "target", out="2"), node("Reshape", "2", "image", out="3"),
+        node("Flatten", "3", out="4"), node("Gemm", "4", "g"),
+    ]
+    constants = CONV | {"target": np.array(target), "image": np.array([32, 4, 6, 8]), "g": values(192, 3)}
+    path = write_model(tmp_path / "model.onnx", nodes, constants, IMAGE, batch=32)
+    x = values(32, *IMAGE)
+    expected = onnxruntime.InferenceSession(path).run(None, {"in": x})[0]
+    graph = import_onnx(path)
+    out = run_float(graph, graph.to_internal(x.astype(np.float64))).reshape(expected.shape)
+    np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_batch_size_as_a_computed_shape(tmp_path: Path) -> None:
+    nodes = [
+        conv("in", "1"), node("Shape", "1", out="s"), node("Slice", "s", "zero", "one", out="n"),
+        node("Concat", "n", "rest", out="t", axis=0), node("Reshape", "1", "t", out="2"), node("Gemm", "2", "g"),
+    ]
+    constants = CONV | {"zero": np.array([0]), "one": np.array([1]), "rest": np.array([-1]), "g": values(192, 3)}
+    path = write_model(tmp_path / "model.onnx", nodes, constants, IMAGE, batch=8)
+    assert [n.op for n in import_onnx(path).nodes] == ["conv2d", "dense"]
+
+
+@pytest.mark.parametrize("target", [[1, -1], [16, -1], [-1, 96], [32, 191]])
+def test_batches_are_not_mixed(tmp_path: Path, target: list[int]) -> None:
+    path = write_model(
+        tmp_path / "model.onnx", [node("Reshape", "in", "target", out="1"), node("Gemm", "1", "g")],
+        {"target": np.array(target), "g": values(192, 3)}, IMAGE, batch=32,
+    )
+    with pytest.raises(ModelError, match="must flatten all but the batch axis|must fit the new shape"):
+        import_onnx(path)
+
+
 RESIDUAL = [conv("in", "0"), node("Relu", "0", out="1")]
 BLOCKS = {
     "identity": [conv("1", "2"), node("Add", "1", "2", out="3"), node("Relu", "3")],
@@ -244,14 +337,67 @@ def test_relu6(tmp_path: Path, opset: int) -> None:
     assert [n.op for n in graph.nodes] == ["conv2d", "relu"] and graph.nodes[1].top == 1.5
 
 
+LIMITS = {"zero": np.array(0, np.float32), "zeros": np.array([0], np.float32), "top": np.array([1.5], np.float32)}
+RELUS = {
+    "no minimum behind a Relu": [node("Relu", "1", out="2"), node("Clip", "2", "", "top")],
+    "no minimum behind a pool": [
+        node("Relu", "1", out="2"), node("MaxPool", "2", kernel_shape=[2, 2], out="3"), node("Min", "top", "3"),
+    ],
+    "largest": [node("Max", "1", "zero", out="2"), node("Min", "2", "top")],
+    "largest, turned": [node("Max", "zeros", "1", out="2"), node("Min", "top", "2")],
+}
+
+
+@pytest.mark.parametrize("nodes", RELUS.values(), ids=RELUS.keys())
+def test_relu_by_other_names(tmp_path: Path, nodes: list[Any]) -> None:
+    graph = check(tmp_path, [conv("in", "1"), *nodes], CONV | LIMITS)
+    assert [n.top for n in graph.nodes if n.op == "relu"] == [1.5]
+
+
+def test_limits_of_shape_one(tmp_path: Path) -> None:
+    """ONNX Runtime refuses them, some exporters write them."""
+    nodes = [conv("in", "1"), node("Clip", "1", "zeros", "top")]
+    path = write_model(tmp_path / "model.onnx", nodes, CONV | LIMITS, IMAGE)
+    assert import_onnx(path).nodes[1].top == 1.5
+
+
+def test_operators_by_other_names(tmp_path: Path) -> None:
+    """Sum of two is Add, of one nothing; Neg is a factor."""
+    nodes = [
+        conv("in", "1"), node("Neg", "1", out="2"), node("Sum", "2", out="3"), conv("3", "4"), node("Sum", "4", "3"),
+    ]
+    assert sorted(n.op for n in check(tmp_path, nodes).nodes) == ["add", "conv2d", "conv2d"]
+
+
+def test_dilation_of_a_kernel_of_one(tmp_path: Path) -> None:
+    check(tmp_path, [conv("in", "1", "v", dilations=[2, 2]), node("Relu", "1")])
+
+
+ENDS = {
+    "names": [node("Softmax", "3", out="4"), node("Identity", "4")],
+    "shape": [node("Softmax", "3", out="4"), node("Reshape", "4", "shape", out="5"), node("Flatten", "5")],
+    "index of a softmax": [node("LogSoftmax", "3", out="4"), node("ArgMax", "4", axis=1)],
+    "shape of an index": [
+        node("ArgMax", "3", axis=1, out="4"), node("Reshape", "4", "any", out="5"), node("Cast", "5", to=7),
+    ],
+    "squeezed index": [node("ArgMax", "3", axis=1, out="4"), node("Squeeze", "4")],
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_what_may_follow_a_softmax(tmp_path: Path, end: list[Any]) -> None:
+    constants = CONV | {"shape": np.array([-1, 4, 1]), "any": np.array([-1]), "one": np.array([1])}
+    nodes = [conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Squeeze", "2", out="3")]
+    graph = import_onnx(write_model(tmp_path / "model.onnx", [*nodes, *end], constants, IMAGE))
+    assert [n.op for n in graph.nodes] == ["conv2d", "averagepool2d"] and graph.output == "2"
+    check(tmp_path, [*nodes, node("Softmax", "3")])
+
+
 @pytest.mark.parametrize("order", [("1", "2"), ("2", "1")])
 def test_hard_swish(tmp_path: Path, order: tuple[str, str]) -> None:
     nodes = [conv("in", "1"), node("HardSigmoid", "1", out="2", alpha=1 / 6, beta=0.5), node("Mul", *order)]
     assert [n.op for n in check(tmp_path, nodes).nodes] == ["conv2d", "hardswish"]
     check(tmp_path, [conv("in", "1"), node("HardSwish", "1")])
-
-
-HALVES = {"three": np.array(3, np.float32), "six": np.array(6, np.float32), "sixth": np.array(1 / 6, np.float32)}
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -265,6 +411,34 @@ def test_hard_swish_in_single_steps(tmp_path: Path, first: bool) -> None:
     ]
     graph = check(tmp_path, nodes, CONV | HALVES | {"zero": np.array(0, np.float32)})
     assert [n.op for n in graph.nodes] == ["conv2d", "hardswish", "conv2d"]
+
+
+def test_hard_swish_of_a_relu_and_a_maximum(tmp_path: Path) -> None:
+    nodes = [
+        conv("in", "1"), node("Add", "1", "three", out="2"), node("Relu", "2", out="3"),
+        node("Min", "3", "six", out="4"),
+        node("Mul", "4", "sixth", out="5"), node("Mul", "1", "5"),
+    ]
+    assert [n.op for n in check(tmp_path, nodes, CONV | HALVES).nodes] == ["conv2d", "hardswish"]
+
+
+SQUARE = (4, 6, 6)
+TURNED = [conv("in", "1"), node("Transpose", "1", out="2", perm=[0, 1, 3, 2])]
+CROSSED = {
+    "one node": [*TURNED, node("HardSigmoid", "2", out="3", alpha=1 / 6, beta=0.5), node("Mul", "1", "3")],
+    "single steps": [
+        *TURNED, node("Add", "2", "three", out="3"), node("Clip", "3", "zero", "six", out="4"),
+        node("Mul", "4", "1", out="5"), node("Div", "5", "six"),
+    ],
+}
+
+
+@pytest.mark.parametrize("nodes", CROSSED.values(), ids=CROSSED.keys())
+def test_gate_of_other_axes_is_no_hard_swish(tmp_path: Path, nodes: list[Any]) -> None:
+    """x * HardSigmoid(x with height and width swapped): the same tensor, other elements of it."""
+    constants = CONV | HALVES | {"zero": np.array(0, np.float32)}
+    with pytest.raises(ModelError, match="one of the inputs must be a constant, or the HardSigmoid of the other"):
+        import_onnx(write_model(tmp_path / "model.onnx", nodes, constants, SQUARE))
 
 
 @pytest.mark.parametrize("opset", [11, 13])
@@ -284,11 +458,29 @@ REFUSED = [
     ([node("Transpose", "in", perm=[1, 0, 2, 3])], "must keep the batch axis first"),
     ([conv("in", "1"), node("Transpose", "1", out="2", perm=[0, 2, 1, 3]), conv("2", "out")], "be channels first"),
     ([node("Reshape", "in", "s", out="1"), node("Gemm", "1", "g")], "put whole axes together"),
-    ([node("Squeeze", "in")], "axes is missing"),
+    ([node("Squeeze", "in", "zero")], "behind the batch axis"),
     ([node("Unsqueeze", "in", "zero")], "behind the batch axis"),
+    ([node("Max", "in", "one")], "min must be 0 and max above, as in ReLU6, not 1 and inf"),
+    ([node("Max", "in", "in")], "it must have two inputs, one of them a constant"),
+    ([node("Min", "in", "one")], "or a Relu must be in front of it, not -inf and 1"),
+    ([node("Clip", "in", "", "one")], "or a Relu must be in front of it, not -inf and 1"),
+    ([node("Clip", "in", "zero", "g")], "constant g must be one number, not of shape [96, 3]"),
+    ([node("Sum", "in", "in", "in")], "it must have one or two inputs, not 3: use Add"),
+    ([node("Conv", "in", "line")], "write a convolution over one axis as one over two, of height 1"),
+    ([node("Flatten", "in", out="1"), node("BatchNormalization", "1", "ones", "ones", "ones", "ones")],
+     "axis 1 of its input must be the channels: put it in front of the Flatten"),
+    ([node("ArgMax", "in", axis=0, out="1"), node("Reshape", "1", "s")], "must be over the features"),
+    ([node("Flatten", "in", out="1"), node("Softmax", "1", out="2"), node("Mul", "2", "one")],
+     "nothing may follow a Softmax"),
+    ([node("ConvTranspose", "in", "w")], "operator not supported: only Conv and pools may change height and width"),
+    ([node("InstanceNormalization", "in", "one", "one")], "operator not supported: train with BatchNormalization"),
+    ([node("Where", "in", "in", "in")], "operator not supported: the same nodes must be computed for every input"),
     ([node("AveragePool", "in", kernel_shape=[2, 2], pads=[1, 1, 1, 1])], "count_include_pad must be 1"),
     ([node("AveragePool", "in", kernel_shape=[4, 3], strides=[4, 3], ceil_mode=1)], "ceil_mode must be 0"),
-    ([node("ReduceMean", "in", axes=[1, 2, 3])], "must be those of height and width, both"),
+    ([node("ReduceMean", "in", axes=[1, 2, 3])], "must be those of height and width, both in one node, not [1, 2, 3]"),
+    ([node("ReduceMean", "in")], "none are given, the mean is over the batch too"),
+    ([conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Flatten", "2", out="3"), node("ReduceMean", "3")],
+     "none are given, the mean is over the batch too"),
     ([conv("in", "1"), node("GlobalAveragePool", "1", out="2"), node("Add", "1", "2")], "must have one shape"),
     ([node("Concat", "in", "in", axis=2)], "axis must be that of the channels"),
     ([node("Clip", "in", "minus", "one")], "min must be 0 and max above, as in ReLU6, not -1 and 1"),
@@ -306,7 +498,7 @@ REFUSED = [
 CONSTANTS = CONV | {
     "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "channels": np.array([0, 1, 0, 0, 0, 0, 0, 0]), "g": values(96, 3),
     "one": np.array(1, np.float32), "minus": np.array(-1, np.float32), "s": np.array([1, 2, 96]),
-    "zero": np.array([0]), "odd": values(1, 1, 6, 8),
+    "zero": np.array([0]), "odd": values(1, 1, 6, 8), "line": values(4, 4, 3), "ones": np.ones(192, np.float32),
 }
 
 
@@ -362,10 +554,18 @@ BASES = {
         node("Unsqueeze", "8", "both", out="9"), node("Reshape", "9", "flat", out="10"),
         node("Gemm", "10", "g", out="11"),
     ],
+    "front": [
+        node("Mul", "in", "sixth", out="1"), node("Sub", "1", "three", out="2"), node("Relu", "2", out="3"),
+        node("Add", "3", "2", out="4"), node("Transpose", "4", perm=[0, 2, 1, 3], out="5"),
+        node("BatchNormalization", "5", "s6", "s6", "s6", "one6", out="6"),
+        node("Conv", "6", "w6", out="7"), node("Transpose", "7", perm=[0, 1, 2, 3], out="8"),
+        node("Mul", "8", "k", out="9"), node("Clip", "9", "zero", "six", out="10"), node("Relu", "10", out="11"),
+    ],
 }
-BASE_CONSTANTS = CONV | BN | {
+BASE_CONSTANTS = CONV | BN | HALVES | {
     "p": np.array([0, 0, 1, 1, 0, 0, 1, 0]), "k": values(4, 1, 1), "zero": np.array(0, np.float32),
     "six": np.array(6, np.float32), "both": np.array([2, 3]), "flat": np.array([-1, 4]), "g": values(4, 5),
+    "s6": values(6), "one6": np.ones(6, np.float32), "w6": values(4, 6, 3, 3),
 }
 
 

@@ -304,6 +304,18 @@ def test_images(pool_first: bool, bits: int, tmp_path: Path) -> None:
     expect_scheduled(imported, PLAIN)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_channels_last_input_is_prepared(per_channel: bool, tmp_path: Path) -> None:
+    """Factors and quantizers in front of the first Transpose; those per channel say which axis has the channels."""
+    maker = Maker((6, 5, 3)).add("Mul", [0.5, -1.0, 0.25] if per_channel else 0.5).quant(0.25, 4)
+    maker.add("Transpose", perm=[0, 3, 1, 2]).weighted("Conv", maker.rng.normal(0, 1, (4, 3, 3, 3)), 2, 0.5)
+    maker.quant(0.5, 4).add("Flatten").weighted("MatMul", maker.rng.normal(0, 1, (48, 2)), 2)
+    x = np.random.default_rng(0).normal(0, 1, (4, 6, 5, 3))
+    imported = Imported(maker.write(tmp_path / "m.onnx"), x)
+    assert imported.graph.order == "hwc"
+    expect_exact(imported, x)
+
+
 def test_pool_in_front_of_a_negative_factor(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="must not have negative factors"):
         imported(image(True, 2, gain_sign=-1).write(tmp_path / "m.onnx"))

@@ -21,6 +21,7 @@ from subbyte.cli.main import main
 from subbyte.cli.parser import COMMANDS
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.feed import InputTransform
+from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.recipe import RECIPES, load_recipe
 from subbyte.spec.engine import PRESETS, load_engine
 
@@ -65,6 +66,18 @@ def test_examples(
         page.write_text(expected)
     else:
         assert CHANGES.sub("DIGEST", text) == CHANGES.sub("DIGEST", expected), "see --write-docs"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_export_from_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's export runs in the environment of the project, and its model is read."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    export = re.findall(r"```python\n(.*?)```", (DOCS / "from-pytorch.md").read_text(), re.DOTALL)[0]
+    monkeypatch.chdir(tmp_path)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU6(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
+    exec(export, {"model": model})
+    assert [node.op for node in import_onnx(tmp_path / "model.onnx").nodes] == ["conv2d", "relu", "dense"]
 
 
 def test_every_command_is_documented() -> None:

@@ -44,7 +44,10 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     with console.step(f"Evaluating {options.directory}"):
         chosen = run_reference if level == "reference" else outputs
         measured = evaluate(compiled, data, options.metric, options.limit, chosen)
-    facts = {"level": level, **measured, **hardware_facts(runs)}
+    left_out = compiled.graph.left_out
+    if options.metric == "mse" and left_out:
+        console.warn(f"the {left_out} at the model's end is left out: mse compares y with the numbers in front of it")
+    facts = {"level": level, **measured, "left_out": left_out or None, **hardware_facts(runs)}
     keep(options.directory, f"eval-{level}-{options.metric}", {"data": str(options.data), **facts}, console)
     shown = "{:.4f}" if options.metric == "mse" else "{:.2%}"
     text = (

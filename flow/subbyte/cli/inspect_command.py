@@ -12,6 +12,8 @@ from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, plain_table
 from subbyte.compiler.describe import describe
 
+NOT_JUDGED = "not judged: behind a node that is not supported"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL."""
@@ -30,8 +32,10 @@ def _text(facts: dict[str, Any]) -> Group:
         return Group(head, table, f"{facts['macs']:,} multiply-accumulates, {facts['params']:,} parameters: supported")
     table = plain_table("node", "operator", "")
     for node in facts["nodes"]:
-        table.add_row(node["name"], node["op"], "ok" if node["supported"] else node["reason"])
-    return Group(head, table, "not supported")
+        verdict = {True: "ok", False: node["reason"], None: NOT_JUDGED}[node["supported"]]
+        table.add_row(node["name"], node["op"], verdict)
+    lacking = ": no layer with weights" if all(node["supported"] for node in facts["nodes"]) else ""
+    return Group(head, table, f"not supported{lacking}")
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:

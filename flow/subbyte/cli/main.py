@@ -52,7 +52,8 @@ def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.data), flush=True)
         return
-    screen = rich.console.Console(highlight=False)
+    # Names come from files: a layer called "[/]" or ":smile:" is to be shown, not read as markup.
+    screen = rich.console.Console(highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = PIPE_WIDTH
     screen.print(outcome.text)

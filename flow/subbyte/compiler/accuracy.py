@@ -12,10 +12,33 @@ from subbyte.compiler.data import DataError
 METRICS = ("top1", "auc", "mse")
 
 
+def _check_classes(labels: NDArray[Any], classes: int) -> None:
+    """DataError unless labels (n,) are integers of 0..classes - 1, whatever their dtype."""
+    wrong = labels[(labels < 0) | (labels >= classes) | (labels != np.floor(labels))]
+    if wrong.size:
+        raise DataError(f"Labels must be classes, integers in 0..{classes - 1}, not {wrong[0]:g}")
+
+
+def check_labels(y: NDArray[Any], classes: int) -> None:
+    """DataError unless y suits a model with so many outputs: classes (n,), or targets (n, ...) that are not one-hot.
+
+    With one output there are no classes; every number is a target then.
+    """
+    if classes == 1:
+        return
+    if y.ndim == 1:
+        _check_classes(y, classes)
+    elif y.size != len(y) * classes:
+        raise DataError(f"Labels must have shape (n,), or {classes} targets per sample, not {y.shape}")
+    elif np.isin(y, (0, 1)).all() and (y.reshape(len(y), -1).sum(axis=1) == 1).all():
+        raise DataError(f"Labels must be classes, integers in 0..{classes - 1}, not one-hot: y.argmax(axis=1)")
+
+
 def _top1(outputs: NDArray[np.float64], labels: NDArray[Any]) -> float:
     """Fraction of samples whose largest output, the first of equal ones, is the label's."""
     if labels.ndim != 1:
         raise DataError(f"Labels for top1 must have shape (n,), not {labels.shape}")
+    _check_classes(labels, outputs.shape[1])
     return float((outputs.argmax(axis=1) == labels).mean())
 
 

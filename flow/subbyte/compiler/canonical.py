@@ -55,9 +55,11 @@ def without_idle(graph: Graph) -> Graph:
 
 
 def relu_first(graph: Graph) -> Graph:
-    """Move ReLU in front of max pools, max and ReLU commute, and drop those of tensors that have no negative values."""
+    """Move ReLU in front of max pools, max and ReLU commute; drop those of tensors that have no negative values, and
+    make one of two in a row.
+    """
     while True:
-        changed = _without_idle_relu(graph) or _with_relu_moved(graph)
+        changed = _without_idle_relu(graph) or _with_relu_moved(graph) or _with_relus_joined(graph)
         if changed is None:
             return graph
         graph = changed
@@ -102,6 +104,18 @@ def _reading(node: Node, old: str, new: str) -> Node:
     if isinstance(node, ConcatNode):
         return dataclasses.replace(node, inputs=tuple(new if name == old else name for name in node.inputs))
     return dataclasses.replace(node, input=new) if node.input == old else node
+
+
+def _with_relus_joined(graph: Graph) -> Graph | None:
+    """The graph with one ReLU that does the work of two in a row, None when there are no such two."""
+    producers = graph.producers()
+    for node in graph.nodes:
+        first = producers.get(node.inputs[0])
+        if isinstance(node, ReluNode) and isinstance(first, ReluNode) and graph.only_reader(first.output) is node:
+            joined = dataclasses.replace(node, input=first.input, top=min(first.top, node.top))
+            nodes = [joined if other is node else other for other in graph.nodes if other is not first]
+            return _rebuilt(graph, nodes, graph.output)
+    return None
 
 
 def _with_relu_moved(graph: Graph) -> Graph | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.accuracy import check_labels
 from subbyte.compiler.compiled import Compiled, check_output, save_compiled
 from subbyte.compiler.cost import Cost, estimate
 from subbyte.compiler.data import load_calibration
@@ -85,6 +87,8 @@ def compile_model(
     check_output(out)
     imported = import_model(model, recipe)
     given = None if calib is None else load_calibration(calib)
+    if given is not None and given.y is not None:
+        check_labels(given.y, math.prod(imported.graph.shapes[imported.graph.output]))
     made = integers(imported, engine, recipe, given, transform, seed)
     program = schedule(made.network, engine)
     compiled = Compiled(

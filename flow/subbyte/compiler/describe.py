@@ -25,7 +25,8 @@ def _layers(graph: Graph) -> list[dict[str, Any]]:
 def describe(path: Path) -> dict[str, Any]:
     """A JSON object: model, supported, input, nodes, layers, macs, params.
 
-    nodes : {name, op, supported, reason} per node of the file, constants folded
+    nodes : {name, op, supported, reason} per node of the file, constants folded; `supported` is None where that
+        cannot be judged behind an unsupported node
     layers : {name, op, output_shape (height, width, channels), macs, params}; empty when unsupported
     input : {name, shape (without batch, as the model is fed)}
     ModelError when the file cannot be read.
@@ -37,7 +38,8 @@ def describe(path: Path) -> dict[str, Any]:
         "supported": found.graph is not None,
         "input": {"name": found.input, "shape": list(found.feed)},
         "nodes": [
-            {"name": name, "op": op, "supported": not reason, "reason": reason} for name, op, reason in found.nodes
+            {"name": name, "op": op, "supported": None if reason is None else not reason, "reason": reason or ""}
+            for name, op, reason in found.nodes
         ],
         "layers": layers,
         "macs": sum(layer["macs"] for layer in layers),

@@ -53,6 +53,7 @@ class Graph:
     feed : shape of the model's own input without its batch axis, one to three sizes
     order, output_order : order in which the model's input and output have the axes height, width, channels, such
         as "chw"; the feed's elements in C order are the input tensor in this order
+    left_out : operator at the model's end, such as "Softmax", that the graph does not compute; '' for none
     """
 
     name: str
@@ -63,6 +64,7 @@ class Graph:
     feed: tuple[int, ...]
     order: str = "chw"
     output_order: str = "chw"
+    left_out: str = ""
 
     @property
     def channel_axis(self) -> int:

@@ -24,13 +24,14 @@ class Inspected:
     """A model before anything is compiled.
 
     input, feed : name of the input, its shape without the batch
-    nodes : (name, operator, reason) in execution order; the reason is empty where the node is supported
+    nodes : (name, operator, reason) in execution order; the reason is empty where the node is supported, None where
+        it is behind an unsupported one and cannot be judged
     graph : None unless all nodes are supported
     """
 
     input: str
     feed: tuple[int, ...]
-    nodes: tuple[tuple[str, str, str], ...]
+    nodes: tuple[tuple[str, str, str | None], ...]
     graph: Graph | None
 
 

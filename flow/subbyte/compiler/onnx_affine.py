@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from subbyte.compiler.graph import ConvNode, ReluNode
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxNode
-from subbyte.compiler.onnx_values import Value
+from subbyte.compiler.onnx_values import GATE, Value
 from subbyte.compiler.onnx_window import Unsupported
-
-GATE = "a HardSigmoid may only be multiplied with its own input"
 
 FloatArray = NDArray[np.float64]
 
@@ -60,43 +58,45 @@ def append(
 
 def batch_normalization(builder: Builder, node: OnnxNode) -> None:
     """(in - mean) / sqrt(variance + epsilon) * scale + shift, per channel."""
-    source = builder.source(node)
     if node.attributes.get("training_mode", 0) or len([name for name in node.outputs if name]) > 1:
         raise Unsupported("must be in inference mode, with one output")
-    if source.rank < 2 or source.wide(source.groups[0]) not in ("", "c"):
-        raise Unsupported("axis 1 of its input must be the channels")
     scale, shift, mean, variance = (builder.constant(node, index) for index in range(1, 5))
-    channels = source.shape[2]
-    if any(values.shape != (channels,) for values in (scale, shift, mean, variance)):
-        raise Unsupported(f"scale, shift, mean and variance must have shape [{channels}]")
     spread = variance + node.attributes.get("epsilon", 1e-5)
     if not (spread > 0).all():
         raise Unsupported(f"variance plus epsilon must be above 0, not {spread.min():g}")
+    source = builder.channels_second(node)
+    channels = source.shape[2]
+    if any(values.shape != (channels,) for values in (scale, shift, mean, variance)):
+        raise Unsupported(f"scale, shift, mean and variance must have shape [{channels}]")
     factor = scale / np.sqrt(spread)
     append(builder, node, source, factor, shift - mean * factor)
 
 
 def subtract(builder: Builder, node: OnnxNode) -> None:
     """A constant per channel from a tensor, or the other way round."""
+    builder.dynamic(node)
     for index, sign in ((0, 1.0), (1, -1.0)):
         if node.inputs[1 - index] in builder.constants:
-            source = builder.source(node, index)
-            append(builder, node, source, sign, -sign * per_channel(builder.constant(node, 1 - index), source))
+            constant = builder.constant(node, 1 - index)
+            source = builder.with_channels(node, index, constant)
+            append(builder, node, source, sign, -sign * per_channel(constant, source))
             return
     raise Unsupported("one of the inputs must be a constant")
 
 
 def divide(builder: Builder, node: OnnxNode) -> None:
     """A tensor by a constant per channel."""
-    source = builder.source(node)
-    divisor = per_channel(builder.constant(node, 1), source)
+    divisor = builder.constant(node, 1)
     if not divisor.all():
         raise Unsupported(f"constant {node.inputs[1]} must not have zeros")
-    append(builder, node, source, 1.0 / divisor, 0.0)
+    source = builder.with_channels(node, 0, divisor)
+    append(builder, node, source, 1.0 / per_channel(divisor, source), 0.0)
 
 
 def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
     """g where `gate` is g * clip(source + 3, 0, 6) in nodes of the graph, as Keras writes HardSwish; else None."""
+    if not gate.same_axes(source):
+        return None
     clipped, factor = builder.producer(gate.tensor), 1.0
     if isinstance(clipped, ConvNode) and clipped.affine and not clipped.bias.any() and np.ptp(clipped.weight) == 0:
         factor = float(clipped.weight.flat[0])
@@ -104,6 +104,8 @@ def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
     if not isinstance(clipped, ReluNode) or clipped.top != 6:
         return None
     shifted = builder.producer(clipped.input)
+    if isinstance(shifted, ReluNode) and shifted.top >= clipped.top:  # a Relu, and a Clip that only has a maximum
+        shifted = builder.producer(shifted.input)
     if not isinstance(shifted, ConvNode) or not shifted.affine or shifted.input != source.tensor:
         return None
     return factor if (shifted.weight == 1).all() and (shifted.bias == 3).all() else None
@@ -111,8 +113,7 @@ def gate_factor(builder: Builder, gate: Value, source: Value) -> float | None:
 
 def hard_sigmoid(builder: Builder, node: OnnxNode) -> None:
     """clip(in + 3, 0, 6) / 6, waiting for the multiplication that makes HardSwish of it."""
-    source = builder.source(node)
     slope, offset = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
     if abs(slope - 1 / 6) > 1e-6 or offset != 0.5:
         raise Unsupported(f"alpha and beta must be 1/6 and 1/2 (HardSwish), not {slope:g} and {offset:g}")
-    builder.values[node.outputs[0]] = dataclasses.replace(source, only=GATE)
+    builder.values[node.outputs[0]] = dataclasses.replace(builder.source(node), only=GATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from subbyte.compiler.graph import ModelError
+from subbyte.compiler.onnx_order import live, order_problems
 
 OLDEST_OPSET = 8
+
+QUANTIZERS = ("BinaryQuant", "BipolarQuant", "FloatQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc")
+"""Operators of other domains whose output has the shape of their first input."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,19 @@ class OnnxNode:
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """The part of an ONNX graph that its output depends on.
+    """The part of an ONNX graph that its outputs depend on.
 
     Parameters
     ----------
     name : stem of the file
     nodes : in execution order, those with constant results left out
     constants : name -> array, initializers and folded nodes
-    input, output : tensor names
-    feed : shape of the input without its batch axis, 1 to 3 sizes
+    input, output : tensor names, the first where there are several; '' for none
+    feed : shape of the input without its batch axis, 1 to 3 sizes; empty where they are not fixed
+    batch : number of samples where the file fixes it, else 1
     inferred : tensor name -> shape without its batch axis, where ONNX shape inference knows it
     opset : version of the standard operators
+    problems : why the model cannot be imported whatever its nodes are; with one of them the nodes can still be judged
     """
 
     name: str
@@ -52,6 +59,8 @@ class OnnxModel:
     feed: tuple[int, ...]
     inferred: dict[str, tuple[int, ...]] = field(repr=False)
     opset: int = OLDEST_OPSET
+    batch: int = 1
+    problems: tuple[str, ...] = ()
 
 
 def _parse(path: Path) -> Any:
@@ -69,22 +78,28 @@ def _parse(path: Path) -> Any:
     return proto
 
 
+def _check_names(path: Path, graph: Any) -> None:
+    """Protobuf hands out a name that is not UTF-8 as bytes; nothing behind expects that."""
+    for node in graph.node:
+        names = (node.op_type, node.domain, node.name, *node.input, *node.output, *(a.name for a in node.attribute))
+        odd = [name for name in names if isinstance(name, bytes)]
+        if odd:
+            raise ModelError(
+                f"Model {path} is damaged: node {node.name!r} ({node.op_type!r}) must have names in UTF-8, "
+                f"not {odd[0]!r}"
+            )
+    for kind in ("initializer", "input", "output"):
+        for entry in getattr(graph, kind):
+            if isinstance(entry.name, bytes):
+                raise ModelError(f"Model {path} is damaged: the name of an {kind} must be UTF-8, not {entry.name!r}")
+
+
 def _opset(path: Path, proto: Any) -> int:
     versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     opset = max(versions, default=0)
     if opset < OLDEST_OPSET:
         raise ModelError(f"Model {path} must have opset {OLDEST_OPSET} or newer, not {opset}")
     return opset
-
-
-def _live(nodes: list[Any], output: str) -> list[Any]:
-    """Nodes that `output` depends on, in the order given (ONNX nodes are sorted)."""
-    needed, kept = {output}, []
-    for node in reversed(nodes):
-        if needed & set(node.output):
-            needed |= set(node.input)
-            kept.append(node)
-    return kept[::-1]
 
 
 def constant_results(node: Any, constants: dict[str, NDArray[Any]], opset: int) -> list[NDArray[Any]] | None:
@@ -133,8 +148,14 @@ def _sizes(value_info: Any) -> tuple[int, ...] | None:
 
 
 def _inferred(proto: Any) -> dict[str, tuple[int, ...]]:
+    """What ONNX infers. It knows nothing of quantizers, so that they are Identity to it, and what is behind goes on."""
+    known_to_it = onnx.ModelProto()
+    known_to_it.CopyFrom(proto)
+    for node in known_to_it.graph.node:
+        if node.op_type in QUANTIZERS:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output[:1]))
     try:
-        graph = onnx.shape_inference.infer_shapes(proto).graph
+        graph = onnx.shape_inference.infer_shapes(known_to_it).graph
     except (onnx.shape_inference.InferenceError, ValueError):
         return {}
     known = {info.name: _sizes(info) for info in graph.value_info}
@@ -144,8 +165,8 @@ def _inferred(proto: Any) -> dict[str, tuple[int, ...]]:
 def read_model(path: Path) -> OnnxModel:
     """The model in `path`.
 
-    ModelError when the file is missing, not ONNX, damaged, older than opset 8, has more than one input or
-    output or an input whose sizes (but for the batch) are not fixed.
+    ModelError when the file is missing, not ONNX, damaged or older than opset 8. What is wrong with inputs, outputs
+    and the order of nodes is in `problems`.
     """
     proto = _parse(path)
     try:
@@ -156,24 +177,32 @@ def read_model(path: Path) -> OnnxModel:
         raise ModelError(f"Model {path} is damaged: {' '.join(str(error).split())}") from None
 
 
+def _end_problems(inputs: list[Any], outputs: list[Any], feed: tuple[int, ...] | None) -> Iterator[str]:
+    """What is wrong with the ends of a model."""
+    for kind, infos in (("input", inputs), ("output", outputs)):
+        if len(infos) != 1:
+            shown = f": {', '.join(info.name for info in infos)}" if infos else ""
+            yield f"it must have one {kind}, not {len(infos)}{shown}"
+    if inputs and feed is None:
+        sizes = [d.dim_value or d.dim_param or "?" for d in inputs[0].type.tensor_type.shape.dim]
+        yield f"input {inputs[0].name} must have a batch axis and 1 to 3 axes of fixed size, not {sizes}"
+
+
 def _model(path: Path, proto: Any) -> OnnxModel:
     opset = _opset(path, proto)
     graph = proto.graph
+    _check_names(path, graph)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in constants]
-    if len(inputs) != 1:
-        raise ModelError(f"Model {path} must have one input, not {len(inputs)}: {', '.join(i.name for i in inputs)}")
-    if len(graph.output) != 1:
-        shown = ", ".join(info.name for info in graph.output)
-        raise ModelError(f"Model {path} must have one output, not {len(graph.output)}: {shown}")
-    feed = _sizes(inputs[0])
-    if feed is None:
-        sizes = [d.dim_value or d.dim_param or "?" for d in inputs[0].type.tensor_type.shape.dim]
-        raise ModelError(
-            f"Model {path}: input {inputs[0].name} must have a batch axis and 1 to 3 axes of fixed size, not {sizes}"
-        )
-    nodes = _fold(_live(list(graph.node), graph.output[0].name), constants, opset)
-    names = _unique_names(nodes)
+    feed = _sizes(inputs[0]) if inputs else None
+    outputs = [info.name for info in graph.output]
+    problems = list(_end_problems(inputs, list(graph.output), feed))
+    needed = live(graph.node, outputs)
+    known = {*constants, *(info.name for info in inputs)}
+    problems += order_problems(needed, _unique_names(needed), known)
+    written = known.union(*(node.output for node in needed))
+    problems += [f"output {name} must be written by a node, none does" for name in outputs if name not in written]
+    nodes = _fold(needed, constants, opset)
     return OnnxModel(
         name=path.stem,
         nodes=tuple(
@@ -185,12 +214,14 @@ def _model(path: Path, proto: Any) -> OnnxModel:
                 attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
                 proto=node,
             )
-            for node, name in zip(nodes, names, strict=True)
+            for node, name in zip(nodes, _unique_names(nodes), strict=True)
         ),
         constants=constants,
-        input=inputs[0].name,
-        output=graph.output[0].name,
-        feed=feed,
+        input=inputs[0].name if inputs else "",
+        output=outputs[0] if outputs else "",
+        feed=feed or (),
         inferred=_inferred(proto),
         opset=opset,
+        batch=max(inputs[0].type.tensor_type.shape.dim[0].dim_value, 1) if feed else 1,
+        problems=tuple(problems),
     )

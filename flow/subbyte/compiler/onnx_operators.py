@@ -17,36 +17,18 @@ from subbyte.compiler.graph import AddNode, ConcatNode, ConvNode, DenseNode, Har
 from subbyte.compiler.onnx_affine import per_channel
 from subbyte.compiler.onnx_builder import Builder
 from subbyte.compiler.onnx_file import OnnxNode
-from subbyte.compiler.onnx_values import Value
-from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, window
-
-HINTS = {
-    "Elu": "train with Relu or HardSwish",
-    "FloatQuant": "train with integers, that is with Quant",
-    "Gelu": "train with Relu or HardSwish",
-    "LeakyRelu": "train with Relu, its negative slope must be 0",
-    "PRelu": "train with Relu, its negative slope must be 0",
-    "QuantizeLinear": "quantized models cannot be imported yet, export the float model",
-    "DequantizeLinear": "quantized models cannot be imported yet, export the float model",
-    "Resize": "only Conv and pools may change height and width",
-    "Selu": "train with Relu or HardSwish",
-    "Sigmoid": "leave it out at the end of a model, the order of outputs is the same; elsewhere use Relu or HardSwish",
-    "Tanh": "leave it out at the end of a model, the order of outputs is the same; elsewhere use Relu",
-}
-"""What to do about an operator that is not supported; without its domain."""
-
-
-def unknown(op: str) -> str:
-    """Why an operator that is not in `OPERATORS` is refused, with a hint if there is one."""
-    hint = HINTS.get(str(op).rpartition(".")[2], "")
-    return f"operator not supported: {hint}" if hint else "operator not supported"
+from subbyte.compiler.onnx_values import GATE, Value
+from subbyte.compiler.onnx_window import Unsupported, padded_shape, padded_window, steps_of, window
 
 
 def _conv(builder: Builder, node: OnnxNode) -> None:
     weight = builder.constant(node, 1)
+    if weight.ndim == 4:
+        steps_of(node, (weight.shape[2], weight.shape[3]))
     source = builder.source(node, padded=True)
     if source.rank != 4 or weight.ndim != 4:
-        raise Unsupported(f"input and weight must have 4 axes, not {source.rank} and {weight.ndim}")
+        hint = ": write a convolution over one axis as one over two, of height 1" if weight.ndim == 3 else ""
+        raise Unsupported(f"input and weight must have 4 axes, not {source.rank} and {weight.ndim}{hint}")
     source = builder.image(node)
     group, channels = int(node.attributes.get("group", 1)), source.shape[2]
     if group < 1 or channels % group or len(weight) % group:
@@ -85,7 +67,7 @@ def _dense(builder: Builder, node: OnnxNode, matrix: NDArray[np.float64], bias: 
 
 def _gemm(builder: Builder, node: OnnxNode) -> None:
     if node.attributes.get("transA", 0):
-        raise Unsupported("transA must be 0, not 1")
+        raise Unsupported("transA must be 0, not 1: the first axis of its input is the batch")
     matrix = builder.constant(node, 1) * node.attributes.get("alpha", 1.0)
     matrix = matrix if node.attributes.get("transB", 0) else matrix.T
     bias = np.zeros(len(matrix))
@@ -102,10 +84,11 @@ def _matmul(builder: Builder, node: OnnxNode) -> None:
 
 def _add(builder: Builder, node: OnnxNode) -> None:
     """Two tensors, or a tensor and a constant per channel."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    dynamic = builder.dynamic(node)
     if len(dynamic) == 1:
-        source = builder.source(node, dynamic[0])
-        onnx_affine.append(builder, node, source, 1.0, per_channel(builder.constant(node, 1 - dynamic[0]), source))
+        constant = builder.constant(node, 1 - dynamic[0])
+        source = builder.with_channels(node, dynamic[0], constant)
+        onnx_affine.append(builder, node, source, 1.0, per_channel(constant, source))
         return
     first, second = (builder.source(node, index) for index in dynamic)
     if not first.same_axes(second):
@@ -128,22 +111,57 @@ def _concat(builder: Builder, node: OnnxNode) -> None:
     builder.append(ConcatNode(node.name, tuple(value.tensor for value in values), node.outputs[0]), first.groups)
 
 
+def _limited(builder: Builder, node: OnnxNode, index: int, low: float, high: float) -> None:
+    """min(max(in, low), high): ReLU and ReLU6, also without a minimum where nothing is below 0."""
+    if low not in (0, -math.inf) or not high > 0:
+        raise Unsupported(f"min must be 0 and max above, as in ReLU6, not {low:g} and {high:g}")
+    source = builder.source(node, index)
+    if low and not builder.never_negative(source.tensor):
+        raise Unsupported(f"min must be 0, as in ReLU6, or a Relu must be in front of it, not {low:g} and {high:g}")
+    builder.append(ReluNode(node.name, source.tensor, node.outputs[0], high), source.groups)
+
+
 def _relu(builder: Builder, node: OnnxNode) -> None:
-    source = builder.source(node)
-    builder.append(ReluNode(node.name, source.tensor, node.outputs[0]), source.groups)
+    _limited(builder, node, 0, 0.0, math.inf)
 
 
 def _clip(builder: Builder, node: OnnxNode) -> None:
-    """ReLU6 and its like: from 0 up. The limits are attributes up to opset 10."""
-    limits = []
-    for position, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
-        given = len(node.inputs) > position and node.inputs[position]
-        limits.append(float(builder.raw_constant(node, position)) if given else node.attributes.get(name, default))
-    low, high = limits
-    if low != 0 or not high > 0:
-        raise Unsupported(f"min must be 0 and max above, as in ReLU6, not {low:g} and {high:g}")
-    source = builder.source(node)
-    builder.append(ReluNode(node.name, source.tensor, node.outputs[0], high), source.groups)
+    """The limits are attributes up to opset 10."""
+    low, high = (
+        builder.number(node, position) if len(node.inputs) > position and node.inputs[position]
+        else float(node.attributes.get(name, default))
+        for position, (name, default) in enumerate((("min", -math.inf), ("max", math.inf)), start=1)
+    )
+    _limited(builder, node, 0, low, high)
+
+
+def _limit(builder: Builder, node: OnnxNode) -> tuple[int, float]:
+    """Of Max and Min: which input is the tensor, and the number that is the other."""
+    dynamic = builder.dynamic(node)
+    if len(dynamic) != 1 or len(node.inputs) != 2:
+        raise Unsupported("it must have two inputs, one of them a constant: as Relu or ReLU6")
+    return dynamic[0], builder.number(node, 1 - dynamic[0])
+
+
+def _max(builder: Builder, node: OnnxNode) -> None:
+    index, low = _limit(builder, node)
+    _limited(builder, node, index, low, math.inf)
+
+
+def _min(builder: Builder, node: OnnxNode) -> None:
+    index, high = _limit(builder, node)
+    _limited(builder, node, index, -math.inf, high)
+
+
+def _negative(builder: Builder, node: OnnxNode) -> None:
+    onnx_affine.append(builder, node, builder.source(node), -1.0, 0.0)
+
+
+def _sum(builder: Builder, node: OnnxNode) -> None:
+    """Add by another name, or nothing."""
+    if len(node.inputs) > 2:
+        raise Unsupported(f"it must have one or two inputs, not {len(node.inputs)}: use Add")
+    (_add if len(node.inputs) == 2 else onnx_shapes.identity)(builder, node)
 
 
 def _hard_swish(builder: Builder, node: OnnxNode) -> None:
@@ -153,12 +171,13 @@ def _hard_swish(builder: Builder, node: OnnxNode) -> None:
 
 def _mul(builder: Builder, node: OnnxNode) -> None:
     """A constant per channel, or x * HardSigmoid(x), which is HardSwish; also that in single steps."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    dynamic = builder.dynamic(node)
     if len(dynamic) == 1:
-        source = builder.source(node, dynamic[0])
-        onnx_affine.append(builder, node, source, per_channel(builder.constant(node, 1 - dynamic[0]), source), 0.0)
+        constant = builder.constant(node, 1 - dynamic[0])
+        source = builder.with_channels(node, dynamic[0], constant)
+        onnx_affine.append(builder, node, source, per_channel(constant, source), 0.0)
         return
-    values = [builder.values[name] for name in node.inputs]
+    values = [builder.value(name) for name in node.inputs]
     for source, gate in (values, values[::-1]):
         factor = None if source.only or gate.only else onnx_affine.gate_factor(builder, gate, source)
         if factor is not None:
@@ -167,10 +186,13 @@ def _mul(builder: Builder, node: OnnxNode) -> None:
             gain = 1.0 if math.isclose(6 * factor, 1.0, rel_tol=1e-6) else 6 * factor  # 1/6 comes in float32
             onnx_affine.append(builder, node, builder.values[swish.output], gain, 0.0)
             return
-    gates = [value for value in values if value.only == onnx_affine.GATE]
+    gates = [value for value in values if value.only == GATE]
     others = [value for value in values if not value.only and not value.pads]
-    if len(gates) != 1 or len(others) != 1 or gates[0].tensor != others[0].tensor:
-        raise Unsupported("one of the inputs must be a constant, or the HardSigmoid of the other")
+    if len(gates) != 1 or len(others) != 1 or not gates[0].same_tensor(others[0]):
+        raise Unsupported(
+            "one of the inputs must be a constant, or the HardSigmoid of the other: leave squeeze-and-excitation out, "
+            "train with HardSwish"
+        )
     builder.append(HardSwishNode(node.name, others[0].tensor, node.outputs[0]), others[0].groups)
 
 
@@ -194,8 +216,11 @@ OPERATORS: dict[str, Callable[[Builder, OnnxNode], None]] = {
     "Identity": onnx_shapes.identity,
     "LogSoftmax": onnx_shapes.last,
     "MatMul": _matmul,
+    "Max": _max,
     "MaxPool": onnx_pools.largest,
+    "Min": _min,
     "Mul": _mul,
+    "Neg": _negative,
     "Pad": onnx_pools.pad,
     "ReduceMean": onnx_pools.reduce_mean,
     "Relu": _relu,
@@ -204,6 +229,7 @@ OPERATORS: dict[str, Callable[[Builder, OnnxNode], None]] = {
     "Softmax": onnx_shapes.last,
     "Squeeze": onnx_shapes.squeeze,
     "Sub": onnx_affine.subtract,
+    "Sum": _sum,
     "Transpose": onnx_shapes.transpose,
     "Unsqueeze": onnx_shapes.unsqueeze,
 }

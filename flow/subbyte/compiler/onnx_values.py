@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from subbyte.compiler.nodes import Padding, Shape
 from subbyte.compiler.onnx_window import Unsupported
 
+GATE = "a HardSigmoid may only be multiplied with its own input"
+"""What `Value.only` says of the one tensor that is not at the end of the model."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -33,6 +36,11 @@ class Value:
     groups: tuple[str, ...]
     pads: tuple[tuple[str, tuple[int, int]], ...] = ()
     only: str = ""
+
+    @property
+    def ended_by(self) -> str:
+        """The operator at the model's end that is not computed, such as "Softmax"; '' for none."""
+        return "" if self.only == GATE else self.only.rpartition(" ")[2]
 
     @property
     def rank(self) -> int:
@@ -56,6 +64,10 @@ class Value:
         """Whether both have the same shape and the same axes in the same places."""
         groups = [[value.wide(group) for group in value.groups] for value in (self, other)]
         return self.shape == other.shape and groups[0] == groups[1]
+
+    def same_tensor(self, other: Value) -> bool:
+        """Whether both are one tensor, its axes in the same places."""
+        return self.tensor == other.tensor and self.same_axes(other)
 
     def is_channels_first(self) -> bool:
         """Whether the ONNX axes are (n, channels, height, width)."""

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from subbyte.compiler.graph import Padding, Shape, Size, window_size
 from subbyte.compiler.onnx_file import OnnxNode
 
+AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+
 
 class Unsupported(ValueError):
     """Why an operator cannot be imported; the importer adds its name."""
+
+
+class NotJudged(Exception):
+    """Whether a node is supported cannot be told: it is behind one that is not, of which not enough is known."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,12 @@ def _same(size: int, kernel: int, stride: int, upper: bool) -> tuple[int, int]:
     return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
 
 
+def _auto_pad(node: OnnxNode) -> str:
+    return str(node.attributes.get("auto_pad", b"NOTSET").decode())
+
+
 def _padding(node: OnnxNode, shape: Shape, kernel: Size, stride: Size) -> Padding:
-    mode = node.attributes.get("auto_pad", b"NOTSET").decode()
+    mode = _auto_pad(node)
     if mode == "VALID":
         return (0, 0, 0, 0)
     if mode in ("SAME_UPPER", "SAME_LOWER"):
@@ -56,23 +66,30 @@ def _padding(node: OnnxNode, shape: Shape, kernel: Size, stride: Size) -> Paddin
             _same(shape[axis], kernel[axis], stride[axis], mode == "SAME_UPPER") for axis in (0, 1)
         )
         return (top, left, bottom, right)
-    if mode != "NOTSET":
-        raise Unsupported(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
     top, left, bottom, right = integers(node, "pads", (0, 0, 0, 0))
     return (top, left, bottom, right)
 
 
-def window(node: OnnxNode, shape: Shape, kernel: Size) -> Window:
-    """The window of `node` over an input of `shape`. Unsupported names the attribute that does not fit."""
+def steps_of(node: OnnxNode, kernel: Size) -> Size:
+    """The strides of `node`. Unsupported names an attribute that fits no input whatever its shape."""
     stride = integers(node, "strides", (1, 1))
     if min(*kernel, *stride) < 1:
         raise Unsupported(f"kernel and strides must be at least 1, not {kernel} and {stride}")
-    if (dilations := integers(node, "dilations", (1, 1))) != (1, 1):
-        raise Unsupported(f"dilations must be 1, not {list(dilations)}")
-    steps = (stride[0], stride[1])
-    padding = _padding(node, shape, kernel, steps)
-    if min(padding) < 0:
+    dilations = integers(node, "dilations", (1, 1))
+    if any(step != 1 and size > 1 for step, size in zip(dilations, kernel, strict=True)):
+        raise Unsupported(f"dilations must be 1, not {list(dilations)}: train with a larger kernel or more layers")
+    mode, padding = _auto_pad(node), integers(node, "pads", (0, 0, 0, 0))
+    if mode not in AUTO_PADS:
+        raise Unsupported(f"auto_pad must be one of {', '.join(AUTO_PADS)}, not {mode}")
+    if mode == "NOTSET" and min(padding) < 0:
         raise Unsupported(f"pads must not be negative, not {list(padding)}")
+    return stride[0], stride[1]
+
+
+def window(node: OnnxNode, shape: Shape, kernel: Size) -> Window:
+    """The window of `node` over an input of `shape`. Unsupported names the attribute that does not fit."""
+    steps = steps_of(node, kernel)
+    padding = _padding(node, shape, kernel, steps)
     try:
         window_size(shape, kernel, steps, padding)
     except ValueError as error:
@@ -88,12 +105,19 @@ def _ceil_pad(size: int, kernel: int, stride: int, begin: int, end: int) -> int:
     return max(end, (count - 1) * stride + kernel - size - begin)
 
 
-def pool_window(node: OnnxNode, shape: Shape) -> Window:
-    """As `window` for pools: ceil_mode becomes more padding at the bottom and the right."""
+def pool_kernel(node: OnnxNode) -> Size:
+    """The kernel of a pool. Unsupported as `steps_of`."""
     if "kernel_shape" not in node.attributes:
         raise Unsupported("kernel_shape is missing")
-    kernel = integers(node, "kernel_shape", (1, 1))
-    found = window(node, shape, (kernel[0], kernel[1]))
+    height, width = integers(node, "kernel_shape", (1, 1))
+    steps_of(node, (height, width))
+    return height, width
+
+
+def pool_window(node: OnnxNode, shape: Shape) -> Window:
+    """As `window` for pools: ceil_mode becomes more padding at the bottom and the right."""
+    kernel = pool_kernel(node)
+    found = window(node, shape, kernel)
     top, left, bottom, right = found.padding
     if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
         raise Unsupported(f"pads must be smaller than the kernel {list(kernel)}, not {list(found.padding)}")

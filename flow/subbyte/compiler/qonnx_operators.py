@@ -43,11 +43,12 @@ def _affine(builder: Builder, node: OnnxNode, source: Value, gain: Exact, offset
 
 def _dynamic(builder: Builder, node: OnnxNode) -> tuple[int, Value, Exact]:
     """(index, value) of the one input that is a tensor, and the other one per channel."""
-    dynamic = [index for index, name in enumerate(node.inputs) if name not in builder.constants]
+    dynamic = builder.dynamic(node)
     if len(dynamic) != 1 or len(node.inputs) != 2:
         raise Unsupported("one of the inputs must be a constant: sums and products of two tensors are not imported")
-    source = builder.source(node, dynamic[0])
-    return dynamic[0], source, rationals(onnx_affine.per_channel(builder.constant(node, 1 - dynamic[0]), source))
+    constant = builder.constant(node, 1 - dynamic[0])
+    source = builder.with_channels(node, dynamic[0], constant)
+    return dynamic[0], source, rationals(onnx_affine.per_channel(constant, source))
 
 
 def _add(builder: Builder, node: OnnxNode) -> None:
@@ -83,11 +84,9 @@ def _negative(builder: Builder, node: OnnxNode) -> None:
 
 def _batch_normalization(builder: Builder, node: OnnxNode) -> None:
     """(in - mean) / sqrt(variance + epsilon) * scale + shift, per channel."""
-    source = builder.source(node)
     if node.attributes.get("training_mode", 0) or len([name for name in node.outputs if name]) > 1:
         raise Unsupported("must be in inference mode, with one output")
-    if source.rank < 2 or source.wide(source.groups[0]) not in ("", "c"):
-        raise Unsupported("axis 1 of its input must be the channels")
+    source = builder.channels_second(node)
     arrays = [builder.constant(node, index) for index in range(1, 5)]
     channels = source.shape[2]
     if any(values.shape != (channels,) for values in arrays):
@@ -110,15 +109,15 @@ def _relu(builder: Builder, node: OnnxNode) -> None:
 
 def _clip(builder: Builder, node: OnnxNode) -> None:
     """The limits are attributes up to opset 10."""
-    source = builder.source(node)
     limits: list[Fraction | None] = []
     for position, name in enumerate(("min", "max"), start=1):
         given = len(node.inputs) > position and node.inputs[position]
-        value = float(builder.raw_constant(node, position)) if given else float(node.attributes.get(name, np.nan))
+        value = builder.number(node, position) if given else float(node.attributes.get(name, np.nan))
         limits.append(Fraction(value) if np.isfinite(value) else None)
     low, high = limits
     if low is not None and high is not None and low > high:
         raise Unsupported(f"min must not be above max, not {float(low):g} and {float(high):g}")
+    source = builder.source(node)
     builder.append(ClipNode(node.name, source.tensor, node.outputs[0], low, high), source.groups)
 
 

@@ -71,10 +71,10 @@ def quant(builder: Builder, node: OnnxNode) -> None:
             _finite(builder, node, 0), _finite(builder, node, 1), (bits, signed, narrow, rounding), zero_point
         )
         return
-    source = builder.source(node)
     lowest = lowest_integer(bits, signed)
     if not 0 <= zero_point - lowest < 1 << bits:
         raise Unsupported(f"zero point must be one of the integers of {bits} bits, not {zero_point}")
+    source = builder.with_channels(node, 0, scale)
     scales = rationals(per_channel(scale, source))
     form = linear(bits, float(scales[0]), zero_point - lowest)
     sides = tuple(quant_sides(bits, signed, narrow, rounding, one, zero_point) for one in scales)
@@ -108,7 +108,7 @@ def bipolar_quant(builder: Builder, node: OnnxNode) -> None:
         x = builder.constant(node, 0)
         builder.constants[node.outputs[0]] = np.where(x >= 0, 1.0, -1.0) * np.broadcast_to(scale, x.shape)
         return
-    source = builder.source(node)
+    source = builder.with_channels(node, 0, scale)
     scales = rationals(per_channel(scale, source))
     builder.append(
         QuantizerNode(
@@ -121,22 +121,22 @@ def bipolar_quant(builder: Builder, node: OnnxNode) -> None:
 
 def multi_threshold(builder: Builder, node: OnnxNode) -> None:
     """MultiThreshold: out_scale * (number of thresholds of the channel <= in) + out_bias."""
-    source, levels = builder.source(node), np.sort(builder.constant(node, 1), axis=-1)
-    channels = source.shape[2]
-    if levels.ndim != 2 or len(levels) not in (1, channels) or not 1 <= levels.shape[1] < 1 << MOST_BITS:
-        raise Unsupported(
-            f"thresholds must have shape [1 or {channels}, 1..{(1 << MOST_BITS) - 1}], not {list(levels.shape)}"
-        )
-    if source.rank == 4 and _text(node.attributes.get("data_layout", "NCHW")) != "NCHW":
-        raise Unsupported(f"data_layout must be NCHW, not {_text(node.attributes['data_layout'])}")
-    if source.rank < 2 or source.wide(source.groups[0]) not in ("", "c"):
-        raise Unsupported("axis 1 of its input must be the channels")
+    levels = np.sort(builder.constant(node, 1), axis=-1)
+    most = (1 << MOST_BITS) - 1
+    if levels.ndim != 2 or not 1 <= levels.shape[1] <= most:
+        raise Unsupported(f"thresholds must have shape [1 or channels, 1..{most}], not {list(levels.shape)}")
     step, start = (Fraction(float(node.attributes.get(name, default)))
                    for name, default in (("out_scale", 1.0), ("out_bias", 0.0)))
     if step <= 0:
         raise Unsupported(f"out_scale must be above 0, not {float(step)}")
     bits = levels.shape[1].bit_length()
     form, scale = _counted(bits, step, start)
+    source = builder.channels_second(node)
+    channels = source.shape[2]
+    if len(levels) not in (1, channels):
+        raise Unsupported(f"thresholds must have shape [1 or {channels}, 1..{most}], not {list(levels.shape)}")
+    if source.rank == 4 and _text(node.attributes.get("data_layout", "NCHW")) != "NCHW":
+        raise Unsupported(f"data_layout must be NCHW, not {_text(node.attributes['data_layout'])}")
     missing: tuple[Side, ...] = (False,) * ((1 << bits) - 1 - levels.shape[1])
     sides = tuple((*(Border(Fraction(level)) for level in row), *missing) for row in levels.tolist())
     builder.append(QuantizerNode(node.name, source.tensor, node.outputs[0], sides, (scale,), form), source.groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,8 @@ def cost_of(costs: tuple[Cost, ...], layer: str) -> Cost:
 
 
 def accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
-    """Top-1 on the samples; None without class labels."""
-    if samples.y is None or samples.y.ndim != 1 or not np.issubdtype(samples.y.dtype, np.integer):
+    """Top-1 on the samples; None without class labels. A model with one output has no classes."""
+    if samples.y is None or samples.y.ndim != 1 or math.prod(compiled.graph.shapes[compiled.graph.output]) == 1:
         return None
     result = evaluate(compiled, samples)
     return {key: result[key] for key in ("float_value", "value", "n")}
