@@ -40,11 +40,15 @@ def test_activation() -> None:
 
 @pytest.mark.parametrize(
     "recipe",
-    [*RECIPES.values(), Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override("weq4", "lin4")})],
+    [
+        *RECIPES.values(),
+        Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override("weq4", "lin4")}),
+        Recipe("r\U0001F600", layers={"\U0001F600": Override(weights=8), "\x7f\t\n\\": Override(activations="lin8")}),
+    ],
 )
 def test_dump_and_load(tmp_path: Path, recipe: Recipe) -> None:
     path = tmp_path / "file.toml"
-    path.write_text(dump_recipe(recipe))
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
     assert load_recipe(str(path)) == recipe
 
 

@@ -118,7 +118,7 @@ def save_compiled(compiled: Compiled, out: Path) -> None:
             shutil.copyfile(compiled.model, folder / stored_name(compiled.model))
             save_network(compiled.network, folder / "network.npz")
             save_program(compiled.program, folder / "program.npz")
-            (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe))
+            (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe), encoding="utf-8")
             labels = {} if compiled.samples.y is None else {"y_calib": compiled.samples.y}
             np.savez(folder / "calibration.npz", allow_pickle=False, x_calib=compiled.samples.x, **labels)
             save_known_answers(compiled.network, compiled.codes(compiled.samples), folder / "kat.npz")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from subbyte.golden.quantize import Method
 
@@ -185,7 +186,7 @@ def load_recipe(name: str) -> Recipe:
     if path.suffix != ".toml":
         raise RecipeError(f"Recipe must be one of {', '.join(RECIPES)} or a .toml file, not {name!r}")
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"Recipe file {name}: {error}") from None
     return recipe_from_dict({"name": path.stem, **values})
@@ -193,13 +194,9 @@ def load_recipe(name: str) -> Recipe:
 
 def dump_recipe(recipe: Recipe) -> str:
     """TOML text that `load_recipe` reads back to the same recipe."""
-
-    def lines(values: dict[str, Any]) -> list[str]:
-        return [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
-
     values = dataclasses.asdict(recipe)
-    layers = values.pop("layers")
-    parts = lines(values)
-    for name, override in layers.items():
-        parts += ["", f"[layers.{json.dumps(name)}]", *lines(override)]
-    return "\n".join(parts) + "\n"
+    layers = {
+        name: {key: value for key, value in override.items() if value is not None}
+        for name, override in values.pop("layers").items()
+    }
+    return tomli_w.dumps(values | ({"layers": layers} if layers else {}))
