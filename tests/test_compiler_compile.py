@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx_models import node, write_model
 
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler import compiled as compiled_module
@@ -24,6 +25,7 @@ from subbyte.compiler.known_answers import digest, load_known_answers
 from subbyte.compiler.recipe import RECIPES
 from subbyte.compiler.sampling import KEPT_SAMPLES
 from subbyte.golden.reference import run
+from subbyte.report.facts import collect
 from subbyte.spec.engine import PRESETS
 
 UP5K = PRESETS["up5k"]
@@ -90,6 +92,27 @@ def test_cycles_are_those_of_the_whole_program(tmp_path: Path) -> None:
     assert [layer["name"] for layer in summary["layers"]] == ["conv"]
     assert summary["cycles_est"] == estimate(load_compiled(tmp_path / "out").program).cycles
     assert summary["cycles_est"] > sum(layer["cycles_est"] for layer in summary["layers"])
+
+
+def test_layers_with_a_plus_in_their_names(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Fused layers are shown with + between them; what is said of a layer does not depend on its name."""
+    shapes = {"w1": (4, 1, 3, 3), "w2": (4, 4, 3, 3)}
+    constants = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def summary_of(first: str, relu: str, second: str) -> dict[str, Any]:
+        nodes = [
+            node("Conv", "in", "w1", out="a", name=first), node("Relu", "a", out="b", name=relu),
+            node("Conv", "b", "w2", name=second),
+        ]
+        model, out = write_model(tmp_path / "model.onnx", nodes, constants, (1, 8, 8)), tmp_path / "out"
+        compile_model(model, UP5K, RECIPES["w4-a4"], digits_data(), PIXELS, 0, out)
+        compiled = load_compiled(out)
+        assert [one.name for one in collect(compiled, [], [], [], "").cycles] == [first, second]
+        return compiled.summary
+
+    plain, plus = summary_of("first", "relu", "second"), summary_of("c+d", "d+c+d", "c")
+    assert [layer.pop("name") for layer in plus["layers"]] == ["c+d", "c"]
+    assert [{key: layer[key] for key in layer if key != "name"} for layer in plain["layers"]] == plus["layers"]
 
 
 def test_directory(folder: Path, compiled: Compiled) -> None:

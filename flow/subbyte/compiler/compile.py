@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.compiled import Compiled, check_output, save_compiled
-from subbyte.compiler.cost import Cost, estimate
+from subbyte.compiler.cost import Cost, Estimate, estimate
 from subbyte.compiler.data import load_calibration
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.fill_outliers import outliers, removed_error
@@ -20,9 +20,9 @@ from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.integers import integers
 from subbyte.compiler.lower import input_ratio
 from subbyte.compiler.recipe import Recipe
-from subbyte.compiler.sampling import accuracy, act_format, cost_of, kept_samples
+from subbyte.compiler.sampling import accuracy, act_format, kept_samples
 from subbyte.compiler.schedule import schedule
-from subbyte.compiler.usage import memory_use, utilisation, weight_bytes
+from subbyte.compiler.usage import layer_costs, memory_use, utilisation, weight_bytes
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Conv2d, Dense
 
@@ -56,11 +56,12 @@ def _layer(node: Linear, layer: Conv2d | Dense, compiled: Compiled, cost: Cost) 
     }
 
 
-def _layers(compiled: Compiled, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
+def _layers(compiled: Compiled, cost: Estimate) -> list[dict[str, Any]]:
     """One entry per linear node."""
+    costs = {name: one for layers, one in layer_costs(compiled.program, cost) for name in layers}
     nodes = {node.name: node for node in compiled.graph.nodes if isinstance(node, Linear)}
     return [
-        _layer(nodes[layer.name], layer, compiled, cost_of(costs, layer.name))
+        _layer(nodes[layer.name], layer, compiled, costs[layer.name])
         for layer in compiled.network.layers
         if isinstance(layer, Conv2d | Dense) and layer.name in nodes
     ]
@@ -97,7 +98,7 @@ def compile_model(
         "engine": engine.name,
         "recipe": recipe.name,
         # Of the weights that were quantized, which may be those of an equalized graph.
-        "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost.layers),
+        "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost),
         "weight_bytes": program.weights.nbytes,
         "act_bytes": 8 * program.tensor_words,
         "memory": memory_use(program),

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.compiled import Compiled
-from subbyte.compiler.cost import Cost
 from subbyte.compiler.data import Samples
 from subbyte.compiler.evaluate import evaluate
 from subbyte.compiler.feed import InputTransform, arrange
@@ -52,11 +51,6 @@ def act_format(network: Network, layer: Conv2d | Dense) -> str:
             if not isinstance(following, Relu):
                 break
     return _format_name(network.tensors[tensor].format)
-
-
-def cost_of(costs: tuple[Cost, ...], layer: str) -> Cost:
-    """The cost of the group of layers that `layer` belongs to; their names are joined by +."""
-    return next(cost for cost in costs if f"+{layer}+" in f"+{cost.layer}+")
 
 
 def accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
