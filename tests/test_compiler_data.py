@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from subbyte.compiler.data import DataError, Samples, load_calibration, load_sam
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import DenseNode, Graph
 from subbyte.compiler.input_codes import choose_coding, encode
+from subbyte.compiler.sampling import chosen_samples
 from subbyte.golden.quantize import Method, to_real
 
 
@@ -51,6 +54,7 @@ def test_calibration_keys_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixt
         ({"x": np.array([[1.0, np.nan], [np.inf, 0]])}, "2 values are not, the first at [0, 1]"),
         ({"x": np.zeros((0, 4))}, "must hold at least one sample, its shape is (0, 4)"),
         ({"x": np.zeros((1, 4)), "y": np.array([np.nan])}, "y must be finite"),
+        ({"x": np.zeros((1, 4)), "y": np.int64(3)}, "y must have one entry per sample, it is a single number"),
         ({"x": np.array([None, 1])}, "must be an .npz file of plain arrays"),
     ],
 )
@@ -60,6 +64,43 @@ def test_refused_arrays(tmp_path: Path, arrays: dict[str, Any], message: str, lo
         load(save(tmp_path, **arrays))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_other_arrays_are_left_alone(tmp_path: Path) -> None:
+    objects = np.array([1, "a", None], dtype=object)
+    path = save(tmp_path, x_calib=np.ones((2, 4)), x=objects, x_train=objects, z=objects)
+    assert len(load_calibration(path).x) == 2
+    assert len(load_samples(save(tmp_path, x=np.ones((3, 4)), x_calib=objects)).x) == 3
+
+
+def member(path: Path, content: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A file whose only member, `x.npy`, has this content."""
+    with zipfile.ZipFile(path / "data.npz", "w", compression) as file:
+        file.writestr("x.npy", content)
+    return path / "data.npz"
+
+
+@pytest.mark.parametrize("load", [load_samples, load_calibration])
+def test_refused_members(tmp_path: Path, load: Any) -> None:
+    lying = b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 8, 8), }".ljust(117) + b"\n"
+    with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+        load(member(tmp_path, b"\x93NUMPY\x01\x00v\x00" + lying))
+    with pytest.raises(DataError, match="x must be an array of NumPy's format, it is something else"):
+        load(member(tmp_path, b"not an array at all"))
+    for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        content = io.BytesIO()
+        np.save(content, np.random.default_rng(0).integers(0, 9, (100, 8, 8)))
+        path = member(tmp_path, content.getvalue(), compression)
+        damaged = bytearray(path.read_bytes())
+        damaged[200:1200] = bytes(1000)
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+            load(path)
+        directory = damaged.rindex(b"PK\x01\x02")
+        damaged[8:10] = damaged[directory + 10 : directory + 12] = b"\x63\x00"  # an unknown compression
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+            load(path)
 
 
 def test_refused_files(tmp_path: Path) -> None:
@@ -116,6 +157,29 @@ def test_refused_shapes(x: np.ndarray, y: Any, transform: InputTransform, messag
 def test_init_wrong_transform(arguments: Any) -> None:
     with pytest.raises(ValueError, match="Input"):
         InputTransform(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("x", "offset", "scale", "message"),
+    [
+        (np.array([[1e300, 0.0]]), 0.0, 1.0, "must be at most 1e+30 in size, not 1e+300"),
+        (np.array([[16, 0]]), 0.0, 1e300, "must be at most 1e+30 in size, not 1.6e+301"),
+        (np.array([[1e200, 0.0]]), 0.0, 1e200, "must be at most 1e+30 in size, not inf"),
+        (np.array([[16, 0]]), 1e308, 1.0, "must be at most 1e+30 in size, not 1e+308"),
+        (np.array([[1e-320, 0.0]]), 0.0, 1.0, "must reach 1e-30 in size, not only 1e-320"),
+        (np.array([[16, 0]]), 0.0, 1e-300, "must reach 1e-30 in size, not only 1.6e-299"),
+    ],
+)
+def test_samples_beyond_the_usable_range(x: np.ndarray, offset: float, scale: float, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        chosen_samples(Samples("x", x), graph_of((2,)), InputTransform((offset,), (scale,)), 0)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0.0, 2e-30, 5e29])
+def test_usable_samples(size: float) -> None:
+    x = size * np.array([[1.0, 0.5]])
+    assert (chosen_samples(Samples("x", x), graph_of((2,)), InputTransform(), 0).x == x).all()
 
 
 def test_transform_round_trip() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Group
 
-from subbyte.cli.arguments import axes, numbers
+from subbyte.cli.arguments import axes, numbers, seed
 from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, UserError, plain_table
 from subbyte.compiler.compile import compile_model
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-transpose", type=axes, metavar="AXES", help="order of the axes of x for the model, batch included"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
 
 
 def _memory(use: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from subbyte.compiler.compiled import Compiled
 from subbyte.compiler.data import Samples
 from subbyte.compiler.evaluate import evaluate
-from subbyte.compiler.feed import InputTransform, arrange
+from subbyte.compiler.feed import InputTransform, arrange, check_calibration
 from subbyte.compiler.graph import Graph
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu
@@ -21,12 +21,16 @@ KEPT_SAMPLES = 100
 
 
 def chosen_samples(samples: Samples, graph: Graph, transform: InputTransform, seed: int) -> Samples:
-    """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order."""
+    """At most `CALIBRATION_SAMPLES`, drawn by `seed`, with all axes present in the user's order.
+
+    DataError for samples that cannot be used, see `arrange` and `check_calibration`.
+    """
     arranged = arrange(samples, graph, transform)
     keep = np.arange(len(arranged))
     if len(keep) > CALIBRATION_SAMPLES:
         keep = np.sort(np.random.default_rng(seed).choice(keep, CALIBRATION_SAMPLES, replace=False))
     x: NDArray[Any] = arranged[keep]
+    check_calibration(x, graph, transform)
     if transform.axes is not None:
         x = x.transpose(np.argsort(transform.axes))
     return dataclasses.replace(samples, x=x, y=None if samples.y is None else samples.y[keep])
