@@ -30,7 +30,10 @@ from subbyte.spec.engine import PRESETS
 
 UP5K = PRESETS["up5k"]
 PIXELS = InputTransform(scale=(1 / 16,))
-PUBLISHED = {"model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy", "memory"}
+PUBLISHED = {
+    "model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy", "memory",
+    "input",
+}
 PUBLISHED_LAYER = {
     "name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers", "outliers_removed",
     "utilisation", "weight_bytes",

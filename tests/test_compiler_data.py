@@ -17,6 +17,9 @@ from subbyte.compiler.graph import DenseNode, Graph
 from subbyte.compiler.input_codes import choose_coding, encode
 from subbyte.compiler.sampling import chosen_samples
 from subbyte.golden.quantize import Method, to_real
+from subbyte.spec.engine import PRESETS
+
+UP5K = PRESETS["up5k"]
 
 
 def graph_of(feed_shape: tuple[int, ...]) -> Graph:
@@ -213,26 +216,54 @@ def test_feed_per_channel() -> None:
     [
         (0, 16, "uint8", 0, 5, 0),
         (0, 255, "uint8", 0, 8, 0),
-        (0, 1, "int64", 0, 1, 0),
-        (0, 0, "uint8", 0, 1, 0),
+        (0, 32, "uint8", 0, 8, 0),
+        (0, 1, "int64", 0, 4, 0),
+        (0, 0, "uint8", 0, 4, 0),
+        (0, 100, "int8", 0, 8, 128),
         (-8, 7, "int8", 0, 4, 8),
+        (0, 15, "uint8", 8, 4, 8),
+        (0, 14, "uint8", 3, 4, 3),
+        (-5, -5, "int64", 0, 4, 8),
         (-100, 90, "int8", 0, 8, 128),
         (-120, 100, "int8", 83, 8, 211),
+        (-20, 60, "int8", 83, 8, 211),
         (10, 250, "uint8", 128, 8, 128),
+        (100, 160, "uint8", 100, 8, 100),
         (-20, 5, "int32", 0, 5, 20),
     ],
 )
 def test_small_integers_are_codes(low: int, high: int, dtype: str, offset: int, bits: int, zero: int) -> None:
+    """All that their dtype has, unless fewer bits take fewer planes or nibbles: one plane of 5 bits on `up5k`."""
     graph = graph_of((2,))
     transform = InputTransform((float(offset),), (0.25,))
     x = np.array([[low, high]], dtype=dtype)
-    coding = choose_coding(x, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
     assert coding.direct and coding.ratio == (1.0,)
     assert (coding.format.bits, coding.format.zero_point, coding.format.scale) == (bits, zero, 0.25)
     codes = encode(x, graph, transform, coding)
     assert (to_real(codes, coding.format) == feed(x, graph, transform)).all()
     beyond = np.array([[low - 300, high + 300]], dtype="int64")
     assert encode(beyond, graph, transform, coding).reshape(-1).tolist() == [0, (1 << bits) - 1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "bits"), [("up5k", 5), ("up5k-plain", 6), ("up5k-shift", 5), ("ecp5-25", 5), ("up5k-binary", 8)]
+)
+def test_bits_that_an_engine_reads_as_one_plane(preset: str, bits: int) -> None:
+    """Of samples up to 16: a shift lane has a plane for each bit, a binary one reads no fewer than eight."""
+    x = np.array([[0, 16]], dtype=np.uint8)
+    coding = choose_coding(x, graph_of((2,)), InputTransform(), Method.MIN_MAX, PRESETS[preset])
+    assert coding.format.bits == bits
+
+
+def test_integers_beyond_the_codes_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    graph, transform, x = graph_of((2,)), InputTransform((2.0,)), np.array([[2, 18]], dtype=np.uint8)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
+    assert coding.summary() == {"bits": 5, "direct": True, "lowest": -2, "highest": 29}
+    encode(x, graph, transform, coding)
+    assert not caplog.text
+    encode(np.array([[33, 34], [1, 200]]), graph, transform, coding)
+    assert "3 of 4 input values saturate" in caplog.text and "x - offset is -2 to 29" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -246,7 +277,7 @@ def test_small_integers_are_codes(low: int, high: int, dtype: str, offset: int, 
 )
 def test_everything_else_is_quantized_to_eight_bits(x: np.ndarray, offset: float, signed: bool) -> None:
     graph, transform = graph_of((2,)), InputTransform((offset,), (2.0,))
-    coding = choose_coding(x, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
     assert not coding.direct and coding.format.bits == 8 and coding.format.zero_point == 128 * signed
     fed = feed(x, graph, transform)
     restored = to_real(encode(x, graph, transform, coding), coding.format)
@@ -255,5 +286,5 @@ def test_everything_else_is_quantized_to_eight_bits(x: np.ndarray, offset: float
 
 def test_input_scale_per_channel_goes_to_the_weights() -> None:
     graph, transform = graph_of((2,)), InputTransform((0.0,), (0.5, -2.0))
-    coding = choose_coding(np.array([[1, 3]], dtype=np.uint8), graph, transform, Method.MIN_MAX)
+    coding = choose_coding(np.array([[1, 3]], dtype=np.uint8), graph, transform, Method.MIN_MAX, UP5K)
     assert coding.format.scale == 2.0 and coding.ratio == (0.25, -1.0)

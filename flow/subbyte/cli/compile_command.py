@@ -50,6 +50,13 @@ def _memory(use: dict[str, Any]) -> list[str]:
     return [f"main memory: {share('main')} words of 8 bytes ({parts})", f"parameters: {share('parameters')}, {tables}"]
 
 
+def _input(found: dict[str, Any]) -> str:
+    """What the input's codes hold."""
+    what = "x - offset" if found["direct"] else "(x - offset) * scale"
+    low, high = found["lowest"], found["highest"]
+    return f"input: {found['bits']}-bit codes, {what} from {low:.6g} to {high:.6g}, saturated beyond"
+
+
 def _text(summary: dict[str, Any], output: Path) -> Group:
     columns = (
         "layer", "operator", "multiply-accumulates", "weights", "activations", "cycles", "utilisation", "bound by",
@@ -74,7 +81,7 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
             )
         chosen = [why]
     total = f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"
-    lines = [total, *_memory(summary["memory"])]
+    lines = [total, _input(summary["input"]), *_memory(summary["memory"])]
     if accuracy is not None:
         value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
         lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")

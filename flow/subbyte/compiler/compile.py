@@ -73,12 +73,12 @@ def compile_model(
 ) -> dict[str, Any]:
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
-    Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, utilisation, bound_by,
-    weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see `memory_use`), cycles_est,
-    accuracy{float_value, value, n} measured as top-1 on the calibration samples, null without class labels.
-    `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed` is the part of the
-    squared error of the weights that they remove, see `removed_error`. Where the output is sums in pieces
-    (`OutputCoding`) also output_pieces; of the recipe `auto` also choices, see `auto.search`.
+    Keys: model, engine, recipe, input (see `InputCoding.summary`), layers[{name, op, macs, weight_format, act_format,
+    cycles_est, utilisation, bound_by, weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see
+    `memory_use`), cycles_est, accuracy{float_value, value, n} measured as top-1 on the calibration samples, null
+    without class labels. `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed`
+    is the part of the squared error of the weights that they remove, see `removed_error`. Where the output is sums in
+    pieces (`OutputCoding`) also output_pieces; of the recipe `auto` also choices, see `auto.search`.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -97,6 +97,7 @@ def compile_model(
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
+        "input": made.coding.summary(),
         # Of the weights that were quantized, which may be those of an equalized graph.
         "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost),
         "weight_bytes": program.weights.nbytes,

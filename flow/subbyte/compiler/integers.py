@@ -65,7 +65,7 @@ def integers(
     graph = imported.graph
     samples = chosen_samples(given, graph, transform, seed)
     arranged = arrange(samples, graph, transform)
-    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
+    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method), engine)
     codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
     choices = None
     if recipe.auto:
@@ -97,5 +97,5 @@ def _exact(
     else:
         raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
     if coding is None:
-        coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX)
+        coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX, engine)
     return Integers(graph, samples, transform, coding, *lower_exact(graph, coding, engine))
