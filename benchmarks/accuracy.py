@@ -20,7 +20,7 @@ from measure import CONSOLE, SHARED, SOURCES, Source, options, show
 from models import MODELS
 from numpy.typing import NDArray
 
-from subbyte.compiler.accuracy import measure
+from subbyte.compiler.accuracy import agreement, measure, relative_error
 from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import Samples, load_calibration, load_samples
 from subbyte.compiler.equalize import equalized
@@ -88,8 +88,8 @@ class Measured:
         reconstructs = self.wanted.shape[1] == self.codes[0].size
         return {
             "n": len(self.codes), "top1": top1, "loss": None if wanted is None or top1 is None else wanted - top1,
-            "agreement": None if reconstructs else float((outputs.argmax(axis=1) == self.wanted.argmax(axis=1)).mean()),
-            "error": float(np.square(outputs - self.wanted).mean() / self.wanted.var(axis=0).mean()),
+            "agreement": None if reconstructs else agreement(outputs, self.wanted),
+            "error": relative_error(outputs, self.wanted),
         }
 
     def _top1(self, outputs: NDArray[np.float64]) -> float | None:

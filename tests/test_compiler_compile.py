@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -21,9 +23,11 @@ from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import DataError, Samples, load_samples
 from subbyte.compiler.evaluate import evaluate, run_reference
 from subbyte.compiler.feed import InputTransform
+from subbyte.compiler.graph import run_float
 from subbyte.compiler.known_answers import digest, load_known_answers
+from subbyte.compiler.provenance import package_version
 from subbyte.compiler.recipe import RECIPES
-from subbyte.compiler.sampling import KEPT_SAMPLES
+from subbyte.compiler.sampling import KEPT_SAMPLES, quality
 from subbyte.golden.reference import run
 from subbyte.report.facts import collect
 from subbyte.spec.engine import PRESETS
@@ -32,7 +36,7 @@ UP5K = PRESETS["up5k"]
 PIXELS = InputTransform(scale=(1 / 16,))
 PUBLISHED = {
     "model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy", "memory",
-    "input",
+    "input", "macs", "utilisation", "fidelity", "provenance",
 }
 PUBLISHED_LAYER = {
     "name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers", "outliers_removed",
@@ -70,6 +74,42 @@ def test_published_keys(compiled: Compiled) -> None:
     assert [layer["act_format"] for layer in summary["layers"]] == ["log4", "log4", "lin8"]
     assert summary["cycles_est"] > 0 and summary["weight_bytes"] > 0 and summary["act_bytes"] > 0
     assert set(summary["accuracy"]) == {"float_value", "value", "n"} and summary["accuracy"]["n"] == 100
+    assert summary["macs"] == 23680 and 0.4 < summary["utilisation"] < 0.6
+
+
+def test_provenance(folder: Path, compiled: Compiled) -> None:
+    """All that is needed to compile again, in the directory itself."""
+    assert compiled.summary["provenance"] == {
+        "subbyte": package_version(), "numpy": np.__version__, "seed": 0,
+        "model_sha256": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest(),
+        "calib": str(digits_data()), "calib_sha256": hashlib.sha256(digits_data().read_bytes()).hexdigest(),
+        "input_offset": [0.0], "input_scale": [1 / 16], "input_transpose": None,
+    }
+
+
+def test_likeness_to_the_float_network(folder: Path, compiled: Compiled) -> None:
+    samples = compiled.samples
+    wanted = run_float(compiled.graph, compiled.fed(samples)).reshape(100, 10)
+    outputs = compiled.real(run_reference(compiled, compiled.codes(samples))).reshape(100, 10)
+    same = float(np.mean(outputs.argmax(1) == wanted.argmax(1)))
+    error = float(((outputs - wanted) ** 2).mean() / wanted.var(axis=0).mean())
+    assert compiled.summary["fidelity"] == {"agreement": same, "error": error, "n": 100} and 0 < error < 0.05
+    quiet = dataclasses.replace(samples, y=None)
+    assert quality(compiled, quiet) == {"accuracy": None, "fidelity": compiled.summary["fidelity"]}
+    one = dataclasses.replace(samples, x=samples.x[:1], y=None)
+    assert quality(compiled, one)["fidelity"] == {"agreement": 1.0, "error": None, "n": 1}
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_outputs_that_are_no_classes(tmp_path: Path, rng: np.random.Generator, outputs: int) -> None:
+    """A single one, and a reconstruction of the input."""
+    weight = rng.normal(size=(4, outputs)).astype(np.float32)
+    model = write_model(tmp_path / "model.onnx", [node("MatMul", "in", "w")], {"w": weight}, (4,))
+    np.savez(tmp_path / "data.npz", x_calib=rng.normal(size=(30, 4)))
+    out = tmp_path / "out"
+    summary = compile_model(model, UP5K, RECIPES["int8"], tmp_path / "data.npz", InputTransform(), 0, out)
+    assert summary["accuracy"] is None
+    assert summary["fidelity"]["agreement"] is None and 0 < summary["fidelity"]["error"] < 0.01
 
 
 def test_cycles_are_those_of_the_whole_program(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from subbyte.compiler.importers import import_model
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.integers import integers
 from subbyte.compiler.lower import input_ratio
+from subbyte.compiler.provenance import provenance
 from subbyte.compiler.recipe import Recipe
-from subbyte.compiler.sampling import accuracy, act_format, kept_samples
+from subbyte.compiler.sampling import act_format, kept_samples, quality
 from subbyte.compiler.schedule import schedule
 from subbyte.compiler.usage import layer_costs, memory_use, utilisation, weight_bytes
 from subbyte.spec.engine import EngineConfig
@@ -75,10 +76,11 @@ def compile_model(
 
     Keys: model, engine, recipe, input (see `InputCoding.summary`), layers[{name, op, macs, weight_format, act_format,
     cycles_est, utilisation, bound_by, weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see
-    `memory_use`), cycles_est, accuracy{float_value, value, n} measured as top-1 on the calibration samples, null
-    without class labels. `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed`
-    is the part of the squared error of the weights that they remove, see `removed_error`. Where the output is sums in
-    pieces (`OutputCoding`) also output_pieces; of the recipe `auto` also choices, see `auto.search`.
+    `memory_use`), cycles_est, macs, utilisation, accuracy and fidelity on the calibration samples (see `quality`),
+    provenance (see there). `utilisation`: of the lanes, see there, the network's the mean of all cycles; `outliers` are
+    weights with one, `outliers_removed` is the part of the squared error of the weights that they remove, see
+    `removed_error`. Where the output is sums in pieces (`OutputCoding`) also output_pieces; of the recipe `auto` also
+    choices, see `auto.search`.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -93,18 +95,22 @@ def compile_model(
         kept_samples(made.samples, made.transform), summary={}, output=made.output,
     )
     cost = estimate(program)
+    # Of the weights that were quantized, which may be those of an equalized graph.
+    layers = _layers(dataclasses.replace(compiled, graph=made.graph), cost)
     summary = {
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
         "input": made.coding.summary(),
-        # Of the weights that were quantized, which may be those of an equalized graph.
-        "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost),
+        "layers": layers,
         "weight_bytes": program.weights.nbytes,
         "act_bytes": 8 * program.tensor_words,
         "memory": memory_use(program),
         "cycles_est": cost.cycles,
-        "accuracy": accuracy(compiled, made.samples),
+        "macs": sum(layer["macs"] for layer in layers),
+        "utilisation": sum(layer["utilisation"] * layer["cycles_est"] for layer in layers) / cost.cycles,
+        **quality(compiled, made.samples),
+        "provenance": provenance(model, calib, made.transform, seed),
         **({"choices": made.choices} if made.choices is not None else {}),
         **({"output_pieces": made.output.pieces} if made.output else {}),
     }

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.accuracy import agreement, measure, relative_error
 from subbyte.compiler.compiled import Compiled
 from subbyte.compiler.data import Samples
-from subbyte.compiler.evaluate import evaluate
+from subbyte.compiler.evaluate import flat, run_reference
 from subbyte.compiler.feed import InputTransform, arrange, check_calibration
-from subbyte.compiler.graph import Graph
+from subbyte.compiler.graph import Graph, run_float
 from subbyte.spec.formats import TensorFormat
 from subbyte.spec.network import Conv2d, Dense, MaxPool2d, Network, Relu
 
@@ -57,9 +58,22 @@ def act_format(network: Network, layer: Conv2d | Dense) -> str:
     return _format_name(network.tensors[tensor].format)
 
 
-def accuracy(compiled: Compiled, samples: Samples) -> dict[str, Any] | None:
-    """Top-1 on the samples; None without class labels."""
+def quality(compiled: Compiled, samples: Samples) -> dict[str, dict[str, Any] | None]:
+    """What the network makes of the samples, {accuracy, fidelity}.
+
+    accuracy : {float_value, value, n}, top-1; None without class labels
+    fidelity : {agreement, error, n}, how like the float network's outputs are, see `subbyte.compiler.accuracy`.
+        `agreement` is None where no output is a class: a single one, or as many as inputs (an autoencoder)
+    """
+    graph, fed = compiled.graph, compiled.fed(samples)
+    wanted = flat(run_float(graph, fed), graph.output_order)
+    outputs = flat(compiled.real(run_reference(compiled, compiled.codes(samples))), graph.output_order)
+    n, features = wanted.shape
+    classes = features > 1 and features != fed[0].size
+    found: dict[str, Any] = {
+        "agreement": agreement(outputs, wanted) if classes else None, "error": relative_error(outputs, wanted), "n": n,
+    }
     if samples.y is None or samples.y.ndim != 1 or not np.issubdtype(samples.y.dtype, np.integer):
-        return None
-    result = evaluate(compiled, samples)
-    return {key: result[key] for key in ("float_value", "value", "n")}
+        return {"accuracy": None, "fidelity": found}
+    float_value, value = (measure("top1", values, fed, samples.y) for values in (wanted, outputs))
+    return {"accuracy": {"float_value": float_value, "value": value, "n": n}, "fidelity": found}
