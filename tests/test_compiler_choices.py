@@ -14,7 +14,7 @@ from subbyte.compiler.data import Samples, load_calibration, load_samples
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.importers import import_model
 from subbyte.compiler.integers import Integers, integers
-from subbyte.compiler.recipe import Recipe
+from subbyte.compiler.recipe import Override, Recipe
 from subbyte.compiler.sampling import CALIBRATION_SAMPLES
 from subbyte.spec.engine import PRESETS
 from subbyte.spec.network import Conv2d, Dense
@@ -73,6 +73,14 @@ def test_activation_method(method: str) -> None:
     plain, other = made(samples), made(samples, activation_method=method)
     assert relu_scale(other) < relu_scale(plain)
     assert other.coding.format.scale < plain.coding.format.scale
+
+
+def test_activations_that_mean_nothing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The last layer has no ReLU, and its output keeps eight bits."""
+    made(layers={"conv1": Override(activations="lin8"), "dense1": Override(weights=4)})
+    assert not caplog.text
+    made(layers={"dense1": Override(activations="lin8")})
+    assert "Recipe base: layer dense1 activations lin8 mean nothing" in caplog.text
 
 
 def test_seed() -> None:

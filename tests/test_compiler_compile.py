@@ -207,6 +207,36 @@ def test_a_compiled_model_is_replaced_other_things_are_not(folder: Path, tmp_pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other", "out"]
 
 
+def test_a_directory_with_files_of_others_is_kept(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    for name in ("notes.txt", "outputs.npz"):
+        (out / name).write_text("mine")
+    with pytest.raises(OutputError, match=r"would be replaced, but holds files of others: notes\.txt, outputs\.npz$"):
+        compile_to(out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_is_no_output(folder: Path, tmp_path: Path, there: bool) -> None:
+    if there:
+        shutil.copytree(folder, tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(OutputError, match="must be a directory, it is a symbolic link"):
+        compile_to(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_current_directory_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be gone under the shell's feet."""
+    (tmp_path / "out" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("out")
+    for where, out in (("out", "."), ("out/below", ".."), ("link", "."), ("link", "../out")):
+        monkeypatch.chdir(tmp_path / where)
+        with pytest.raises(OutputError, match="it is the current directory or one above"):
+            compile_to(Path(out))
+
+
 def test_nothing_is_left_of_a_failed_compile(tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", x=np.zeros((3, 9, 9)))
     with pytest.raises(DataError, match="must have shape"):

@@ -78,6 +78,11 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("layers.a = 3", "layer a must be a table, not 3"),
         ("layers.a.bits = 3", "layer a has no field bits; fields: weights, activations"),
         ("layers.a.weights = 5", "layer a weights must be one of 3, 4, 8, log4, weq4"),
+        ("layers.a.weights = 5", "log4, weq4, not 5"),
+        ("layers.a.activations = 'lin3'", "fitted, shared, not 'lin3'"),
+        ("name = 5", "name must be a text that is not empty, not 5"),
+        ("name = ['x']", "name must be a text that is not empty, not ['x']"),
+        ("name = ' '", "name must be a text that is not empty, not ' '"),
         ("= 3", "Recipe file"),
     ],
 )
@@ -89,10 +94,18 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_refused_file_name(tmp_path: Path) -> None:
+    """A recipe is called after its file, whose name may be no text."""
+    path = tmp_path / "r\udcff.toml"
+    path.write_text("weights = 4")
+    with pytest.raises(RecipeError, match="name must be a text"):
+        load_recipe(str(path))
+
+
 def test_unknown_names() -> None:
     names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4, w4o-a4fit, w4o-a8, int8, auto, import"
     message = rf"must be one of {names} or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
-    with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):
+    with pytest.raises(RecipeError, match=r"^Recipe file /absent\.toml: No such file or directory$"):
         load_recipe("/absent.toml")

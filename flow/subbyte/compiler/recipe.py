@@ -38,6 +38,14 @@ def _check_choice(subject: str, value: object, known: tuple[object, ...]) -> Non
         raise RecipeError(f"{subject} must be one of {', '.join(map(str, known))}, not {value!r}")
 
 
+def _is_name(value: object) -> bool:
+    """Whether a value is a text with something in it, which UTF-8 has: parts of file names need not be."""
+    try:
+        return isinstance(value, str) and bool(value.strip()) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 @dataclass(frozen=True)
 class Override:
     """What one layer does differently; None keeps the recipe's choice."""
@@ -52,7 +60,7 @@ class Recipe:
 
     Parameters
     ----------
-    name : str
+    name : str, not empty
     weights, first, last : int or str
         Weights of the hidden layers, the first and the last one, of `WEIGHTS`. A single layer is the last.
     activations : str
@@ -103,6 +111,8 @@ class Recipe:
     kernels: str = KERNELS[0]
 
     def __post_init__(self) -> None:
+        if not _is_name(self.name):
+            raise RecipeError(f"Recipe name must be a text that is not empty, not {self.name!r}")
         for key in ("weights", "first", "last"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), WEIGHTS)
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
@@ -119,8 +129,10 @@ class Recipe:
             raise RecipeError(f"Recipe {self.name}: target must be a number from 0 to 1, not {self.target!r}")
         for layer, override in self.layers.items():
             subject = f"Recipe {self.name}: layer {layer}"
-            _check_choice(f"{subject} weights", override.weights, (*WEIGHTS, None))
-            _check_choice(f"{subject} activations", override.activations, (*ACTIVATIONS, None))
+            if override.weights is not None:
+                _check_choice(f"{subject} weights", override.weights, WEIGHTS)
+            if override.activations is not None:
+                _check_choice(f"{subject} activations", override.activations, ACTIVATIONS)
 
     def weight_choice(self, layer: str, index: int, count: int) -> int | str:
         """Weights of linear layer number `index` of `count`."""
@@ -187,7 +199,9 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"Recipe must be one of {', '.join(RECIPES)} or a .toml file, not {name!r}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise RecipeError(f"Recipe file {name}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"Recipe file {name}: {error}") from None
     return recipe_from_dict({"name": path.stem, **values})
 
