@@ -23,7 +23,7 @@ from measure import CONSOLE, SHARED, SOURCES, Source, options, show
 from models import MODELS
 from numpy.typing import NDArray
 
-from subbyte.compiler.accuracy import measure
+from subbyte.compiler.accuracy import agreement, measure, relative_error
 from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import Samples, load_calibration, load_samples
 from subbyte.compiler.equalize import equalized
@@ -98,20 +98,20 @@ class Measured:
         reconstructs = self.wanted.shape[1] == self.codes[0].size
         return {
             "n": len(self.codes), "top1": top1, "loss": None if wanted is None or top1 is None else wanted - top1,
-            "agreement": None if reconstructs else float((outputs.argmax(axis=1) == self.wanted.argmax(axis=1)).mean()),
-            "error": float(np.square(outputs - self.wanted).mean() / self.wanted.var(axis=0).mean()),
+            "agreement": None if reconstructs else agreement(outputs, self.wanted),
+            "error": relative_error(outputs, self.wanted),
         }
 
     def _top1(self, outputs: NDArray[np.float64]) -> float | None:
         return None if self.y is None else measure("top1", outputs, outputs, self.y)
 
 
-def measured(name: str, limit: int | None) -> Measured | str:
+def measured(name: str, engine: EngineConfig, limit: int | None) -> Measured | str:
     """The network `name` and its samples, at most `limit` to measure on; a reason when they are not there."""
-    return _without_labels(name, limit) if name in UNLABELLED else _with_labels(SOURCES[name], limit)
+    return _without_labels(name, engine, limit) if name in UNLABELLED else _with_labels(SOURCES[name], engine, limit)
 
 
-def _with_labels(source: Source, limit: int | None) -> Measured | str:
+def _with_labels(source: Source, engine: EngineConfig, limit: int | None) -> Measured | str:
     reason = source.missing()
     if reason is not None:
         return reason
@@ -119,23 +119,24 @@ def _with_labels(source: Source, limit: int | None) -> Measured | str:
     calib = arrange(chosen_samples(load_calibration(source.samples), graph, transform, 0), graph, transform)
     data = load_samples(source.samples)
     x, y = arrange(data, graph, transform)[:limit], np.asarray(data.y)[:limit]
-    return _measured(graph, transform, calib, x, y)
+    return _measured(graph, transform, engine, calib, x, y)
 
 
-def _without_labels(name: str, limit: int | None) -> Measured | str:
+def _without_labels(name: str, engine: EngineConfig, limit: int | None) -> Measured | str:
     model = MODELS[name]
     if not (SHARED / model.file).is_file():
         return f"skipped, not there: {SHARED / model.file}"
     graph = import_onnx(SHARED / model.file)
     x = arrange(Samples("x", model.samples(SHARED / "data")), graph, model.transform)
     half = len(x) // 2
-    return _measured(graph, model.transform, x[:half], x[half:][:limit], None)
+    return _measured(graph, model.transform, engine, x[:half], x[half:][:limit], None)
 
 
 def _measured(
-    graph: Graph, transform: InputTransform, calib: NDArray[Any], x: NDArray[Any], y: NDArray[Any] | None
+    graph: Graph, transform: InputTransform, engine: EngineConfig, calib: NDArray[Any], x: NDArray[Any],
+    y: NDArray[Any] | None,
 ) -> Measured:
-    coding = choose_coding(calib, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(calib, graph, transform, Method.MIN_MAX, engine)
     calibration = (graph, coding, encode(calib, graph, transform, coding), feed(calib, graph, transform))
     wanted = flat(run_float(graph, feed(x, graph, transform)), graph.output_order)
     return Measured(calibration, encode(x, graph, transform, coding), wanted, y)
@@ -145,7 +146,7 @@ def rows_of(
     name: str, recipes: list[str], engine: EngineConfig, limit: int | None, draws: int
 ) -> list[dict[str, object]]:
     """The float network and each recipe; `loss` is what is lost of the float network's top-1."""
-    source = measured(name, limit)
+    source = measured(name, engine, limit)
     if isinstance(source, str):
         return [{"network": name, "note": source}]
     rows: list[dict[str, object]] = [{"network": name, "recipe": "float"} | source.float_result()]

@@ -107,7 +107,7 @@ def main() -> int:
     arguments = parser.parse_args()
     every: list[dict[str, Any]] = []
     for name in arguments.network:
-        source = measured(name, arguments.limit)
+        source = measured(name, ENGINE, arguments.limit)
         if isinstance(source, str):
             every.append({"network": name, "activations": source})
             continue

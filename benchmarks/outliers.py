@@ -66,7 +66,7 @@ def main() -> int:
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
     for name in arguments.network:
-        source = measured(name, arguments.limit)
+        source = measured(name, engine(0), arguments.limit)
         if isinstance(source, str):
             CONSOLE.warn(f"{name}: {source}")
             continue

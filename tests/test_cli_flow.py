@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from subbyte.bundled import digits_data, digits_model
+from subbyte.bundled import digits_data, digits_model, measured_engines
 from subbyte.cli.main import main
 from subbyte.golden.machine import Machine
 
@@ -45,6 +45,25 @@ def test_compile_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert all(keys <= set(layer) for layer in told["layers"])
     assert told["engine"] == "up5k" and told["recipe"] == "w4-a4log"
     assert {"float_value", "value", "n"} <= set(told["accuracy"])
+
+
+def test_compile_tells_the_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against the engine's measured build, which only an unchanged preset has."""
+    arguments = ["compile", str(digits_model()), "--calib", str(digits_data()), *SCALE, "-o", str(tmp_path / "d")]
+    _, told = ran(arguments, capsys)
+    device, built = told["device"], measured_engines()["up5k"]
+    assert device["board"] == "icebreaker" and device["luts"] == built["luts"] and device["available"] == 5280
+    assert device["inferences_per_second"] == built["fmax_mhz"] * 1e6 / told["cycles_est"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    use = told["memory"]["main"]
+    assert f"total: 23,680 multiply-accumulates, {told['cycles_est']:,} cycles, utilisation" in shown
+    assert f"main memory: {use['used']:,} of 16,384 ({use['used'] / 16384:.0%}) words" in shown
+    assert f"({built['luts'] / 5280:.0%}) cells, {built['fmax_mhz']:.1f} MHz: " in shown
+    assert f"arg max like float {told['fidelity']['agreement']:.2%}, output error" in shown
+    (tmp_path / "up5k.toml").write_text('family = "ice40"\nlane = "digit"\n')
+    status, told = ran([*arguments, "--engine", str(tmp_path / "up5k.toml")], capsys)
+    assert status == 0 and told["engine"] == "up5k" and told["device"] is None
 
 
 def test_compile_tells_what_outliers_remove(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

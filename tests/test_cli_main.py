@@ -55,6 +55,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["verify", "x", "--limit", "0"], "must be an integer of at least 1, not '0'"),
         (["compile", "x", "-o", "y", "--input-scale", "1/0"], "must be numbers with commas between, not '1/0'"),
         (["compile", "x", "-o", "y", "--input-transpose", "a"], "must be axis numbers with commas between, not 'a'"),
+        (["compile", "x", "-o", "y", "--input-scale", "1e400"], "must be numbers with commas between, not '1e400'"),
+        (["compile", "x", "-o", "y", "--input-offset=nan"], "must be numbers with commas between, not 'nan'"),
+        (["compile", "x", "-o", "y", "--seed", "-1"], "must be an integer of at least 0, not '-1'"),
+        (["compile", "x", "-o", "y", "--seed", "1.5"], "must be an integer of at least 0, not '1.5'"),
+        (["compile", "x", "-o", "y\0z"], "must not hold a NUL character"),
         (["eval", "x", "--data", "y", "--metric", "best"], "invalid choice: 'best'"),
     ],
 )

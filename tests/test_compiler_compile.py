@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx_models import node, write_model
 
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler import compiled as compiled_module
@@ -20,15 +23,21 @@ from subbyte.compiler.cost import estimate
 from subbyte.compiler.data import DataError, Samples, load_samples
 from subbyte.compiler.evaluate import evaluate, run_reference
 from subbyte.compiler.feed import InputTransform
+from subbyte.compiler.graph import run_float
 from subbyte.compiler.known_answers import digest, load_known_answers
+from subbyte.compiler.provenance import package_version
 from subbyte.compiler.recipe import RECIPES
-from subbyte.compiler.sampling import KEPT_SAMPLES
+from subbyte.compiler.sampling import KEPT_SAMPLES, quality
 from subbyte.golden.reference import run
+from subbyte.report.facts import collect
 from subbyte.spec.engine import PRESETS
 
 UP5K = PRESETS["up5k"]
 PIXELS = InputTransform(scale=(1 / 16,))
-PUBLISHED = {"model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy", "memory"}
+PUBLISHED = {
+    "model", "engine", "recipe", "layers", "weight_bytes", "act_bytes", "cycles_est", "accuracy", "memory",
+    "input", "macs", "utilisation", "fidelity", "provenance",
+}
 PUBLISHED_LAYER = {
     "name", "op", "macs", "weight_format", "act_format", "cycles_est", "bound_by", "outliers", "outliers_removed",
     "utilisation", "weight_bytes",
@@ -65,6 +74,42 @@ def test_published_keys(compiled: Compiled) -> None:
     assert [layer["act_format"] for layer in summary["layers"]] == ["log4", "log4", "lin8"]
     assert summary["cycles_est"] > 0 and summary["weight_bytes"] > 0 and summary["act_bytes"] > 0
     assert set(summary["accuracy"]) == {"float_value", "value", "n"} and summary["accuracy"]["n"] == 100
+    assert summary["macs"] == 23680 and 0.4 < summary["utilisation"] < 0.6
+
+
+def test_provenance(folder: Path, compiled: Compiled) -> None:
+    """All that is needed to compile again, in the directory itself."""
+    assert compiled.summary["provenance"] == {
+        "subbyte": package_version(), "numpy": np.__version__, "seed": 0,
+        "model_sha256": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest(),
+        "calib": str(digits_data()), "calib_sha256": hashlib.sha256(digits_data().read_bytes()).hexdigest(),
+        "input_offset": [0.0], "input_scale": [1 / 16], "input_transpose": None,
+    }
+
+
+def test_likeness_to_the_float_network(folder: Path, compiled: Compiled) -> None:
+    samples = compiled.samples
+    wanted = run_float(compiled.graph, compiled.fed(samples)).reshape(100, 10)
+    outputs = compiled.real(run_reference(compiled, compiled.codes(samples))).reshape(100, 10)
+    same = float(np.mean(outputs.argmax(1) == wanted.argmax(1)))
+    error = float(((outputs - wanted) ** 2).mean() / wanted.var(axis=0).mean())
+    assert compiled.summary["fidelity"] == {"agreement": same, "error": error, "n": 100} and 0 < error < 0.05
+    quiet = dataclasses.replace(samples, y=None)
+    assert quality(compiled, quiet) == {"accuracy": None, "fidelity": compiled.summary["fidelity"]}
+    one = dataclasses.replace(samples, x=samples.x[:1], y=None)
+    assert quality(compiled, one)["fidelity"] == {"agreement": 1.0, "error": None, "n": 1}
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_outputs_that_are_no_classes(tmp_path: Path, rng: np.random.Generator, outputs: int) -> None:
+    """A single one, and a reconstruction of the input."""
+    weight = rng.normal(size=(4, outputs)).astype(np.float32)
+    model = write_model(tmp_path / "model.onnx", [node("MatMul", "in", "w")], {"w": weight}, (4,))
+    np.savez(tmp_path / "data.npz", x_calib=rng.normal(size=(30, 4)))
+    out = tmp_path / "out"
+    summary = compile_model(model, UP5K, RECIPES["int8"], tmp_path / "data.npz", InputTransform(), 0, out)
+    assert summary["accuracy"] is None
+    assert summary["fidelity"]["agreement"] is None and 0 < summary["fidelity"]["error"] < 0.01
 
 
 def test_cycles_are_those_of_the_whole_program(tmp_path: Path) -> None:
@@ -90,6 +135,27 @@ def test_cycles_are_those_of_the_whole_program(tmp_path: Path) -> None:
     assert [layer["name"] for layer in summary["layers"]] == ["conv"]
     assert summary["cycles_est"] == estimate(load_compiled(tmp_path / "out").program).cycles
     assert summary["cycles_est"] > sum(layer["cycles_est"] for layer in summary["layers"])
+
+
+def test_layers_with_a_plus_in_their_names(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Fused layers are shown with + between them; what is said of a layer does not depend on its name."""
+    shapes = {"w1": (4, 1, 3, 3), "w2": (4, 4, 3, 3)}
+    constants = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def summary_of(first: str, relu: str, second: str) -> dict[str, Any]:
+        nodes = [
+            node("Conv", "in", "w1", out="a", name=first), node("Relu", "a", out="b", name=relu),
+            node("Conv", "b", "w2", name=second),
+        ]
+        model, out = write_model(tmp_path / "model.onnx", nodes, constants, (1, 8, 8)), tmp_path / "out"
+        compile_model(model, UP5K, RECIPES["w4-a4"], digits_data(), PIXELS, 0, out)
+        compiled = load_compiled(out)
+        assert [one.name for one in collect(compiled, [], [], [], "").cycles] == [first, second]
+        return compiled.summary
+
+    plain, plus = summary_of("first", "relu", "second"), summary_of("c+d", "d+c+d", "c")
+    assert [layer.pop("name") for layer in plus["layers"]] == ["c+d", "c"]
+    assert [{key: layer[key] for key in layer if key != "name"} for layer in plain["layers"]] == plus["layers"]
 
 
 def test_directory(folder: Path, compiled: Compiled) -> None:
@@ -139,6 +205,36 @@ def test_a_compiled_model_is_replaced_other_things_are_not(folder: Path, tmp_pat
         with pytest.raises(OutputError, match=message):
             compile_to(tmp_path / name)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other", "out"]
+
+
+def test_a_directory_with_files_of_others_is_kept(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    for name in ("notes.txt", "outputs.npz"):
+        (out / name).write_text("mine")
+    with pytest.raises(OutputError, match=r"would be replaced, but holds files of others: notes\.txt, outputs\.npz$"):
+        compile_to(out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_is_no_output(folder: Path, tmp_path: Path, there: bool) -> None:
+    if there:
+        shutil.copytree(folder, tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(OutputError, match="must be a directory, it is a symbolic link"):
+        compile_to(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_current_directory_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be gone under the shell's feet."""
+    (tmp_path / "out" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("out")
+    for where, out in (("out", "."), ("out/below", ".."), ("link", "."), ("link", "../out")):
+        monkeypatch.chdir(tmp_path / where)
+        with pytest.raises(OutputError, match="it is the current directory or one above"):
+            compile_to(Path(out))
 
 
 def test_nothing_is_left_of_a_failed_compile(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ from subbyte.compiler.data import DataError, Samples, load_calibration, load_sam
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import DenseNode, Graph
 from subbyte.compiler.input_codes import choose_coding, encode
+from subbyte.compiler.sampling import chosen_samples
 from subbyte.golden.quantize import Method, to_real
+from subbyte.spec.engine import PRESETS
+
+UP5K = PRESETS["up5k"]
 
 
 def graph_of(feed_shape: tuple[int, ...]) -> Graph:
@@ -51,6 +57,7 @@ def test_calibration_keys_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixt
         ({"x": np.array([[1.0, np.nan], [np.inf, 0]])}, "2 values are not, the first at [0, 1]"),
         ({"x": np.zeros((0, 4))}, "must hold at least one sample, its shape is (0, 4)"),
         ({"x": np.zeros((1, 4)), "y": np.array([np.nan])}, "y must be finite"),
+        ({"x": np.zeros((1, 4)), "y": np.int64(3)}, "y must have one entry per sample, it is a single number"),
         ({"x": np.array([None, 1])}, "must be an .npz file of plain arrays"),
     ],
 )
@@ -60,6 +67,43 @@ def test_refused_arrays(tmp_path: Path, arrays: dict[str, Any], message: str, lo
         load(save(tmp_path, **arrays))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_other_arrays_are_left_alone(tmp_path: Path) -> None:
+    objects = np.array([1, "a", None], dtype=object)
+    path = save(tmp_path, x_calib=np.ones((2, 4)), x=objects, x_train=objects, z=objects)
+    assert len(load_calibration(path).x) == 2
+    assert len(load_samples(save(tmp_path, x=np.ones((3, 4)), x_calib=objects)).x) == 3
+
+
+def member(path: Path, content: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A file whose only member, `x.npy`, has this content."""
+    with zipfile.ZipFile(path / "data.npz", "w", compression) as file:
+        file.writestr("x.npy", content)
+    return path / "data.npz"
+
+
+@pytest.mark.parametrize("load", [load_samples, load_calibration])
+def test_refused_members(tmp_path: Path, load: Any) -> None:
+    lying = b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 8, 8), }".ljust(117) + b"\n"
+    with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+        load(member(tmp_path, b"\x93NUMPY\x01\x00v\x00" + lying))
+    with pytest.raises(DataError, match="x must be an array of NumPy's format, it is something else"):
+        load(member(tmp_path, b"not an array at all"))
+    for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        content = io.BytesIO()
+        np.save(content, np.random.default_rng(0).integers(0, 9, (100, 8, 8)))
+        path = member(tmp_path, content.getvalue(), compression)
+        damaged = bytearray(path.read_bytes())
+        damaged[200:1200] = bytes(1000)
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+            load(path)
+        directory = damaged.rindex(b"PK\x01\x02")
+        damaged[8:10] = damaged[directory + 10 : directory + 12] = b"\x63\x00"  # an unknown compression
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="must be an .npz file of plain arrays"):
+            load(path)
 
 
 def test_refused_files(tmp_path: Path) -> None:
@@ -118,6 +162,29 @@ def test_init_wrong_transform(arguments: Any) -> None:
         InputTransform(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("x", "offset", "scale", "message"),
+    [
+        (np.array([[1e300, 0.0]]), 0.0, 1.0, "must be at most 1e+30 in size, not 1e+300"),
+        (np.array([[16, 0]]), 0.0, 1e300, "must be at most 1e+30 in size, not 1.6e+301"),
+        (np.array([[1e200, 0.0]]), 0.0, 1e200, "must be at most 1e+30 in size, not inf"),
+        (np.array([[16, 0]]), 1e308, 1.0, "must be at most 1e+30 in size, not 1e+308"),
+        (np.array([[1e-320, 0.0]]), 0.0, 1.0, "must reach 1e-30 in size, not only 1e-320"),
+        (np.array([[16, 0]]), 0.0, 1e-300, "must reach 1e-30 in size, not only 1.6e-299"),
+    ],
+)
+def test_samples_beyond_the_usable_range(x: np.ndarray, offset: float, scale: float, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        chosen_samples(Samples("x", x), graph_of((2,)), InputTransform((offset,), (scale,)), 0)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0.0, 2e-30, 5e29])
+def test_usable_samples(size: float) -> None:
+    x = size * np.array([[1.0, 0.5]])
+    assert (chosen_samples(Samples("x", x), graph_of((2,)), InputTransform(), 0).x == x).all()
+
+
 def test_transform_round_trip() -> None:
     for transform in (InputTransform(), InputTransform((1.0, 2.0), (0.5,), (0, 2, 1))):
         assert InputTransform.from_dict(transform.to_dict()) == transform
@@ -149,26 +216,54 @@ def test_feed_per_channel() -> None:
     [
         (0, 16, "uint8", 0, 5, 0),
         (0, 255, "uint8", 0, 8, 0),
-        (0, 1, "int64", 0, 1, 0),
-        (0, 0, "uint8", 0, 1, 0),
+        (0, 32, "uint8", 0, 8, 0),
+        (0, 1, "int64", 0, 4, 0),
+        (0, 0, "uint8", 0, 4, 0),
+        (0, 100, "int8", 0, 8, 128),
         (-8, 7, "int8", 0, 4, 8),
+        (0, 15, "uint8", 8, 4, 8),
+        (0, 14, "uint8", 3, 4, 3),
+        (-5, -5, "int64", 0, 4, 8),
         (-100, 90, "int8", 0, 8, 128),
         (-120, 100, "int8", 83, 8, 211),
+        (-20, 60, "int8", 83, 8, 211),
         (10, 250, "uint8", 128, 8, 128),
+        (100, 160, "uint8", 100, 8, 100),
         (-20, 5, "int32", 0, 5, 20),
     ],
 )
 def test_small_integers_are_codes(low: int, high: int, dtype: str, offset: int, bits: int, zero: int) -> None:
+    """All that their dtype has, unless fewer bits take fewer planes or nibbles: one plane of 5 bits on `up5k`."""
     graph = graph_of((2,))
     transform = InputTransform((float(offset),), (0.25,))
     x = np.array([[low, high]], dtype=dtype)
-    coding = choose_coding(x, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
     assert coding.direct and coding.ratio == (1.0,)
     assert (coding.format.bits, coding.format.zero_point, coding.format.scale) == (bits, zero, 0.25)
     codes = encode(x, graph, transform, coding)
     assert (to_real(codes, coding.format) == feed(x, graph, transform)).all()
     beyond = np.array([[low - 300, high + 300]], dtype="int64")
     assert encode(beyond, graph, transform, coding).reshape(-1).tolist() == [0, (1 << bits) - 1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "bits"), [("up5k", 5), ("up5k-plain", 6), ("up5k-shift", 5), ("ecp5-25", 5), ("up5k-binary", 8)]
+)
+def test_bits_that_an_engine_reads_as_one_plane(preset: str, bits: int) -> None:
+    """Of samples up to 16: a shift lane has a plane for each bit, a binary one reads no fewer than eight."""
+    x = np.array([[0, 16]], dtype=np.uint8)
+    coding = choose_coding(x, graph_of((2,)), InputTransform(), Method.MIN_MAX, PRESETS[preset])
+    assert coding.format.bits == bits
+
+
+def test_integers_beyond_the_codes_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    graph, transform, x = graph_of((2,)), InputTransform((2.0,)), np.array([[2, 18]], dtype=np.uint8)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
+    assert coding.summary() == {"bits": 5, "direct": True, "lowest": -2, "highest": 29}
+    encode(x, graph, transform, coding)
+    assert not caplog.text
+    encode(np.array([[33, 34], [1, 200]]), graph, transform, coding)
+    assert "3 of 4 input values saturate" in caplog.text and "x - offset is -2 to 29" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -182,7 +277,7 @@ def test_small_integers_are_codes(low: int, high: int, dtype: str, offset: int, 
 )
 def test_everything_else_is_quantized_to_eight_bits(x: np.ndarray, offset: float, signed: bool) -> None:
     graph, transform = graph_of((2,)), InputTransform((offset,), (2.0,))
-    coding = choose_coding(x, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(x, graph, transform, Method.MIN_MAX, UP5K)
     assert not coding.direct and coding.format.bits == 8 and coding.format.zero_point == 128 * signed
     fed = feed(x, graph, transform)
     restored = to_real(encode(x, graph, transform, coding), coding.format)
@@ -191,5 +286,5 @@ def test_everything_else_is_quantized_to_eight_bits(x: np.ndarray, offset: float
 
 def test_input_scale_per_channel_goes_to_the_weights() -> None:
     graph, transform = graph_of((2,)), InputTransform((0.0,), (0.5, -2.0))
-    coding = choose_coding(np.array([[1, 3]], dtype=np.uint8), graph, transform, Method.MIN_MAX)
+    coding = choose_coding(np.array([[1, 3]], dtype=np.uint8), graph, transform, Method.MIN_MAX, UP5K)
     assert coding.format.scale == 2.0 and coding.ratio == (0.25, -1.0)

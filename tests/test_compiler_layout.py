@@ -306,7 +306,7 @@ def test_refusal_tells_what_the_words_are_for(rng: np.random.Generator) -> None:
     with pytest.raises(ScheduleError, match=(
         r"^Network: main memory: 2254 words needed, up5k-plain has 1024: 1230 too many \(1888 for weights, 38 for "
         r"descriptors and parameters, 328 for tensors; layer conv2\+conv2_requantize needs 328 words of tensors at a "
-        r"time, no other more\)$"
+        r"time, no other more\), take a recipe with fewer bits or an engine with more memory_words$"
     )):
         schedule(network, PLAIN)
 

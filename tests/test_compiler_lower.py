@@ -70,7 +70,7 @@ def lowered(
 ) -> tuple[Network, np.ndarray, np.ndarray]:
     """The network, its real outputs and the float graph's outputs on the calibration samples x."""
     arranged = arrange(Samples("x", x), graph, transform)
-    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX, engine)
     codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
     network = lower(graph, coding, codes, fed, recipe, engine)
     validate(network)
@@ -235,7 +235,7 @@ def accuracies(
     """(float, quantized) top-1 on the first `limit` samples, calibrated on up to 100 others."""
     graph, transform = import_onnx(model), InputTransform(scale=(scale,))
     calib = arrange(Samples("x", load_calibration(data).x[:100]), graph, transform)
-    coding = choose_coding(calib, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(calib, graph, transform, Method.MIN_MAX, engine)
     network = lower(
         graph, coding, encode(calib, graph, transform, coding), feed(calib, graph, transform), RECIPES[recipe], engine
     )

@@ -184,7 +184,7 @@ class Lowered:
         x = np.random.default_rng(1).integers(0, 256, (count, CHANNELS, *SIZE), dtype=np.uint8)
         x = x // 2 + 128 * (np.arange(count) % 2 == 0).astype(np.uint8)[:, None, None, None] // 2
         arranged = arrange(Samples("x", x), graph, transform)
-        coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
+        coding = choose_coding(arranged, graph, transform, Method.MIN_MAX, UP5K)
         codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
         self.graph = graph
         self.network: Network = lower(graph, coding, codes, fed, recipe, SLOTS if recipe.outliers else UP5K)
@@ -439,7 +439,7 @@ def test_accuracy_of_real_networks(
     arrays = np.load(shared_data / "data" / f"{data}.npz")
     calib, x, y = arrays["x_calib"][:64], arrays["x"][:150], arrays["y"][:150]
     arranged = arrange(Samples("x", calib), graph, transform)
-    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX, UP5K)
     network = lower(
         graph, coding, encode(arranged, graph, transform, coding), feed(arranged, graph, transform), RECIPES[recipe],
         UP5K,

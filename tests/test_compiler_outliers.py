@@ -266,7 +266,7 @@ def test_anywhere_is_no_engine(tmp_path: Path) -> None:
     samples, transform = load_calibration(digits_data()), InputTransform(scale=(1 / 16,))
     graph = import_onnx(digits_model())
     arranged = arrange(samples, graph, transform)[:40]
-    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
+    coding = choose_coding(arranged, graph, transform, Method.MIN_MAX, UP5K)
     codes = encode(arranged, graph, transform, coding)
     network = lower(
         graph, coding, codes, feed(arranged, graph, transform), RECIPES["w4o-a8"], UP5K, Anywhere(0.05)

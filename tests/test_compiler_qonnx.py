@@ -65,7 +65,8 @@ class Imported:
     ) -> None:
         self.graph, self.path = imported(path), path
         arranged = arrange(Samples("x", x), self.graph, transform)
-        self.coding = quantized_input(self.graph) or choose_coding(arranged, self.graph, transform, Method.MIN_MAX)
+        own = quantized_input(self.graph)
+        self.coding = own or choose_coding(arranged, self.graph, transform, Method.MIN_MAX, engine)
         self.network, self.output = lower_exact(self.graph, self.coding, engine)
         self.codes = encode(arranged, self.graph, transform, self.coding)
         self.out = reference.run(self.network, self.codes)

@@ -40,11 +40,15 @@ def test_activation() -> None:
 
 @pytest.mark.parametrize(
     "recipe",
-    [*RECIPES.values(), Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override("weq4", "lin4")})],
+    [
+        *RECIPES.values(),
+        Recipe('a "b"', layers={'c "d".e/f': Override(weights=8), "g": Override("weq4", "lin4")}),
+        Recipe("r\U0001F600", layers={"\U0001F600": Override(weights=8), "\x7f\t\n\\": Override(activations="lin8")}),
+    ],
 )
 def test_dump_and_load(tmp_path: Path, recipe: Recipe) -> None:
     path = tmp_path / "file.toml"
-    path.write_text(dump_recipe(recipe))
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
     assert load_recipe(str(path)) == recipe
 
 
@@ -77,6 +81,11 @@ def test_file_has_defaults_and_is_named_after_itself(tmp_path: Path) -> None:
         ("layers.a = 3", "layer a must be a table, not 3"),
         ("layers.a.bits = 3", "layer a has no field bits; fields: weights, activations"),
         ("layers.a.weights = 5", "layer a weights must be one of 3, 4, 8, log4, weq4"),
+        ("layers.a.weights = 5", "log4, weq4, not 5"),
+        ("layers.a.activations = 'lin3'", "fitted, shared, not 'lin3'"),
+        ("name = 5", "name must be a text that is not empty, not 5"),
+        ("name = ['x']", "name must be a text that is not empty, not ['x']"),
+        ("name = ' '", "name must be a text that is not empty, not ' '"),
         ("= 3", "Recipe file"),
     ],
 )
@@ -88,10 +97,18 @@ def test_refused_files(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_refused_file_name(tmp_path: Path) -> None:
+    """A recipe is called after its file, whose name may be no text."""
+    path = tmp_path / "r\udcff.toml"
+    path.write_text("weights = 4")
+    with pytest.raises(RecipeError, match="name must be a text"):
+        load_recipe(str(path))
+
+
 def test_unknown_names() -> None:
     names = "w4-a4log, w4-a4, w4o-a4log, w4o-a4, w4o-a4fit, w4o-a8, int8, auto, import"
     message = rf"must be one of {names} or a \.toml file, not 'w3'"
     with pytest.raises(RecipeError, match=message):
         load_recipe("w3")
-    with pytest.raises(RecipeError, match=r"Recipe file /absent\.toml"):
+    with pytest.raises(RecipeError, match=r"^Recipe file /absent\.toml: No such file or directory$"):
         load_recipe("/absent.toml")

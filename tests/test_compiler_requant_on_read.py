@@ -29,7 +29,7 @@ COPY = linear(4)
 
 def written(program: Program) -> list[str]:
     """Lookups that have passes of their own."""
-    return [one.layer for one in program.passes if one.layer.startswith("lookup") and "+" not in one.layer]
+    return [one.layer for one in program.passes if one.layer.startswith("lookup") and len(one.layers) == 1]
 
 
 # Tables

@@ -308,11 +308,13 @@ def test_refuses_memories_all_at_once(rng: np.random.Generator) -> None:
     ).network()
     refused(
         network, engine,
-        r"^Network: parameters: 40 channels needed, up5k-plain has 16: 24 too many; Network: decode tables: 4 slots "
-        r"needed, up5k-plain has 2: 2 too many; Network: requantizer tables: 2 slots needed, up5k-plain has 1: 1 too "
-        r"many; Network: main memory: 474 words needed, up5k-plain has 256: 218 too many \(52 for weights, 26 for "
+        r"^Network: parameters: 40 channels needed, up5k-plain has 16: 24 too many, take an engine with param_stream; "
+        r"Network: decode tables: 4 slots needed, up5k-plain has 2: 2 too many, take a recipe with fewer formats or an "
+        r"engine with more table_slots; Network: requantizer tables: 2 slots needed, up5k-plain has 1: 1 too many, "
+        r"take a recipe that shares one \(activations shared\) or an engine with more lut_slots; Network: main memory: "
+        r"474 words needed, up5k-plain has 256: 218 too many \(52 for weights, 26 for "
         r"descriptors and parameters, 396 for tensors; layer conv2\+conv2_requantize needs 396 words of tensors at a "
-        r"time, no other more\)$",
+        r"time, no other more\), take a recipe with fewer bits or an engine with more memory_words$",
     )
 
 

@@ -99,7 +99,7 @@ def test_each_pass_has_its_block(rng: np.random.Generator) -> None:
     heads = blocks(program.weights.tolist(), ENGINE)
     assert len(heads) == len(program.passes) > 4
     assert [head.buffer_rows for head in heads] == [one.weight_rows for one in program.passes]
-    layers = {one.layer.split("+")[0] for one in program.passes}
+    layers = {one.layers[0] for one in program.passes}
     assert sum(weight_bytes(program, layer) for layer in layers) == program.weights.nbytes
 
 

@@ -107,7 +107,7 @@ def test_waits_are_where_a_pass_reads_new_results(rng: np.random.Generator) -> N
     passes = schedule(network, engine).passes
     readers = {layer.input: layer.name for layer in network.layers}
     for before, after in zip(passes, passes[1:], strict=False):
-        reads = readers[before.tensor] in after.layer.split("+")
+        reads = readers[before.tensor] in after.layers
         assert after.fill.wait == int(reads)
 
 

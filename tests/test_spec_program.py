@@ -82,7 +82,7 @@ def counting_pass() -> Pass:
             count += 1
             values[name] = count if count < 1 << bits else 1
         units.append(unit(**values))
-    return Pass("conv", "y", *units)
+    return Pass(("conv",), "y", *units)
 
 
 def test_pass_encoding() -> None:

@@ -54,7 +54,7 @@ def test_another_version(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     save_program(program, path)
     rewrite(path, version=7)
-    with pytest.raises(ValueError, match=r"^Program file .*p\.npz must have version 3, not 7$"):
+    with pytest.raises(ValueError, match=r"^Program file .*p\.npz must have version 4, not 7$"):
         load_program(path)
 
 

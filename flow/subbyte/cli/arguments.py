@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from fractions import Fraction
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas between, each decimal or a fraction such as 1/16."""
+    """Finite numbers with commas between, each decimal or a fraction such as 1/16."""
     try:
-        return tuple(float(Fraction(part.strip())) for part in text.split(","))
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"must be numbers with commas between, not {text!r}") from None
+        # A decimal with a large exponent would be a fraction of as many digits.
+        found = tuple(float(Fraction(part.strip())) if "/" in part else float(part) for part in text.split(","))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        found = (math.nan,)
+    if not all(map(math.isfinite, found)):
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, not {text!r}")
+    return found
 
 
 def axes(text: str) -> tuple[int, ...]:
@@ -26,4 +31,11 @@ def positive(text: str) -> int:
     """An integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """An integer of at least 0."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 0, not {text!r}")
     return int(text)

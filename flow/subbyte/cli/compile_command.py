@@ -8,14 +8,15 @@ from typing import Any
 
 from rich.console import Group
 
-from subbyte.cli.arguments import axes, numbers
+from subbyte.bundled import measured_engines
+from subbyte.cli.arguments import axes, numbers, seed
 from subbyte.cli.console import Console
 from subbyte.cli.outcome import Outcome, UserError, plain_table
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.importers import default_recipe
 from subbyte.compiler.recipe import DEFAULT_RECIPE, IMPORT_RECIPE, RECIPES, load_recipe
-from subbyte.spec.engine import load_engine
+from subbyte.spec.engine import PRESETS, EngineConfig, load_engine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,18 +37,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-transpose", type=axes, metavar="AXES", help="order of the axes of x for the model, batch included"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="draws the calibration samples (%(default)s)")
+
+
+def _share(used: float, available: float) -> str:
+    return f"{used:,} of {available:,} ({used / available:.0%})"
 
 
 def _memory(use: dict[str, Any]) -> list[str]:
     """What the program takes of each memory."""
     def share(name: str) -> str:
-        return f"{use[name]['used']:,} of {use[name]['available']:,}"
+        return _share(use[name]["used"], use[name]["available"])
 
     main = use["main"]
     parts = ", ".join(f"{name} {main[name]:,}" for name in ("weights", "activations", "descriptors"))
     tables = f"decode tables: {share('table_slots')}, requantizer tables: {share('lut_slots')}"
     return [f"main memory: {share('main')} words of 8 bytes ({parts})", f"parameters: {share('parameters')}, {tables}"]
+
+
+def _device(engine: EngineConfig, cycles: int) -> dict[str, Any] | None:
+    """The engine's build that was measured {board, device, luts, available, fmax_mhz, inferences_per_second}; None
+    for an engine that is no preset or has none."""
+    if engine not in PRESETS.values() or (built := measured_engines().get(engine.name)) is None:
+        return None
+    return {
+        **{key: built[key] for key in ("board", "device", "luts", "fmax_mhz")}, "available": built["available"]["luts"],
+        "inferences_per_second": built["fmax_mhz"] * 1e6 / cycles,
+    }
+
+
+def _built(device: dict[str, Any]) -> str:
+    return (
+        f"engine on {device['board']}: {_share(device['luts'], device['available'])} cells, "
+        f"{device['fmax_mhz']:.1f} MHz: {device['inferences_per_second']:,.0f} inferences/s"
+    )
+
+
+def _quality(summary: dict[str, Any]) -> str:
+    """How good the network is on the calibration samples."""
+    accuracy, fidelity = summary["accuracy"], summary["fidelity"]
+    parts = []
+    if accuracy is not None:
+        parts.append(f"top-1 {accuracy['value']:.2%}, float {accuracy['float_value']:.2%}")
+    if fidelity["agreement"] is not None:
+        parts.append(f"arg max like float {fidelity['agreement']:.2%}")
+    if fidelity["error"] is not None:
+        parts.append(f"output error {fidelity['error']:.2%} of the variance")
+    return "calibration samples: " + ", ".join([*parts, f"n = {fidelity['n']}"])
+
+
+def _input(found: dict[str, Any]) -> str:
+    """What the input's codes hold."""
+    what = "x - offset" if found["direct"] else "(x - offset) * scale"
+    low, high = found["lowest"], found["highest"]
+    return f"input: {found['bits']}-bit codes, {what} from {low:.6g} to {high:.6g}, saturated beyond"
 
 
 def _text(summary: dict[str, Any], output: Path) -> Group:
@@ -64,7 +107,7 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
             f"{layer['cycles_est']:,}", f"{layer['utilisation']:.0%}", layer["bound_by"],
             f"{layer['weight_bytes']:,}", *bought,
         )
-    accuracy, chosen = summary["accuracy"], []
+    chosen = []
     if "choices" in summary:
         why = plain_table("layer", "weights", "error", "activations", "error", "chosen in steps")
         for row in summary["choices"]:
@@ -73,11 +116,12 @@ def _text(summary: dict[str, Any], output: Path) -> Group:
                 f"{row['error_activations']:.2%}", ", ".join(map(str, row["moves"])),
             )
         chosen = [why]
-    total = f"{summary['cycles_est']:,} cycles, weights {summary['weight_bytes']:,} bytes"
-    lines = [total, *_memory(summary["memory"])]
-    if accuracy is not None:
-        value, float_value = f"{accuracy['value']:.2%}", f"{accuracy['float_value']:.2%}"
-        lines.append(f"calibration samples: top-1 {value}, float {float_value} (n = {accuracy['n']})")
+    total = (
+        f"total: {summary['macs']:,} multiply-accumulates, {summary['cycles_est']:,} cycles, utilisation "
+        f"{summary['utilisation']:.0%}, weights {summary['weight_bytes']:,} bytes"
+    )
+    device = [_built(summary["device"])] if summary["device"] else []
+    lines = [total, _input(summary["input"]), *_memory(summary["memory"]), *device, _quality(summary)]
     return Group(*chosen, table, *lines, str(output))
 
 
@@ -91,4 +135,5 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
         raise UserError(str(error)) from None
     with console.step(f"Compiling {options.model} for {engine.name}"):
         summary = compile_model(options.model, engine, recipe, options.calib, transform, options.seed, options.output)
+    summary["device"] = _device(engine, summary["cycles_est"])
     return Outcome(summary, _text(summary, options.output))

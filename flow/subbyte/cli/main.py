@@ -41,6 +41,9 @@ def _line(error: BaseException) -> str:
 
 def _run(arguments: Sequence[str]) -> Outcome:
     """Run the command of `arguments`."""
+    for argument in arguments:
+        if "\0" in argument:
+            raise UserError(f"Argument {argument!r} must not hold a NUL character")
     options = make_parser(arguments).parse_args(arguments)
     console = Console(options.verbosity)
     with console.collecting_warnings():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from subbyte.cli.outcome import UserError
+from subbyte.compiler.provenance import package_version
 
 COMMANDS = {
     "demo": "the bundled digits network, from model file to bitstream",
@@ -30,14 +30,6 @@ COMMANDS = {
     "doctor": "check tools, libraries and permissions",
 }
 """Name -> help line. The module of a command is `subbyte.cli.<name>_command`."""
-
-
-def package_version() -> str:
-    """Version of the installed package; a checkout that is not installed has none."""
-    try:
-        return importlib.metadata.version("subbyte")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+checkout"
 
 
 class Parser(argparse.ArgumentParser):

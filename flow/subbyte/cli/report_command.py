@@ -9,9 +9,9 @@ from subbyte.cli.atomic import write_files
 from subbyte.cli.console import Console
 from subbyte.cli.devices import devices
 from subbyte.cli.outcome import Outcome
-from subbyte.cli.parser import package_version
 from subbyte.cli.results import kept
 from subbyte.compiler.compiled import load_compiled
+from subbyte.compiler.provenance import package_version
 from subbyte.report.facts import collect
 from subbyte.report.page import render
 

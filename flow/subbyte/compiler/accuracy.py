@@ -1,4 +1,4 @@
-"""Metrics on outputs: top-1, area under the ROC curve, mean squared error."""
+"""Metrics on outputs: top-1, area under the ROC curve, mean squared error, likeness to the float network's."""
 
 from __future__ import annotations
 
@@ -74,6 +74,21 @@ def _mse(outputs: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
     if targets.size != outputs.size:
         raise DataError(f"Targets for mse must have {outputs.shape[1]} values per sample, not shape {targets.shape}")
     return float(np.square(outputs - targets.reshape(outputs.shape)).mean())
+
+
+def agreement(outputs: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
+    """Fraction of samples whose largest output is that of `wanted`, both (n, features)."""
+    return float((outputs.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+
+
+def relative_error(outputs: NDArray[np.float64], wanted: NDArray[np.float64]) -> float | None:
+    """Mean square of what `outputs` differ from `wanted` by, both (n, ...), as a part of its variance.
+
+    The variance is that of each feature over the samples; None where they are all alike.
+    """
+    if (wanted == wanted[0]).all():
+        return None
+    return float(np.square(outputs - wanted).mean() / wanted.var(axis=0).mean())
 
 
 def measure(metric: str, outputs: NDArray[np.float64], fed: NDArray[np.float64], y: NDArray[Any] | None) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from subbyte.compiler.accuracy import check_labels
 from subbyte.compiler.compiled import Compiled, check_output, save_compiled
-from subbyte.compiler.cost import Cost, estimate
+from subbyte.compiler.cost import Cost, Estimate, estimate
 from subbyte.compiler.data import load_calibration
 from subbyte.compiler.feed import InputTransform
 from subbyte.compiler.fill_outliers import outliers, removed_error
@@ -21,10 +21,11 @@ from subbyte.compiler.importers import import_model
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.integers import integers
 from subbyte.compiler.lower import input_ratio
+from subbyte.compiler.provenance import provenance
 from subbyte.compiler.recipe import Recipe
-from subbyte.compiler.sampling import accuracy, act_format, cost_of, kept_samples
+from subbyte.compiler.sampling import act_format, kept_samples, quality
 from subbyte.compiler.schedule import schedule
-from subbyte.compiler.usage import memory_use, utilisation, weight_bytes
+from subbyte.compiler.usage import layer_costs, memory_use, utilisation, weight_bytes
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Conv2d, Dense
 
@@ -58,11 +59,12 @@ def _layer(node: Linear, layer: Conv2d | Dense, compiled: Compiled, cost: Cost) 
     }
 
 
-def _layers(compiled: Compiled, costs: tuple[Cost, ...]) -> list[dict[str, Any]]:
+def _layers(compiled: Compiled, cost: Estimate) -> list[dict[str, Any]]:
     """One entry per linear node."""
+    costs = {name: one for layers, one in layer_costs(compiled.program, cost) for name in layers}
     nodes = {node.name: node for node in compiled.graph.nodes if isinstance(node, Linear)}
     return [
-        _layer(nodes[layer.name], layer, compiled, cost_of(costs, layer.name))
+        _layer(nodes[layer.name], layer, compiled, costs[layer.name])
         for layer in compiled.network.layers
         if isinstance(layer, Conv2d | Dense) and layer.name in nodes
     ]
@@ -74,12 +76,13 @@ def compile_model(
 ) -> dict[str, Any]:
     """Compile `model` for `engine` into the directory `out` and return the JSON object of `compile`.
 
-    Keys: model, engine, recipe, layers[{name, op, macs, weight_format, act_format, cycles_est, utilisation, bound_by,
-    weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see `memory_use`), cycles_est,
-    accuracy{float_value, value, n} measured as top-1 on the calibration samples, null without class labels.
-    `utilisation`: of the lanes, see there; `outliers` are weights with one, `outliers_removed` is the part of the
-    squared error of the weights that they remove, see `removed_error`. Where the output is sums in pieces
-    (`OutputCoding`) also output_pieces; of the recipe `auto` also choices, see `auto.search`.
+    Keys: model, engine, recipe, input (see `InputCoding.summary`), layers[{name, op, macs, weight_format, act_format,
+    cycles_est, utilisation, bound_by, weight_bytes, outliers, outliers_removed}], weight_bytes, act_bytes, memory (see
+    `memory_use`), cycles_est, macs, utilisation, accuracy and fidelity on the calibration samples (see `quality`),
+    provenance (see there). `utilisation`: of the lanes, see there, the network's the mean of all cycles; `outliers` are
+    weights with one, `outliers_removed` is the part of the squared error of the weights that they remove, see
+    `removed_error`. Where the output is sums in pieces (`OutputCoding`) also output_pieces; of the recipe `auto` also
+    choices, see `auto.search`.
 
     Every mistake is a ValueError of one line (ModelError, DataError, RecipeError, ScheduleError,
     OutputError), with `out` untouched.
@@ -96,17 +99,22 @@ def compile_model(
         kept_samples(made.samples, made.transform), summary={}, output=made.output,
     )
     cost = estimate(program)
+    # Of the weights that were quantized, which may be those of an equalized graph.
+    layers = _layers(dataclasses.replace(compiled, graph=made.graph), cost)
     summary = {
         "model": str(model),
         "engine": engine.name,
         "recipe": recipe.name,
-        # Of the weights that were quantized, which may be those of an equalized graph.
-        "layers": _layers(dataclasses.replace(compiled, graph=made.graph), cost.layers),
+        "input": made.coding.summary(),
+        "layers": layers,
         "weight_bytes": program.weights.nbytes,
         "act_bytes": 8 * program.tensor_words,
         "memory": memory_use(program),
         "cycles_est": cost.cycles,
-        "accuracy": accuracy(compiled, made.samples),
+        "macs": sum(layer["macs"] for layer in layers),
+        "utilisation": sum(layer["utilisation"] * layer["cycles_est"] for layer in layers) / cost.cycles,
+        **quality(compiled, made.samples),
+        "provenance": provenance(model, calib, made.transform, seed),
         **({"choices": made.choices} if made.choices is not None else {}),
         **({"output_pieces": made.output.pieces} if made.output else {}),
     }

@@ -33,6 +33,11 @@ from subbyte.spec.program_io import load_program, save_program
 
 VERSION = 1
 SUMMARY = "compile.json"
+OURS = frozenset({
+    SUMMARY, *STORED_NAMES, "network.npz", "program.npz", "recipe.toml", "calibration.npz", "kat.npz", "build",
+    "results", "report.html",
+})
+"""What commands put into a compiled directory."""
 
 
 class OutputError(ValueError):
@@ -88,11 +93,22 @@ def _is_compiled(folder: Path) -> bool:
 
 
 def check_output(out: Path) -> None:
-    """OutputError unless `out` is free, an empty directory, or a compiled model (which may be replaced)."""
+    """OutputError unless `out` is free, an empty directory, or a compiled model, which may be replaced.
+
+    That must hold nothing but what Subbyte's commands wrote, and be neither a link nor where the process is.
+    """
+    if out.is_symlink():
+        raise OutputError(f"Output {out} must be a directory, it is a symbolic link")
     if out.is_dir():
-        if any(out.iterdir()) and not _is_compiled(out):
+        here = Path.cwd()
+        if out.resolve() in (here, *here.parents):
+            raise OutputError(f"Output {out} must be replaceable, it is the current directory or one above")
+        found = sorted(entry.name for entry in out.iterdir())
+        if found and not _is_compiled(out):
             raise OutputError(f"Output {out} must be a new directory or a compiled model, it holds something else")
-    elif out.exists() or out.is_symlink():
+        if others := [name for name in found if name not in OURS]:
+            raise OutputError(f"Output {out} would be replaced, but holds files of others: {', '.join(others)}")
+    elif out.exists():
         raise OutputError(f"Output {out} must be a directory, it is a file")
 
 
@@ -118,7 +134,7 @@ def save_compiled(compiled: Compiled, out: Path) -> None:
             shutil.copyfile(compiled.model, folder / stored_name(compiled.model))
             save_network(compiled.network, folder / "network.npz")
             save_program(compiled.program, folder / "program.npz")
-            (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe))
+            (folder / "recipe.toml").write_text(dump_recipe(compiled.recipe), encoding="utf-8")
             labels = {} if compiled.samples.y is None else {"y_calib": compiled.samples.y}
             np.savez(folder / "calibration.npz", allow_pickle=False, x_calib=compiled.samples.x, **labels)
             save_known_answers(compiled.network, compiled.codes(compiled.samples), folder / "kat.npz")

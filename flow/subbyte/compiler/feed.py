@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from subbyte.compiler.data import DataError, Samples
 from subbyte.compiler.graph import Graph
 
+USABLE = (1e-30, 1e30)
+"""The largest value that a model is fed on calibration samples is between these, or 0; none of any samples is larger.
+Layers multiply such numbers with others and square them, in float64 that has 1e-308 to 1e308."""
+
 
 @dataclass(frozen=True)
 class InputTransform:
@@ -100,6 +104,23 @@ def per_channel(values: tuple[float, ...], graph: Graph) -> NDArray[np.float64]:
 
 
 def feed(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> NDArray[np.float64]:
-    """What the float graph reads, (n, height, width, channels) float64, of `arrange`'s result."""
-    values = arranged.astype(np.float64) - per_channel(transform.offset, graph)
-    return graph.to_internal(values * per_channel(transform.scale, graph))
+    """What the float graph reads, (n, height, width, channels) float64, of `arrange`'s result.
+
+    DataError when it is beyond the range that is `USABLE`.
+    """
+    with np.errstate(over="ignore"):
+        values = arranged.astype(np.float64) - per_channel(transform.offset, graph)
+        values = values * per_channel(transform.scale, graph)
+    peak = float(np.abs(values).max())
+    if not peak <= USABLE[1]:
+        raise DataError(f"Samples, (x - offset) * scale, must be at most {USABLE[1]:g} in size, not {peak:.3g}")
+    return graph.to_internal(values)
+
+
+def check_calibration(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> None:
+    """DataError for calibration samples that are beyond what is `USABLE`, or all of them next to nothing."""
+    peak = float(np.abs(feed(arranged, graph, transform)).max())
+    if 0 < peak < USABLE[0]:
+        raise DataError(
+            f"Calibration samples, (x - offset) * scale, must reach {USABLE[0]:g} in size, not only {peak:.3g}"
+        )

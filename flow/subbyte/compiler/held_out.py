@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.accuracy import relative_error
 from subbyte.compiler.equalize import equalized
 from subbyte.compiler.graph import Graph, run_float
 from subbyte.compiler.input_codes import InputCoding
@@ -26,10 +27,11 @@ MOST = 256
 
 
 def output_error(got: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
-    """Mean square of the error of outputs (n, ...) over their variance, `settled`. RecipeError if all are alike."""
-    if (wanted == wanted[0]).all():
+    """`relative_error` of outputs (n, ...), `settled`. RecipeError when `wanted` are all alike."""
+    error = relative_error(got, wanted)
+    if error is None:
         raise RecipeError("Recipe auto must have calibration samples with different outputs, these have the same")
-    return float(settled(np.square(got - wanted).mean() / wanted.var(axis=0).mean()))
+    return float(settled(error))
 
 
 class HeldOut:

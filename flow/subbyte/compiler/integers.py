@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,12 @@ from subbyte.compiler.output_coding import OutputCoding
 from subbyte.compiler.quantized_input import quantized_input
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.sampling import chosen_samples
+from subbyte.compiler.stages import behind_pools, stages
 from subbyte.golden.quantize import Method
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Network
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,28 @@ def integers(
     graph = imported.graph
     samples = chosen_samples(given, graph, transform, seed)
     arranged = arrange(samples, graph, transform)
-    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method))
+    coding = choose_coding(arranged, graph, transform, Method(recipe.activation_method), engine)
     codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
     choices = None
+    _warn_of_idle(graph, recipe)
     if recipe.auto:
         recipe, choices = search(graph, coding, codes, fed, recipe, engine)
     graph = equalized(graph, fed, recipe)
     network = lower(graph, coding, codes, fed, recipe, engine)
     return Integers(graph, samples, transform, coding, network, recipe=recipe, choices=choices)
+
+
+def _warn_of_idle(graph: Graph, recipe: Recipe) -> None:
+    """Tell of activations that a recipe chooses for layers whose output keeps its own format."""
+    behind_relu = {
+        stage.head.name for stage in stages(graph) if stage.relu and behind_pools(graph, stage.result) != graph.output
+    }
+    for name, override in recipe.layers.items():
+        if override.activations is not None and name not in behind_relu:
+            logger.warning(
+                "Recipe %s: layer %s activations %s mean nothing, there is no ReLU behind it inside the network",
+                recipe.name, name, override.activations,
+            )
 
 
 def _stored(
@@ -97,5 +115,5 @@ def _exact(
     else:
         raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
     if coding is None:
-        coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX)
+        coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX, engine)
     return Integers(graph, samples, transform, coding, *lower_exact(graph, coding, engine))

@@ -47,7 +47,7 @@ class Operation:
     Parameters
     ----------
     engine : EngineConfig
-    name : IR layers joined by +
+    layers : names of the IR layers it does
     source, target : code tensors read and written
     pitch : codes from one pixel of the source to the next, nibbles where the source is packed
     pad_code : code that the source's border must hold
@@ -62,7 +62,7 @@ class Operation:
     """
 
     engine: EngineConfig
-    name: str
+    layers: tuple[str, ...]
     source: Tensor
     target: Tensor
     pitch: int
@@ -80,6 +80,11 @@ class Operation:
     first_output: int = 0
     skip: Tensor | None = None
     upper_outliers: NDArray[np.int64] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What messages call it: `layers`, joined by +."""
+        return "+".join(self.layers)
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -325,7 +330,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     stride, window, apart = _pooled((1, 1) if isinstance(layer, Dense) else layer.stride, pool)
     return Operation(
         engine=engine,
-        name="+".join(member.name for member in members),
+        layers=tuple(member.name for member in members),
         source=source,
         target=network.tensors[members[-1].output],
         pitch=stored_pitch(network, source, engine),
@@ -382,7 +387,7 @@ def identity_operation(
     gains = IDENTITY_GAIN * np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
     return Operation(
         engine=engine,
-        name=layer.name,
+        layers=(layer.name,),
         source=source,
         target=network.tensors[layer.output],
         pitch=stored_pitch(network, source, engine),

@@ -49,7 +49,7 @@ def lower(
         drain = _drain(operation, target, slots, first, groups)
         if operation.skip:
             drain = _adding(drain, target, layouts[operation.skip.name], operation)
-        passes.append(Pass(operation.name, operation.target.name, fill, compute, drain))
+        passes.append(Pass(operation.layers, operation.target.name, fill, compute, drain))
     return passes
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from subbyte.golden.quantize import Method
 
@@ -40,6 +41,14 @@ def _check_choice(subject: str, value: object, known: tuple[object, ...]) -> Non
         raise RecipeError(f"{subject} must be one of {', '.join(map(str, known))}, not {value!r}")
 
 
+def _is_name(value: object) -> bool:
+    """Whether a value is a text with something in it, which UTF-8 has: parts of file names need not be."""
+    try:
+        return isinstance(value, str) and bool(value.strip()) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 @dataclass(frozen=True)
 class Override:
     """What one layer does differently; None keeps the recipe's choice."""
@@ -54,7 +63,7 @@ class Recipe:
 
     Parameters
     ----------
-    name : str
+    name : str, not empty
     weights, first, last : int or str
         Weights of the hidden layers, the first and the last one, of `WEIGHTS`. A single layer is the last.
     activations : str
@@ -105,6 +114,8 @@ class Recipe:
     kernels: str = KERNELS[0]
 
     def __post_init__(self) -> None:
+        if not _is_name(self.name):
+            raise RecipeError(f"Recipe name must be a text that is not empty, not {self.name!r}")
         for key in ("weights", "first", "last"):
             _check_choice(f"Recipe {self.name}: {key}", getattr(self, key), WEIGHTS)
         _check_choice(f"Recipe {self.name}: activations", self.activations, ACTIVATIONS)
@@ -124,8 +135,10 @@ class Recipe:
             raise RecipeError(f"Recipe {self.name}: target must be a number from 0 to 1, not {self.target!r}")
         for layer, override in self.layers.items():
             subject = f"Recipe {self.name}: layer {layer}"
-            _check_choice(f"{subject} weights", override.weights, (*WEIGHTS, None))
-            _check_choice(f"{subject} activations", override.activations, (*ACTIVATIONS, None))
+            if override.weights is not None:
+                _check_choice(f"{subject} weights", override.weights, WEIGHTS)
+            if override.activations is not None:
+                _check_choice(f"{subject} activations", override.activations, ACTIVATIONS)
 
     def weight_choice(self, layer: str, index: int, count: int) -> int | str:
         """Weights of linear layer number `index` of `count`."""
@@ -191,21 +204,19 @@ def load_recipe(name: str) -> Recipe:
     if path.suffix != ".toml":
         raise RecipeError(f"Recipe must be one of {', '.join(RECIPES)} or a .toml file, not {name!r}")
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"Recipe file {name}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"Recipe file {name}: {error}") from None
     return recipe_from_dict({"name": path.stem, **values})
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """TOML text that `load_recipe` reads back to the same recipe."""
-
-    def lines(values: dict[str, Any]) -> list[str]:
-        return [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
-
     values = dataclasses.asdict(recipe)
-    layers = values.pop("layers")
-    parts = lines(values)
-    for name, override in layers.items():
-        parts += ["", f"[layers.{json.dumps(name)}]", *lines(override)]
-    return "\n".join(parts) + "\n"
+    layers = {
+        name: {key: value for key, value in override.items() if value is not None}
+        for name, override in values.pop("layers").items()
+    }
+    return tomli_w.dumps(values | ({"layers": layers} if layers else {}))

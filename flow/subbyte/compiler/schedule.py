@@ -53,10 +53,10 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         descriptors += entries
     memory = memory_use(operations, network, engine, descriptors, weights.size)
     problems = list(_shortages(engine, (
-        *([] if engine.param_stream else [("parameters", entries, "channels", engine.param_entries, "")]),
-        ("decode tables", len(decode), "slots", engine.table_slots, ""),
-        ("requantizer tables", len(luts), "slots", engine.lut_slots, ""),
-        ("main memory", memory.words, "words", engine.memory_words, f" ({memory})"),
+        *([] if engine.param_stream else [("parameters", entries, "channels", engine.param_entries, _PARAMETERS)]),
+        ("decode tables", len(decode), "slots", engine.table_slots, _DECODE_TABLES),
+        ("requantizer tables", len(luts), "slots", engine.lut_slots, _REQUANTIZER_TABLES),
+        ("main memory", memory.words, "words", engine.memory_words, f" ({memory}){_MEMORY}"),
     )))
     if problems:
         raise ScheduleError(*problems)
@@ -76,6 +76,13 @@ def schedule(network: Network, engine: EngineConfig) -> Program:
         records=memory.records,
         lives=lives(passes, network, layouts),
     )
+
+
+_PARAMETERS = ", take an engine with param_stream"
+_DECODE_TABLES = ", take a recipe with fewer formats or an engine with more table_slots"
+_REQUANTIZER_TABLES = ", take a recipe that shares one (activations shared) or an engine with more lut_slots"
+_MEMORY = ", take a recipe with fewer bits or an engine with more memory_words"
+"""What to do about each shortage."""
 
 
 def _shortages(engine: EngineConfig, resources: Iterable[tuple[str, int, str, int, str]]) -> Iterator[str]:

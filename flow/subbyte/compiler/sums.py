@@ -89,7 +89,7 @@ def sum_operation(network: Network, layer: Add, engine: EngineConfig) -> SumOper
     zero_points = line.gains[0] * first.zero_point + line.gains[1] * second.zero_point
     return SumOperation(
         engine=engine,
-        name=layer.name,
+        layers=(layer.name,),
         source=source,
         target=target,
         pitch=stored_pitch(network, source, engine),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
+from subbyte.compiler.cost import Cost, Estimate
 from subbyte.spec.engine import PACKED_CODES, WORD_BITS, WORD_NIBBLES, Lane
 from subbyte.spec.program import Pass, Program
 from subbyte.spec.weight_blocks import blocks
@@ -11,13 +13,22 @@ from subbyte.spec.weight_blocks import blocks
 
 def passes_of(program: Program, layer: str) -> list[Pass]:
     """Passes that serve an IR layer."""
-    return [one for one in program.passes if layer in one.layer.split("+")]
+    return [one for one in program.passes if layer in one.layers]
+
+
+def layer_costs(program: Program, estimated: Estimate) -> list[tuple[tuple[str, ...], Cost]]:
+    """(names of IR layers, cost of all their passes), one for each group of layers that the engine runs as one."""
+    pairs = zip(program.passes, estimated.passes, strict=True)
+    return [
+        (layers, Estimate(tuple(cost for _, cost in group), 0).layers[0])
+        for layers, group in groupby(pairs, key=lambda pair: pair[0].layers)
+    ]
 
 
 def weight_bytes(program: Program, layer: str) -> int:
     """Bytes of main memory that the weight rows of a layer take, outlier slots, tables and padding included."""
     passes = zip(program.passes, _weight_words(program), strict=True)
-    return sum(words for one, words in passes if layer in one.layer.split("+")) * WORD_BITS // 8
+    return sum(words for one, words in passes if layer in one.layers) * WORD_BITS // 8
 
 
 def _weight_words(program: Program) -> list[int]:

@@ -13,6 +13,7 @@ from subbyte.compiler.compiled import Compiled
 from subbyte.compiler.cost import Cost, estimate
 from subbyte.compiler.graph import Linear
 from subbyte.compiler.lower import input_ratio
+from subbyte.compiler.usage import layer_costs
 from subbyte.report.histogram import Histogram, histogram
 from subbyte.report.memory import Region, regions
 from subbyte.spec.formats import Kind, TensorFormat
@@ -117,7 +118,8 @@ def collect(
     return Facts(
         title=compiled.network.name, summary=summary, engine=engine.to_dict(), lanes=engine.lanes,
         layers=tuple(_integer_layers(compiled.network)), accuracies=tuple(_accuracies(summary, evaluated)),
-        verified=tuple(verified), cycles=tuple(_cycles(cost, summary) for cost in estimate(program).layers),
+        verified=tuple(verified),
+        cycles=tuple(_cycles(group, cost, summary) for group, cost in layer_costs(program, estimate(program))),
         memory=tuple(regions(program)), memory_words=engine.memory_words, ledger=tuple(engine.ledger()),
         devices=tuple(devices), no_device=no_device,
         histograms=tuple(
@@ -161,9 +163,8 @@ def _accuracies(summary: dict[str, Any], evaluated: list[dict[str, Any]]) -> lis
     ]
 
 
-def _cycles(cost: Cost, summary: dict[str, Any]) -> Cycles:
+def _cycles(group: tuple[str, ...], cost: Cost, summary: dict[str, Any]) -> Cycles:
     """A cost by the name of the linear layer in it, if there is one."""
-    group = cost.layer.split("+")
     linear = [layer for layer in summary["layers"] if layer["name"] in group]
     name = ", ".join(layer["name"] for layer in linear) or group[0]
     stalls = tuple(cost.stalls[cause] for cause in STALLS)

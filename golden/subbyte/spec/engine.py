@@ -530,8 +530,10 @@ def load_engine(name: str) -> EngineConfig:
     if path.suffix != ".toml":
         raise EngineError(f"Engine must be one of {', '.join(PRESETS)} or a .toml file, not {name!r}")
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EngineError(f"Engine file {name}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EngineError(f"Engine file {name}: {error}") from None
     try:
         return EngineConfig.from_dict({"name": path.stem, **values})

@@ -211,17 +211,22 @@ class Drain:
 
 @dataclass(frozen=True)
 class Pass:
-    """One descriptor. `layer`: names of the IR layers it serves, joined by +; `tensor`: what it writes.
+    """One descriptor. `layers`: names of the IR layers it serves; `tensor`: what it writes.
 
     `records`: None but for engines with `activation_records`, all of whose passes have it.
     """
 
-    layer: str
+    layers: tuple[str, ...]
     tensor: str
     fill: Fill
     compute: Compute
     drain: Drain
     records: Records | None = None
+
+    @property
+    def layer(self) -> str:
+        """What messages call it: `layers`, joined by +. A name may have a + of its own."""
+        return "+".join(self.layers)
 
     @property
     def weight_rows(self) -> int:

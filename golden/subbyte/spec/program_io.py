@@ -13,7 +13,7 @@ from subbyte.spec.npz_file import load_arrays, save_arrays
 from subbyte.spec.program import Compute, Drain, Fill, Pass, Program, TensorLayout
 from subbyte.spec.records import RecordLayout, Records
 
-VERSION = 3
+VERSION = 4
 
 _ARRAYS = {"weights": np.uint64, "params": np.int64, "tables": np.int64, "luts": np.int64}
 
@@ -63,7 +63,7 @@ def load_program(path: Path | str) -> Program:
 def _pass(values: dict[str, Any]) -> Pass:
     fill, compute, drain = Fill(**values["fill"]), Compute(**values["compute"]), Drain(**values["drain"])
     records = Records(**values["records"]) if "records" in values else None
-    return Pass(values["layer"], values["tensor"], fill, compute, drain, records)
+    return Pass(tuple(values["layers"]), values["tensor"], fill, compute, drain, records)
 
 
 def _layout(values: dict[str, Any]) -> TensorLayout:
