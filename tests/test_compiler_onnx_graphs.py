@@ -201,6 +201,33 @@ def test_channels_last_input_is_prepared(tmp_path: Path, front: list[Any], flat:
     assert flat or import_onnx(model).order == "hwc"
 
 
+def test_constant_behind_the_first_transpose(tmp_path: Path) -> None:
+    constants = CONV | {"mean": values(1, 4, 1, 1)}
+    nodes = [node("Transpose", "in", perm=[0, 3, 1, 2], out="1"), node("Sub", "1", "mean", out="2"), conv("2", "out")]
+    expect_like_runtime(write_model(tmp_path / "model.onnx", nodes, constants, (6, 8, 4)), values(3, 6, 8, 4))
+
+
+def test_rows_are_no_channels(tmp_path: Path) -> None:
+    """The constant is what is wrong, not the convolution behind it."""
+    path = write_model(
+        tmp_path / "model.onnx", [node("Add", "in", "rows", out="1"), conv("1", "out")],
+        CONV | {"rows": values(1, 6, 1)}, IMAGE,
+    )
+    with pytest.raises(ModelError) as caught:
+        import_onnx(path)
+    told = str(caught.value)
+    assert "node Add_1 (Add): constant must be one value or one per channel (4)" in told and "Conv" not in told
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]])
+def test_padded_factor_is_no_factor(tmp_path: Path, pads: list[int]) -> None:
+    """A depthwise convolution of one weight, 1, does nothing unless it has zeros around it."""
+    constants = CONV | {"ones": np.ones((4, 1, 1, 1), np.float32)}
+    nodes = [conv("in", "1"), node("Relu", "1", out="2"), node("Conv", "2", "ones", group=4, pads=pads, out="3")]
+    check(tmp_path, [*nodes, node("Conv", "3", "w", "b")], constants)
+    check(tmp_path, [*nodes, node("Mul", "3", "sixth")], constants | HALVES)
+
+
 @pytest.mark.parametrize("flat", [False, True])
 def test_channels_last_output(tmp_path: Path, flat: bool) -> None:
     nodes = [conv("in", "1"), node("Transpose", "1", perm=[0, 2, 3, 1], out="2")]

@@ -66,7 +66,7 @@ class ConvNode(_OneInput):
     @property
     def affine(self) -> bool:
         """True when each output channel is an input channel times a number, plus another."""
-        return self.groups == self.weight.size and self.stride == (1, 1)
+        return self.groups == self.weight.size and self.stride == (1, 1) and not any(self.padding)
 
 
 @dataclass(frozen=True)

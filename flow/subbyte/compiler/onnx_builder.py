@@ -93,8 +93,8 @@ class Builder:
         return self._name_axes(value, letters)
 
     def with_channels(self, node: OnnxNode, index: int, constant: NDArray[np.float64]) -> Value:
-        """As `source`, for an input that `constant` is to be broadcast to: the one axis along which it differs has the
-        channels, if nothing has told yet which one that is.
+        """As `source`, for an input that `constant` is to be broadcast to. If nothing has told yet which axis has the
+        channels, it is the first or the last if the constant differs along that one alone.
         """
         value = self.source(node, index)
         if self.bound or value.rank != 4:
@@ -104,7 +104,7 @@ class Builder:
         except ValueError:
             return value
         axes = [axis for axis in (1, 2, 3) if (full != full.take([0], axis=axis)).any()]
-        wide = value.wide(value.groups[axes[0] - 1]) if len(axes) == 1 else ""
+        wide = value.wide(value.groups[axes[0] - 1]) if axes in ([1], [3]) else ""
         if len(wide) != 1 or wide == "c":
             return value
         others = [letter for letter in dict.fromkeys((*"".join(value.groups), *"chw")) if letter != wide]

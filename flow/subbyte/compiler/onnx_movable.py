@@ -13,7 +13,7 @@ from subbyte.compiler.graph import AddNode, ConvNode, HardSwishNode, Node, ReluN
 def is_movable(node: Node) -> bool:
     """Whether the node computes the same whatever its input's axes are called."""
     if isinstance(node, ConvNode):
-        return node.affine and not any(node.padding) and np.ptp(node.weight) == 0 and np.ptp(node.bias) == 0
+        return node.affine and np.ptp(node.weight) == 0 and np.ptp(node.bias) == 0
     if isinstance(node, AffineNode):
         return len(node.gain) == len(node.offset) == 1
     if isinstance(node, QuantizerNode):
