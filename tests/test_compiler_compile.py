@@ -201,7 +201,11 @@ def test_a_compiled_model_is_replaced_other_things_are_not(folder: Path, tmp_pat
     (tmp_path / "other" / "thesis.tex").write_text("years of work")
     (tmp_path / "other" / "compile.json").write_text("[1]")
     (tmp_path / "file").write_text("a file")
-    for name, message in (("other", "it holds something else"), ("file", "it is a file")):
+    cases = (
+        ("other", "it holds something else"), ("file", "it is a file"),
+        ("file/out", r"cannot be written: [A-Z][a-z ]+$"),
+    )
+    for name, message in cases:
         with pytest.raises(OutputError, match=message):
             compile_to(tmp_path / name)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other", "out"]

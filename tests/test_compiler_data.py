@@ -109,6 +109,8 @@ def test_refused_members(tmp_path: Path, load: Any) -> None:
 def test_refused_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         load_samples(tmp_path / "absent.npz")
+    with pytest.raises(DataError, match="must be an .npz file, it is none"):
+        load_samples(tmp_path)
     path = tmp_path / "text.npz"
     for content in (b"text", b"", b"PK\x03\x04broken"):
         path.write_bytes(content)

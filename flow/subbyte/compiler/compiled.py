@@ -146,7 +146,7 @@ def save_compiled(compiled: Compiled, out: Path) -> None:
             }
             (folder / SUMMARY).write_text(json.dumps(compiled.summary | {"subbyte": details}, indent=1) + "\n")
     except OSError as error:
-        raise OutputError(f"Output {out} cannot be written: {error}") from None
+        raise OutputError(f"Output {out} cannot be written: {error.strerror or error}") from None
 
 
 def load_compiled(folder: Path) -> Compiled:

@@ -46,7 +46,7 @@ class Samples:
 def _read(path: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The members of the first of `pairs` whose samples are there, nothing else of the file; empty without."""
     if not path.is_file():
-        raise DataError(f"Data file {path} must be an .npz file, it does not exist")
+        raise DataError(f"Data file {path} must be an .npz file, it {'is none' if path.exists() else 'does not exist'}")
     try:
         with open(path, "rb") as file:
             arrays = np.load(file, allow_pickle=False)
