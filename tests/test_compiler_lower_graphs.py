@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import node, write_model
+from onnx_models import named_like_made, node, write_model
 
+from subbyte.compiler.canonical import canonical
 from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.data import Samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
@@ -169,6 +170,19 @@ def no_linear_branch() -> Model:
     return model
 
 
+def clipped_sum() -> Model:
+    """A sum in front of a ReLU6 whose other summand is much larger."""
+    model = Model()
+    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
+    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
+    model.conv("a1", "c")
+    model.constants["c.w"] *= np.float32(20)
+    model.add("Add", "c", model.conv("a1", "b"), out="s")
+    model.add("Clip", "s", "zero", "six", out="b1")
+    model.head("b1")
+    return model
+
+
 ZOO = {build.__name__: build for build in (
     residual, before_activation, separable, inception, hard_swish, pooled, no_linear_branch
 )}
@@ -186,7 +200,7 @@ class Lowered:
         arranged = arrange(Samples("x", x), graph, transform)
         coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
         codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
-        self.graph = graph
+        self.graph, self.recipe = graph, recipe
         self.network: Network = lower(graph, coding, codes, fed, recipe, SLOTS if recipe.outliers else UP5K)
         self.codes = reference.run(self.network, codes, taps=True)
         self.real = {name: to_real(values, self.form(name)) for name, values in self.codes.items()}
@@ -215,6 +229,28 @@ def test_networks_follow_their_graphs(tmp_path: Path, build: Any, recipe: Recipe
     assert lowered.network.output in compared
     for name in compared:
         assert lowered.error(name) < bound, name
+
+
+MADE = ("acc", "requantize", "clip", "unclipped", "skip", "skip.lookup", "operand", "operand.lookup", "part0", "part1")
+
+
+@pytest.mark.parametrize("build", [*ZOO.values(), clipped_sum], ids=[*ZOO.keys(), "clipped_sum"])
+@pytest.mark.parametrize("recipe", ["w4-a4", "int8"])
+def test_names_of_what_is_made(tmp_path: Path, build: Any, recipe: str) -> None:
+    """Layers and tensors that are made never take a name of the model's own."""
+    graph = build().graph(tmp_path)
+    plain = Lowered(graph, dataclasses.replace(RECIPES[recipe], compensation=False), count=4)
+    assert any(name.endswith(".acc") for name in plain.network.tensors)
+    for what in MADE:
+        named = Lowered(named_like_made(graph, what), plain.recipe, count=4)
+        assert len(named.network.layers) == len(plain.network.layers)
+        assert (named.codes[named.network.output] == plain.codes[plain.network.output]).all()
+
+
+def test_identity_with_the_name_of_a_node(tmp_path: Path) -> None:
+    """What canonical puts in for a sum whose summands others read."""
+    graph = canonical(named_like_made(no_linear_branch().graph(tmp_path), "identity"))
+    assert len({node.name for node in graph.nodes}) == len({node.output for node in graph.nodes}) == len(graph.nodes)
 
 
 def test_groups(tmp_path: Path) -> None:
@@ -344,19 +380,6 @@ def test_relu6_saturates_at_six(tmp_path: Path) -> None:
         for name in ("a1", "b1"):
             assert lowered.real[name].max() <= 6 + lowered.form(name).scale / 2
     assert "b.clip" in [layer.name for layer in lowered.layers(Lookup)]
-
-
-def clipped_sum() -> Model:
-    """A sum in front of a ReLU6 whose other summand is much larger."""
-    model = Model()
-    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
-    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
-    model.conv("a1", "c")
-    model.constants["c.w"] *= np.float32(20)
-    model.add("Add", "c", model.conv("a1", "b"), out="s")
-    model.add("Clip", "s", "zero", "six", out="b1")
-    model.head("b1")
-    return model
 
 
 @pytest.mark.parametrize("recipe", EVERY_RECIPE, ids=lambda recipe: recipe.name)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import random_codes
 from onnx import helper
-from onnx_models import node, write_model
+from onnx_models import named_like_made, node, write_model
 from qonnx_models import DOMAIN, ROUND, Maker, executed, imported, quantized
 
 from subbyte.compiler.borders import Border, before_affine, before_clip, square_root
@@ -302,6 +303,19 @@ def test_images(pool_first: bool, bits: int, tmp_path: Path) -> None:
     expect_exact(imported, x)
     assert imported.kinds()[:3] == ["conv2d", "threshold", "maxpool2d"]
     expect_scheduled(imported, PLAIN)
+
+
+@pytest.mark.parametrize("what", ["acc", "unpooled", "pooled0", "codes", "output"])
+@pytest.mark.parametrize("bits", [1, 2])
+def test_names_of_what_is_made(what: str, bits: int, tmp_path: Path) -> None:
+    """Layers and tensors that are made never take a name of the model's own."""
+    graph = imported(image(True, bits).write(tmp_path / "m.onnx"))
+    coding = quantized_input(graph)
+    assert coding
+    plain, (named, _) = lower_exact(graph, coding, PLAIN)[0], lower_exact(named_like_made(graph, what), coding, PLAIN)
+    assert [layer.op for layer in named.layers] == [layer.op for layer in plain.layers]
+    codes = random_codes(np.random.default_rng(0), plain, 4)
+    assert (reference.run(named, codes) == reference.run(plain, codes)).all()
 
 
 def test_pool_in_front_of_a_negative_factor(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def channel_pixel_forms(operation: Operation) -> Iterator[ChannelPixelOperation]
     nibble.
     """
     out, source, target = operation.channels, operation.source.format, operation.target.format
-    if operation.pixels * operation.windows > 1 or operation.skip or source.records or target.records or target.kind is Kind.BIN:
+    if operation.pixels * operation.windows > 1 or operation.skip or operation.inputs != out:
         return
-    if operation.inputs != out:
+    if source.records or target.records or target.kind is Kind.BIN:
         return
     size = operation.engine.m
     while size <= operation.engine.k and size < out and out % size == 0:

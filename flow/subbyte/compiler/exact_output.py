@@ -30,11 +30,11 @@ Output = tuple[Conv2d | Dense, Requantize, OutputCoding]
 """Linear layer, requantizer, and what its codes are."""
 
 
-def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConfig | None) -> Output:
+def pieces_of(sums: Sums, chain: tuple[Step, ...], names: tuple[str, str], engine: EngineConfig | None) -> Output:
     """The last layer as often as its sums have ranges of 255 steps. Unsupported when that is too often.
 
     chain : affine, from the numbers that the sums stand for to the model's output
-    name : of the tensor of codes
+    names : of the requantizer and of the tensor of codes
     """
     source, count = sums.source, len(sums.weight)
     low, high = sums.bounds(sums.weight)
@@ -50,7 +50,7 @@ def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConf
         raise Unsupported(f"sums of {sums.node.name}, which has groups, are the output: put a Quant behind")
     levels = low[None, :, None] + step * (TOP * np.arange(pieces)[:, None, None] + np.arange(1, TOP + 1))
     thresholds = levels.reshape(pieces * count, TOP)
-    layer, requantizer = _output_layer(sums, thresholds, name, engine)
+    layer, requantizer = _output_layer(sums, thresholds, names, engine)
     whole = [(sums.real(channel), *chain) for channel in range(count)]
     zeros = [through(steps, Fraction(0), channel) for channel, steps in enumerate(whole)]
     units = [through(steps, Fraction(1), channel) - zeros[channel] for channel, steps in enumerate(whole)]
@@ -60,7 +60,7 @@ def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConf
 
 
 def _output_layer(
-    sums: Sums, thresholds: NDArray[np.int64], name: str, engine: EngineConfig | None
+    sums: Sums, thresholds: NDArray[np.int64], names: tuple[str, str], engine: EngineConfig | None
 ) -> tuple[Conv2d | Dense, Requantize]:
     """The linear layer once for each piece, and its requantizer.
 
@@ -73,9 +73,7 @@ def _output_layer(
         if weight.min() < LOWEST or weight.max() > HIGHEST:
             continue
         low, high = (np.tile(end, pieces) for end in sums.bounds(sums.weight))
-        wanted = Wanted(
-            f"{sums.node.name}.output", f"{sums.node.output}.acc", name, thresholds, low, high, OUTPUT_FORM
-        ).times(gain)
+        wanted = Wanted(names[0], sums.target, names[1], thresholds, low, high, OUTPUT_FORM).times(gain)
         line = ramp_layer(wanted, params)
         if line:
             choice.append((engine is not None and runs(line, wanted, engine), weight, *line))

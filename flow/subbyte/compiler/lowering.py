@@ -110,7 +110,8 @@ class Lowering:
         """The tensor `name`, whose codes `table` makes of those of `source`."""
         tensor = self.tensors[source]
         target = Tensor(name, tensor.shape, form)
-        self.write([Lookup(f"{name}.lookup", source, name, table)], [target], table[self.codes[source]])
+        lookup = Lookup(self.graph.derived(name, "lookup"), source, name, table)
+        self.write([lookup], [target], table[self.codes[source]])
         self._copies.setdefault(source, []).append(name)
         return name
 
@@ -121,14 +122,14 @@ class Lowering:
             return source
         never_negative = form.bounds()[0] >= 0 or copy_of(form) is not None
         zero_point = form.zero_point if never_negative else 1 << (HIGHWAY_BITS - 1)
-        return self.copy_as(source, f"{add.output}.skip", linear(HIGHWAY_BITS, scale, zero_point))
+        return self.copy_as(source, self.graph.derived(add.output, "skip"), linear(HIGHWAY_BITS, scale, zero_point))
 
     def operand(self, node: Linear) -> str:
         """The tensor that a linear node multiplies: its input, or where that has more bits than wanted a copy."""
         name = node.input
         if name not in self.wide or not multiplies(node):
             return name
-        copy = f"{name}.operand"
+        copy = self.graph.derived(name, "operand")
         if copy in self.codes:
             return copy
         known = copy_of(self.tensors[name].format)
