@@ -144,6 +144,16 @@ def test_feed_per_channel() -> None:
     assert fed[0, 1, 2].tolist() == [(5 - 1) * 10, (11 - 2) * 100]
 
 
+@pytest.mark.parametrize(("largest", "offset", "scale"), [(1e300, 0.0, 1.0), (1e20, 0.0, 1e200), (1.0, -1e308, 10.0)])
+def test_numbers_beyond_float32(largest: float, offset: float, scale: float) -> None:
+    """They are refused before anything is computed with them, whatever makes them so large."""
+    graph, transform = graph_of((1, 1, 2)), InputTransform((offset,), (scale,))
+    x = np.array([[[[0.0, -largest]]]])
+    with pytest.raises(DataError, match=r"^Samples must be numbers of float32, up to 3\.4e\+38, behind input offset"):
+        feed(x, graph, transform)
+    assert feed(x, graph, InputTransform(scale=(1e38 / largest,))).min() == pytest.approx(-1e38)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "dtype", "offset", "bits", "zero"),
     [

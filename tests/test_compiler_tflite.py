@@ -363,6 +363,11 @@ REFUSED: dict[str, tuple[Build, str]] = {
         "only a convolution may follow a PAD"),
     "pad of channels": (lambda m: (m.same("PAD", (4, 4, 6), (m.constant(np.array(
         [[0, 0], [0, 0], [0, 0], [1, 1]], np.int32)),)), m.conv(3)), "of height and width alone"),
+    "pool beyond its input": (lambda m: m.same("AVERAGE_POOL_2D", (1, 1, 4), **pool(1 << 30, 1)),
+                              r"window must be at most \(4, 4\) for its input of \(4, 4\), not \(1073741824, 1\)"),
+    "pool beyond its border": (lambda m: m.same("MAX_POOL_2D", (4, 4, 4), **pool(1, 9, Padding=SAME, StrideW=1)),
+                               r"window must be at most \(8, 8\) for its input of \(4, 4\), not \(1, 9\)"),
+    "dilation": (lambda m: m.conv(3, DilationWFactor=1 << 30), r"must be at most \(8, 8\) .* not \(3, 2147483649\)"),
     "shuffled": (lambda m: m.dense(5, WeightsFormat=1), "weights must not be shuffled"),
 }
 
@@ -443,6 +448,14 @@ def test_damaged_files_are_one_line(tmp_path: Path, rng: np.random.Generator) ->
                 import_tflite(path)
             except ModelError as error:
                 assert "\n" not in str(error)
+
+
+def test_mean_of_too_many_values(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = Layers(rng, (1 << 14, 1 << 14, 1))
+    model.mean(0.05, -3)
+    model.dense(2)
+    with pytest.raises(ModelError, match="mean must be of at most 65536 values, not 268435456"):
+        import_tflite(model.save(tmp_path / "model.tflite"))
 
 
 def test_a_quantize_between_int8_tensors_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:

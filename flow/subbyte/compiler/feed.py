@@ -99,7 +99,22 @@ def per_channel(values: tuple[float, ...], graph: Graph) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
+FLOAT32 = float(np.finfo(np.float32).max)
+
+
 def feed(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> NDArray[np.float64]:
-    """What the float graph reads, (n, height, width, channels) float64, of `arrange`'s result."""
-    values = arranged.astype(np.float64) - per_channel(transform.offset, graph)
-    return graph.to_internal(values * per_channel(transform.scale, graph))
+    """What the float graph reads, (n, height, width, channels) float64, of `arrange`'s result.
+
+    DataError where that is beyond float32, in which models are trained and run: squares and sums of such numbers have
+    room in float64, those of larger ones have not.
+    """
+    with np.errstate(over="ignore"):
+        values = arranged.astype(np.float64) - per_channel(transform.offset, graph)
+        values = values * per_channel(transform.scale, graph)
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest <= FLOAT32:
+        raise DataError(
+            f"Samples must be numbers of float32, up to {FLOAT32:.3g}, behind input offset and scale, one is "
+            f"{largest:.3g}: correct them or the scale"
+        )
+    return graph.to_internal(values)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.data import DataError
+from subbyte.compiler.feed import FLOAT32
 from subbyte.compiler.graph import Graph, run_node
 
 
 class Taps:
-    """`taps[name]` is a tensor, float64 (n, height, width, channels); what it comes from must not be dropped before."""
+    """`taps[name]` is a tensor, float64 (n, height, width, channels); what it comes from must not be dropped before.
+
+    DataError for one with numbers beyond float32, see `feed`.
+    """
 
     def __init__(self, graph: Graph, fed: NDArray[np.float64]) -> None:
         self._producers = graph.producers()
@@ -18,7 +23,13 @@ class Taps:
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._values:
             node = self._producers[name]
-            self._values[name] = run_node(node, *(self[source] for source in node.inputs))
+            values = run_node(node, *(self[source] for source in node.inputs))
+            if not np.abs(values).max(initial=0.0) <= FLOAT32:
+                raise DataError(
+                    f"Calibration samples must keep all tensors inside float32, up to {FLOAT32:.3g}, {name} goes "
+                    "beyond: correct the samples or the input scale"
+                )
+            self._values[name] = values
         return self._values[name]
 
     def drop(self, name: str) -> None:
