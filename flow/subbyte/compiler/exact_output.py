@@ -12,6 +12,7 @@ from subbyte.compiler.exact_requantizer import Wanted, ramp_layer, runs
 from subbyte.compiler.exact_sums import Sums
 from subbyte.compiler.graph import ConvNode
 from subbyte.compiler.integer_weights import HIGHEST, LOWEST
+from subbyte.compiler.lane_weights import lane_ranges
 from subbyte.compiler.onnx_window import Unsupported
 from subbyte.compiler.output_coding import OutputCoding
 from subbyte.spec.engine import EngineConfig
@@ -68,9 +69,10 @@ def _output_layer(
     The first that the engine has, else the first that is exact; one of 31 bits always is.
     """
     pieces, choice = len(thresholds) // len(sums.weight), []
+    least, most = lane_ranges(engine)[-1] if engine else (LOWEST, HIGHEST)
     for gain, params in ((1, PLAIN_PARAMS), (2, PLAIN_PARAMS), (1, EXACT_PARAMS)):
         weight = gain * np.tile(sums.weight, (pieces, *[1] * (sums.weight.ndim - 1)))
-        if weight.min() < LOWEST or weight.max() > HIGHEST:
+        if gain > 1 and (weight.min() < least or weight.max() > most):
             continue
         low, high = (np.tile(end, pieces) for end in sums.bounds(sums.weight))
         wanted = Wanted(names[0], sums.target, names[1], thresholds, low, high, OUTPUT_FORM).times(gain)

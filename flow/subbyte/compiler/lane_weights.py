@@ -43,6 +43,10 @@ MOST_WEIGHT = {Lane.XNOR: (1 << MOST_DIGITS) - 1, Lane.LOG: LARGEST_WEIGHT}
 """Largest weight, of either sign, of lanes that take its digits in rows."""
 
 
+LARGEST = 127
+"""Weight of 8 bits."""
+
+
 def _check_range(weight: NDArray[np.int64], engine: EngineConfig) -> None:
     most = MOST_WEIGHT[engine.lane]
     if np.abs(weight).max(initial=0) > most:
@@ -50,6 +54,15 @@ def _check_range(weight: NDArray[np.int64], engine: EngineConfig) -> None:
             f"weights must be in {-most}..{most} for the {engine.lane.value} lanes of {engine.name}, not "
             f"{weight.min()}..{weight.max()}"
         )
+
+
+def lane_ranges(engine: EngineConfig) -> tuple[tuple[int, int], ...]:
+    """(smallest, largest) weight of at most 8 bits that the lanes hold: of one row, where that is told, and of all."""
+    if engine.digit_rows:
+        most = min(MOST_WEIGHT[engine.lane], LARGEST)
+        return ((-most, most),)
+    forms = (WeightFormat(engine.weight_set, bits) for bits in (4, 8))
+    return tuple((max(form.low, -LARGEST - 1), min(form.high, LARGEST)) for form in forms)
 
 
 def _check_factors(layer: Conv2d | Dense, source: TensorFormat) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from subbyte.compiler.borders import Border, Side
 from subbyte.compiler.exact_chain import Codes, Step, before, check_pools, through
+from subbyte.compiler.exact_gains import gained_layer
 from subbyte.compiler.exact_nodes import AffineNode, ClipNode, QuantizerNode
 from subbyte.compiler.exact_output import OUTPUT_FORM, codes_output, pieces_of
-from subbyte.compiler.exact_requantizer import Wanted, exact_layer, threshold_layer
+from subbyte.compiler.exact_requantizer import Wanted, threshold_layer
 from subbyte.compiler.exact_sums import Sums, sums_of
 from subbyte.compiler.feed import per_channel
 from subbyte.compiler.graph import AveragePoolNode, ConvNode, DenseNode, Graph, Linear, MaxPoolNode, ModelError, Node
@@ -27,15 +27,12 @@ from subbyte.compiler.output_coding import OutputCoding
 from subbyte.compiler.quantized_input import quantized_input
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import TensorFormat, accumulator, linear
-from subbyte.spec.layers import Conv2d, Dense, Layer, Lookup, MaxPool2d, Requantize, Threshold
+from subbyte.spec.layers import Conv2d, Dense, Layer, Lookup, MaxPool2d
 from subbyte.spec.network import Network, Tensor
 from subbyte.spec.validate import validate
 
 ACC_BITS = 28
 """Of all engines."""
-
-GAINS = (1, 2, 4, 8, 16)
-"""Factors of a layer's weights that are tried for the sake of its requantizer."""
 
 
 @dataclass(frozen=True)
@@ -191,22 +188,13 @@ class ExactLowering:
             )
         thresholds = np.array(rows, dtype=np.int64)
         wanted = Wanted(node.name, sums.target, target, thresholds, *sums.bounds(weight), node.form)
-        gain, requantizer, bias = self._requantizer(wanted, int(np.abs(weight).max()))
-        self._append(sums, sums.layer(gain * weight, bias), requantizer, node.form)
-        return Codes(target, node.form, node.scale, len(weight))
-
-    def _requantizer(self, wanted: Wanted, most: int) -> tuple[int, Requantize | Threshold, NDArray[np.int64]]:
-        """(factor of the weights, requantizer, bias): larger weights where codes are less than two sums apart.
-
-        most : largest weight; that of a factor of 1 if the engine has none
-        """
         if self.engine is None:
-            return 1, *threshold_layer(wanted)
-        for gain in GAINS:
-            found = exact_layer(wanted.times(gain), self.engine) if gain * most <= HIGHEST else None
-            if found:
-                return gain, *found
-        return 1, *threshold_layer(wanted)
+            requantizer, bias = threshold_layer(wanted)
+        else:
+            gains, (requantizer, bias) = gained_layer(wanted, weight, self.engine)
+            weight = weight * gains.reshape(-1, 1, 1, 1)
+        self._append(sums, sums.layer(weight, bias), requantizer, node.form)
+        return Codes(target, node.form, node.scale, len(weight))
 
     def _append(self, sums: Sums, layer: Conv2d | Dense, requantizer: Layer, form: TensorFormat) -> None:
         """A linear layer and its requantizer."""

@@ -32,13 +32,20 @@ def turned(linear: Conv2d | Dense, layer: Threshold) -> tuple[Conv2d | Dense, Th
     )
 
 
+def gaps(weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Greatest common divisor of the weights (channels, ...) of each channel: sums are as far apart. int64, 1 of 0."""
+    divisors: NDArray[np.int64] = np.gcd.reduce(weight.reshape(len(weight), -1).astype(np.int64), axis=1)
+    return np.maximum(divisors, 1)
+
+
 def without_relu(layer: Threshold) -> Threshold:
     """The same codes from max(acc, 0) and from acc: borders up to 0 are always reached."""
     return dataclasses.replace(layer, thresholds=np.where(layer.thresholds <= 0, ALWAYS, layer.thresholds))
 
 
 def threshold_requantizer(
-    layer: Threshold, lowest: NDArray[np.int64], highest: NDArray[np.int64], engine: EngineConfig
+    layer: Threshold, lowest: NDArray[np.int64], highest: NDArray[np.int64], engine: EngineConfig,
+    gaps: NDArray[np.int64] | None = None,
 ) -> tuple[Requantizer, NDArray[np.int64]]:
     """(settings, what the bias is to be more) that give the codes of `layer`, whose signs are all +1.
 
@@ -53,6 +60,7 @@ def threshold_requantizer(
     Parameters
     ----------
     lowest, highest : int64 (channels,), ends of the accumulators
+    gaps : int64 (channels,), accumulators are lowest, lowest + gap, ...; 1 unless told
 
     ScheduleError (without the layer's name) names the first channel whose borders do not.
     """
@@ -65,11 +73,10 @@ def threshold_requantizer(
         raise ScheduleError(
             f"{levels} thresholds need a requantizer table of more places, not {1 << engine.lut_bits}"
         )
-    first, borders = _wanted(layer.thresholds, lowest, highest)
+    first, borders = used_borders(layer.thresholds, lowest, highest)
     levels = borders.shape[1]
-    channels = [
-        Borders.of(row, int(low), int(high)) for row, low, high in zip(borders, lowest, highest, strict=True)
-    ]
+    known = (lowest, highest, np.ones_like(lowest) if gaps is None else gaps)
+    channels = [Borders.of(row, *map(int, ends)) for row, *ends in zip(borders, *known, strict=True)]
     order = list(range(len(channels)))
     for zero_point, places in table_places(borders, channels, engine):
         fits = _fits(channels, places, engine.params, order)
@@ -102,7 +109,7 @@ def _fits(
     return fits
 
 
-def _wanted(
+def used_borders(
     borders: NDArray[np.int64], lowest: NDArray[np.int64], highest: NDArray[np.int64]
 ) -> tuple[int, NDArray[np.int64]]:
     """(borders that all channels always reach, those that make a difference, or one if none does)."""
