@@ -24,14 +24,16 @@ from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.plan import TooFineError, coarser
 from subbyte.compiler.recipe import RECIPES, Override, Recipe
 from subbyte.compiler.requant_on_read import nibble_tables
+from subbyte.compiler.schedule import schedule
 from subbyte.compiler.upper_bits import copy_of, shared_scale
 from subbyte.golden import reference
+from subbyte.golden.machine import Machine
 from subbyte.golden.quantize import Method, to_codes, to_real
-from subbyte.spec.engine import PRESETS
+from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear
 from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, Lookup, MaxPool2d, Network, Requantize
 
-UP5K = PRESETS["up5k"]
+UP5K, WIDE = PRESETS["up5k"], PRESETS["ecp5-85"]
 SLOTS = dataclasses.replace(UP5K, name="slots", operand_bits=5, outlier_slots=1)
 W4_A8 = Recipe("w4-a8", activations="lin8")
 EVERY_RECIPE = (*(recipe for recipe in RECIPES.values() if not recipe.imported), W4_A8)
@@ -183,6 +185,20 @@ def clipped_sum() -> Model:
     return model
 
 
+def clipped_summand() -> Model:
+    """A ReLU6 whose output is added to something much larger."""
+    model = Model()
+    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
+    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
+    model.conv("a1", "b")
+    model.constants["b.w"] *= np.float32(20)
+    model.add("Add", "a1", "b", out="s")
+    model.relu("s", "r")
+    model.add("Clip", model.conv("r", "c"), "zero", "six", out="b1")
+    model.head("b1")
+    return model
+
+
 ZOO = {build.__name__: build for build in (
     residual, before_activation, separable, inception, hard_swish, pooled, no_linear_branch
 )}
@@ -192,7 +208,8 @@ class Lowered:
     """A network, its tensors in real numbers and those of the float graph, on the calibration samples."""
 
     def __init__(
-        self, graph: Graph, recipe: Recipe, transform: InputTransform | None = None, count: int = 96
+        self, graph: Graph, recipe: Recipe, transform: InputTransform | None = None, count: int = 96,
+        engine: EngineConfig | None = None,
     ) -> None:
         transform = transform or InputTransform(scale=(1 / 32,))
         x = np.random.default_rng(1).integers(0, 256, (count, CHANNELS, *SIZE), dtype=np.uint8)
@@ -201,7 +218,9 @@ class Lowered:
         coding = choose_coding(arranged, graph, transform, Method.MIN_MAX)
         codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
         self.graph, self.recipe = graph, recipe
-        self.network: Network = lower(graph, coding, codes, fed, recipe, SLOTS if recipe.outliers else UP5K)
+        self.network: Network = lower(
+            graph, coding, codes, fed, recipe, engine or (SLOTS if recipe.outliers else UP5K)
+        )
         self.codes = reference.run(self.network, codes, taps=True)
         self.real = {name: to_real(values, self.form(name)) for name, values in self.codes.items()}
         self.taps = run_taps(graph, fed)
@@ -374,11 +393,26 @@ def test_concatenations_have_one_format(tmp_path: Path) -> None:
 
 
 def test_relu6_saturates_at_six(tmp_path: Path) -> None:
-    """Whatever the scale: of the format where it can, by a lookup where sums want a coarser one."""
-    for build in (separable, clipped_sum):
-        lowered = Lowered(build().graph(tmp_path), RECIPES["int8"])
-        for name in ("a1", "b1"):
-            assert lowered.real[name].max() <= 6 + lowered.form(name).scale / 2
+    """Whatever the scale: of the format where it can, where sums want a coarser one by a zero point or a lookup."""
+    for build in (separable, clipped_sum, clipped_summand):
+        for engine in (UP5K, WIDE):
+            lowered = Lowered(build().graph(tmp_path), RECIPES["int8"], engine=engine)
+            for name in ("a1", "b1"):
+                assert lowered.real[name].max() <= 6 + lowered.form(name).scale / 2
+
+
+@pytest.mark.parametrize("recipe", ["int8", "w4-a4", "w4-a4log"])
+def test_clips_of_engines_without_wide_tables(tmp_path: Path, recipe: str) -> None:
+    """The zero point that makes six the last code: of a sum in a pass behind it, else at once."""
+    for build, passes in ((clipped_sum, ["b.clip"]), (clipped_summand, [])):
+        lowered = Lowered(build().graph(tmp_path), RECIPES[recipe])
+        assert [layer.name for layer in lowered.layers(Conv2d) if "clip" in layer.name] == passes
+        form = lowered.form("b1" if passes else "a1")
+        assert form.zero_point and (255 - form.zero_point) * form.scale == pytest.approx(6, abs=form.scale / 2)
+        program = schedule(lowered.network, UP5K)
+        got = Machine(program).run(lowered.codes[lowered.network.input], taps=True)
+        assert all((values == lowered.codes[tensor]).all() for tensor, values in got.items())
+    lowered = Lowered(clipped_sum().graph(tmp_path), RECIPES["int8"], engine=WIDE)
     assert "b.clip" in [layer.name for layer in lowered.layers(Lookup)]
 
 

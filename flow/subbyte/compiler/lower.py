@@ -280,11 +280,7 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
     state = _Calibration(work.codes[source], work.tensors[source], work.taps)
     layers, tensors = _lower_stage(described, state, recipe, engine, work)
     if _saturates_above(state.tensor.format, described.top):
-        unclipped = dataclasses.replace(state.tensor, name=graph.derived(stage.result, "unclipped"))
-        layers[-1] = dataclasses.replace(layers[-1], output=unclipped.name)
-        work.write(layers, [*tensors[:-1], unclipped], state.codes)
-        clip = graph.derived(node.name, "clip")
-        work.look_up(clip, unclipped.name, state.tensor, lambda real: np.minimum(real, described.top))
+        _clipped(work, described, state, layers, tensors)
     else:
         work.write(layers, tensors, state.codes)
     is_wide = state.tensor.format.kind is Kind.LIN and state.tensor.format.bits == HIGHWAY_BITS
@@ -295,6 +291,40 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
 def _saturates_above(form: TensorFormat, top: float) -> bool:
     """Whether codes of `form` go further than that of `top`: a ReLU6 whose output has a coarser scale than it wants."""
     return math.isfinite(top) and int(to_codes(np.array([top]), form)[0]) < (1 << form.bits) - 1
+
+
+def _clipped(
+    work: Lowering, stage: _Stage, state: _Calibration, layers: list[Layer], tensors: list[Tensor]
+) -> None:
+    """The layers of a stage whose codes go beyond the top of its ReLU: a zero point makes that the last code, where
+    requantizers saturate; where tables are wide, a lookup.
+
+    The requantizer itself has that zero point if its ReLU does not need it to be 0: behind a sum it does.
+    """
+    node, form, graph = stage.node, state.tensor.format, work.graph
+    rescales = work.rescales(form, form)
+    ended = _ending_at(form, stage.top) if rescales else form
+    last = dataclasses.replace(state.tensor, format=ended)
+    if rescales and work.engine.highway and not stage.add:
+        state.tensor, moved = last, state.codes + ended.zero_point - form.zero_point
+        state.codes = np.minimum(moved, (1 << form.bits) - 1)
+        work.write(layers, [*tensors[:-1], last], state.codes)
+        return
+    unclipped = dataclasses.replace(state.tensor, name=graph.derived(last.name, "unclipped"))
+    layers[-1] = dataclasses.replace(layers[-1], output=unclipped.name)
+    work.write(layers, [*tensors[:-1], unclipped], state.codes)
+    clip = graph.derived(node.name, "clip")
+    if rescales:
+        state.tensor = last
+        work.rescale(clip, unclipped.name, last)
+    else:
+        work.look_up(clip, unclipped.name, state.tensor, lambda real: np.minimum(real, stage.top))
+
+
+def _ending_at(form: TensorFormat, top: float) -> TensorFormat:
+    """The linear format whose last code is that of `top`, by its zero point."""
+    last = (1 << form.bits) - 1
+    return dataclasses.replace(form, zero_point=form.zero_point + last - int(to_codes(np.array([top]), form)[0]))
 
 
 def _before_hard_swish(work: Lowering, tensor: str) -> TensorFormat | None:
