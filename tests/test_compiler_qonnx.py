@@ -430,6 +430,20 @@ def test_codes_behind_normalization(bits: int, engine: str, tmp_path: Path) -> N
         expect_scheduled(imported, PRESETS[engine])
 
 
+@pytest.mark.parametrize("mode", ["UP", "DOWN", "ROUND_TO_ZERO", "CEIL", "HALF_DOWN"])
+@pytest.mark.parametrize("engine", ["up5k-plain", "ecp5-85"])
+def test_roundings_behind_normalization(mode: str, engine: str, tmp_path: Path) -> None:
+    """Codes of two steps' width at zero, or of none, on the requantizer of each engine."""
+    maker, x = Maker((16,), 5).quant(0.25, 4), np.random.default_rng(0).normal(0, 1, (40, 16))
+    rng = maker.rng
+    maker.weighted("MatMul", rng.normal(0, 1, (16, 12)), 4, 0.25)
+    maker.normalize(rng.normal(0, 1, 12), rng.normal(0, 1, 12), rng.normal(0, 1, 12), rng.uniform(0.1, 2, 12), 1e-5)
+    maker.quant(0.5, 4, rounding_mode=mode).weighted("MatMul", rng.normal(0, 1, (12, 5)), 4, 0.25)
+    imported = Imported(maker.write(tmp_path / "m.onnx"), x, PRESETS[engine])
+    expect_exact(imported, x)
+    expect_scheduled(imported, PRESETS[engine])
+
+
 @pytest.mark.parametrize("engine", [PLAIN, PRESETS["up5k-shift"], PRESETS["up5k-binary"]])
 @pytest.mark.parametrize("most", [1, 3, 7, 64])
 def test_factors_stay_in_reach_of_the_lanes(engine: EngineConfig, most: int, rng: np.random.Generator) -> None:
@@ -619,6 +633,10 @@ def test_obstacles_of_integers_all_at_once(tmp_path: Path) -> None:
     path = maker.add("MatMul", [[0.3], [1], [1], [1]]).write(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"node MatMul_t8 \(MatMul\): it reads the sums of MatMul_t6 without a Quant"):
         imported(path)
+    path = Maker((2,)).quant(1, 4).add("MatMul", [[1.0], [0.3]]).quant(1, 4).write(tmp_path / "o.onnx")
+    with pytest.raises(ModelError) as told:
+        imported(path)
+    assert str(told.value).count("weights of channel 0") == str(told.value).count("is not supported") == 1
     path = Maker((2,)).quant(1, 4).weighted("MatMul", np.eye(2), 2).add("Relu").write(tmp_path / "n.onnx")
     with pytest.raises(ModelError, match="only constant factors and sums may follow the last"):
         imported(path)

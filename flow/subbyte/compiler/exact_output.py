@@ -44,8 +44,9 @@ def pieces_of(sums: Sums, chain: tuple[Step, ...], names: tuple[str, str], engin
     pieces = max(1, int(-(-(high - low).max() // (step * TOP))))
     if pieces > MOST_PIECES:
         raise Unsupported(
-            f"sums of {sums.node.name} have {(high - low).max() // step + 1} values, the output at most "
-            f"{MOST_PIECES * TOP + 1}: put a Quant behind"
+            f"sums of {sums.node.name} have {(high - low).max() // step + 1} values, as the output they take {pieces} "
+            f"copies of it, each with {TOP} of them, at most {MOST_PIECES}: make its inputs fewer, their codes or its "
+            "weights of fewer bits, or put a Quant behind"
         )
     if pieces > 1 and isinstance(sums.node, ConvNode) and sums.node.groups > 1:
         raise Unsupported(f"sums of {sums.node.name}, which has groups, are the output: put a Quant behind")

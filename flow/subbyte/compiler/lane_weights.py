@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.digits import integer_digits
+from subbyte.compiler.engine_options import having
 from subbyte.compiler.linear_layer import whole_weight
 from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.schedule_error import ScheduleError
@@ -89,5 +90,6 @@ def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfi
             return form
     raise ScheduleError(
         f"weights must be in {form.low}..{form.high} for the {engine.lane.value} lanes of {engine.name}, not "
-        f"{layer.weight.min()}..{layer.weight.max()}"
+        f"{layer.weight.min()}..{layer.weight.max()}: a few larger ones, in imported models, take an engine with "
+        f"{having('outlier_slots')}; else train with a smaller range"
     )

@@ -282,5 +282,6 @@ def obstacles(graph: Graph) -> dict[str, str]:
     try:
         work.finish()
     except ModelError as error:
-        work.problems.setdefault(graph.nodes[-1].name, str(error))
+        if not work.problems:  # else it is made of them
+            work.problems[graph.nodes[-1].name] = str(error)
     return work.problems

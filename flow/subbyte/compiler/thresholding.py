@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.border_fit import Borders, fitted, least_step, table_places
+from subbyte.compiler.engine_options import having
 from subbyte.compiler.requantizing import Requantizer
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Conv2d, Dense, Threshold
 from subbyte.spec.requant_fields import ParamFormat
+
+FEW_BITS = 4
+"""Of codes from tables that are not wide."""
 
 ALWAYS = -(1 << 27)
 """Border that every accumulator reaches."""
@@ -67,7 +71,8 @@ def threshold_requantizer(
     levels = layer.thresholds.shape[1]
     if levels >> engine.lut_code_bits:
         raise ScheduleError(
-            f"codes of thresholds must have at most {engine.lut_code_bits} bits, not {levels.bit_length()}"
+            f"codes of thresholds must have at most {engine.lut_code_bits} bits, not {levels.bit_length()}: more take "
+            f"an engine with {having('wide_tables', 'exact_rounding')}, or one scale for all channels and no offset"
         )
     if levels >= 1 << engine.lut_bits:
         raise ScheduleError(
@@ -87,10 +92,13 @@ def threshold_requantizer(
             return Requantizer(multiplier, shift, zero_point, codes), offset
     even = np.arange((1 << engine.lut_bits) - levels, 1 << engine.lut_bits)
     worst = next((i for i, channel in enumerate(channels) if not fitted(channel, even, engine.params)))
+    few = engine.lut_code_bits <= FEW_BITS or not engine.exact_rounding
     raise ScheduleError(
         f"thresholds of channel {worst} must be steps of one size above {least_step(engine.params):.4g}, or of all "
         f"channels alike but for scale and offset in proportions of a table of {1 << engine.lut_bits} places, for the "
-        f"engine's requantizer, {_shown(borders[worst])} are not"
+        f"engine's requantizer, {_shown(borders[worst])} are not: "
+        f"take {'an engine with ' + having('wide_tables', 'exact_rounding') + ', ' if few else ''}fewer bits of codes "
+        "or weights, or a quantizer that rounds to the nearest"
     )
 
 
