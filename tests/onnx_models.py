@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from subbyte.compiler.evaluate import flat
-from subbyte.compiler.graph import run_float
+from subbyte.compiler.graph import Graph, run_float
 from subbyte.compiler.onnx_import import import_onnx
 
 LAST = ("Softmax", "LogSoftmax", "ArgMax")
@@ -36,6 +37,22 @@ def write_model(
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
     return path
+
+
+def named_like_made(graph: Graph, what: str) -> Graph:
+    """The graph with every node and tensor called after the one before, as what is made for that is called."""
+    nodes = {node.name: ".".join(["n", *[what] * index]) for index, node in enumerate(graph.nodes)}
+    tensors = {name: ".".join(["n", *[what] * index]) for index, name in enumerate(graph.shapes)}
+
+    def renamed(node: Any) -> Any:
+        inputs = tuple(tensors[name] for name in node.inputs)
+        read = {"input": inputs[0]} if hasattr(node, "input") else {"inputs": inputs}
+        return dataclasses.replace(node, name=nodes[node.name], output=tensors[node.output], **read)
+
+    return dataclasses.replace(
+        graph, nodes=tuple(map(renamed, graph.nodes)), input=tensors[graph.input], output=tensors[graph.output],
+        shapes={tensors[name]: shape for name, shape in graph.shapes.items()},
+    )
 
 
 def runtime_outputs(path: Path, x: np.ndarray) -> np.ndarray:

@@ -88,6 +88,18 @@ def test_pools_that_have_other_forms(rng: np.random.Generator) -> None:
     assert not taken(builder.average((5, 5), linear(8), alike=True).network(), UP5K)
 
 
+@pytest.mark.parametrize("channels", [8, 12, 16])
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", ["up5k", "up5k-plain", "ecp5-25", "ecp5-85"])
+def test_max_pool_of_averages(name: str, size: int, channels: int, rng: np.random.Generator) -> None:
+    """The one result of a max pool is of several averages: not the form for a single one."""
+    engine, window = PRESETS[name], (size, size)
+    builder = NetworkBuilder(rng, engine, (2 * size, 2 * size, 2), linear(4)).conv(channels, (1, 1), linear(4))
+    network = builder.average(window, linear(8), window, alike=True).pool((2, 2), (2, 2)).network()
+    assert not taken(network, engine)
+    assert estimate(checked(network, engine, rng)).cycles > 0
+
+
 def test_channels_of_a_concatenation(rng: np.random.Generator) -> None:
     """Source and target are parts of pixels."""
     builder = NetworkBuilder(rng, UP5K, (5, 4, 3), linear(4))

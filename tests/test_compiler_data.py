@@ -213,6 +213,16 @@ def test_feed_per_channel() -> None:
     assert fed[0, 1, 2].tolist() == [(5 - 1) * 10, (11 - 2) * 100]
 
 
+@pytest.mark.parametrize(("largest", "offset", "scale"), [(1e300, 0.0, 1.0), (1e20, 0.0, 1e200), (1.0, -1e308, 10.0)])
+def test_numbers_beyond_what_can_be_computed_with(largest: float, offset: float, scale: float) -> None:
+    """They are refused before anything is computed with them, whatever makes them so large."""
+    graph, transform = graph_of((1, 1, 2)), InputTransform((offset,), (scale,))
+    x = np.array([[[[0.0, -largest]]]])
+    with pytest.raises(DataError, match=r"^Samples, .* must be at most 1e\+30 in size"):
+        feed(x, graph, transform)
+    assert feed(x, graph, InputTransform(scale=(1e29 / largest,))).min() == pytest.approx(-1e29)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "dtype", "offset", "bits", "zero"),
     [

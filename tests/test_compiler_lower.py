@@ -11,7 +11,7 @@ import pytest
 
 from subbyte.bundled import digits_data, digits_model
 from subbyte.compiler.compensate import compensated_weights
-from subbyte.compiler.data import Samples, load_calibration, load_samples
+from subbyte.compiler.data import DataError, Samples, load_calibration, load_samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.formats import SCALE_STEPS, guard_bits, log_table, tuned_scale
 from subbyte.compiler.graph import (
@@ -265,6 +265,13 @@ def test_accuracy_of_real_networks(
     paths = shared_data / "models" / f"{model}.onnx", shared_data / "data" / f"{data}.npz"
     exact, quantized = accuracies(*paths, scale, recipe, UP5K, 300)
     assert quantized >= exact - loss
+
+
+def test_tensors_beyond_what_can_be_computed_with(rng: np.random.Generator) -> None:
+    """Of samples that are inside: the tensor is named."""
+    graph = chain((4, 1, 1), dense(np.full((2, 1, 1, 4), 1e30)))
+    with pytest.raises(DataError, match=r"all tensors within 1e\+30, t0 goes beyond"):
+        lowered(graph, 1e10 * rng.normal(size=(8, 4, 1, 1)), RECIPES["int8"])
 
 
 def test_shared_table(rng: np.random.Generator) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import node, write_model
+from onnx_models import named_like_made, node, write_model
 
+from subbyte.compiler.canonical import canonical
 from subbyte.compiler.channel_runs import channel_runs
 from subbyte.compiler.data import Samples
 from subbyte.compiler.feed import InputTransform, arrange, feed
@@ -23,14 +24,16 @@ from subbyte.compiler.onnx_import import import_onnx
 from subbyte.compiler.plan import TooFineError, coarser
 from subbyte.compiler.recipe import RECIPES, Override, Recipe
 from subbyte.compiler.requant_on_read import nibble_tables
+from subbyte.compiler.schedule import schedule
 from subbyte.compiler.upper_bits import copy_of, shared_scale
 from subbyte.golden import reference
+from subbyte.golden.machine import Machine
 from subbyte.golden.quantize import Method, to_codes, to_real
-from subbyte.spec.engine import PRESETS
+from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat, half_octave_table, linear
 from subbyte.spec.network import AveragePool2d, Concat, Conv2d, Dense, Lookup, MaxPool2d, Network, Requantize
 
-UP5K = PRESETS["up5k"]
+UP5K, WIDE = PRESETS["up5k"], PRESETS["ecp5-85"]
 SLOTS = dataclasses.replace(UP5K, name="slots", operand_bits=5, outlier_slots=1)
 W4_A8 = Recipe("w4-a8", activations="lin8")
 EVERY_RECIPE = (*(recipe for recipe in RECIPES.values() if not recipe.imported), W4_A8)
@@ -169,6 +172,33 @@ def no_linear_branch() -> Model:
     return model
 
 
+def clipped_sum() -> Model:
+    """A sum in front of a ReLU6 whose other summand is much larger."""
+    model = Model()
+    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
+    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
+    model.conv("a1", "c")
+    model.constants["c.w"] *= np.float32(20)
+    model.add("Add", "c", model.conv("a1", "b"), out="s")
+    model.add("Clip", "s", "zero", "six", out="b1")
+    model.head("b1")
+    return model
+
+
+def clipped_summand() -> Model:
+    """A ReLU6 whose output is added to something much larger."""
+    model = Model()
+    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
+    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
+    model.conv("a1", "b")
+    model.constants["b.w"] *= np.float32(20)
+    model.add("Add", "a1", "b", out="s")
+    model.relu("s", "r")
+    model.add("Clip", model.conv("r", "c"), "zero", "six", out="b1")
+    model.head("b1")
+    return model
+
+
 ZOO = {build.__name__: build for build in (
     residual, before_activation, separable, inception, hard_swish, pooled, no_linear_branch
 )}
@@ -178,7 +208,8 @@ class Lowered:
     """A network, its tensors in real numbers and those of the float graph, on the calibration samples."""
 
     def __init__(
-        self, graph: Graph, recipe: Recipe, transform: InputTransform | None = None, count: int = 96
+        self, graph: Graph, recipe: Recipe, transform: InputTransform | None = None, count: int = 96,
+        engine: EngineConfig | None = None,
     ) -> None:
         transform = transform or InputTransform(scale=(1 / 32,))
         x = np.random.default_rng(1).integers(0, 256, (count, CHANNELS, *SIZE), dtype=np.uint8)
@@ -186,8 +217,10 @@ class Lowered:
         arranged = arrange(Samples("x", x), graph, transform)
         coding = choose_coding(arranged, graph, transform, Method.MIN_MAX, UP5K)
         codes, fed = encode(arranged, graph, transform, coding), feed(arranged, graph, transform)
-        self.graph = graph
-        self.network: Network = lower(graph, coding, codes, fed, recipe, SLOTS if recipe.outliers else UP5K)
+        self.graph, self.recipe = graph, recipe
+        self.network: Network = lower(
+            graph, coding, codes, fed, recipe, engine or (SLOTS if recipe.outliers else UP5K)
+        )
         self.codes = reference.run(self.network, codes, taps=True)
         self.real = {name: to_real(values, self.form(name)) for name, values in self.codes.items()}
         self.taps = run_taps(graph, fed)
@@ -215,6 +248,28 @@ def test_networks_follow_their_graphs(tmp_path: Path, build: Any, recipe: Recipe
     assert lowered.network.output in compared
     for name in compared:
         assert lowered.error(name) < bound, name
+
+
+MADE = ("acc", "requantize", "clip", "unclipped", "skip", "skip.lookup", "operand", "operand.lookup", "part0", "part1")
+
+
+@pytest.mark.parametrize("build", [*ZOO.values(), clipped_sum], ids=[*ZOO.keys(), "clipped_sum"])
+@pytest.mark.parametrize("recipe", ["w4-a4", "int8"])
+def test_names_of_what_is_made(tmp_path: Path, build: Any, recipe: str) -> None:
+    """Layers and tensors that are made never take a name of the model's own."""
+    graph = build().graph(tmp_path)
+    plain = Lowered(graph, dataclasses.replace(RECIPES[recipe], compensation=False), count=4)
+    assert any(name.endswith(".acc") for name in plain.network.tensors)
+    for what in MADE:
+        named = Lowered(named_like_made(graph, what), plain.recipe, count=4)
+        assert len(named.network.layers) == len(plain.network.layers)
+        assert (named.codes[named.network.output] == plain.codes[plain.network.output]).all()
+
+
+def test_identity_with_the_name_of_a_node(tmp_path: Path) -> None:
+    """What canonical puts in for a sum whose summands others read."""
+    graph = canonical(named_like_made(no_linear_branch().graph(tmp_path), "identity"))
+    assert len({node.name for node in graph.nodes}) == len({node.output for node in graph.nodes}) == len(graph.nodes)
 
 
 def test_groups(tmp_path: Path) -> None:
@@ -347,25 +402,27 @@ def test_layers_tell_the_format_of_a_concatenation(tmp_path: Path) -> None:
 
 
 def test_relu6_saturates_at_six(tmp_path: Path) -> None:
-    """Whatever the scale: of the format where it can, by a lookup where sums want a coarser one."""
-    for build in (separable, clipped_sum):
-        lowered = Lowered(build().graph(tmp_path), RECIPES["int8"])
-        for name in ("a1", "b1"):
-            assert lowered.real[name].max() <= 6 + lowered.form(name).scale / 2
+    """Whatever the scale: of the format where it can, where sums want a coarser one by a zero point or a lookup."""
+    for build in (separable, clipped_sum, clipped_summand):
+        for engine in (UP5K, WIDE):
+            lowered = Lowered(build().graph(tmp_path), RECIPES["int8"], engine=engine)
+            for name in ("a1", "b1"):
+                assert lowered.real[name].max() <= 6 + lowered.form(name).scale / 2
+
+
+@pytest.mark.parametrize("recipe", ["int8", "w4-a4", "w4-a4log"])
+def test_clips_of_engines_without_wide_tables(tmp_path: Path, recipe: str) -> None:
+    """The zero point that makes six the last code: of a sum in a pass behind it, else at once."""
+    for build, passes in ((clipped_sum, ["b.clip"]), (clipped_summand, [])):
+        lowered = Lowered(build().graph(tmp_path), RECIPES[recipe])
+        assert [layer.name for layer in lowered.layers(Conv2d) if "clip" in layer.name] == passes
+        form = lowered.form("b1" if passes else "a1")
+        assert form.zero_point and (255 - form.zero_point) * form.scale == pytest.approx(6, abs=form.scale / 2)
+        program = schedule(lowered.network, UP5K)
+        got = Machine(program).run(lowered.codes[lowered.network.input], taps=True)
+        assert all((values == lowered.codes[tensor]).all() for tensor, values in got.items())
+    lowered = Lowered(clipped_sum().graph(tmp_path), RECIPES["int8"], engine=WIDE)
     assert "b.clip" in [layer.name for layer in lowered.layers(Lookup)]
-
-
-def clipped_sum() -> Model:
-    """A sum in front of a ReLU6 whose other summand is much larger."""
-    model = Model()
-    model.constants |= {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}
-    model.add("Clip", model.conv("in", "a"), "zero", "six", out="a1")
-    model.conv("a1", "c")
-    model.constants["c.w"] *= np.float32(20)
-    model.add("Add", "c", model.conv("a1", "b"), out="s")
-    model.add("Clip", "s", "zero", "six", out="b1")
-    model.head("b1")
-    return model
 
 
 @pytest.mark.parametrize("recipe", EVERY_RECIPE, ids=lambda recipe: recipe.name)

@@ -11,25 +11,31 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import random_codes
 from onnx import helper
-from onnx_models import node, write_model
+from onnx_models import named_like_made, node, write_model
 from qonnx_models import DOMAIN, ROUND, Maker, executed, imported, quantized
 
+from subbyte.compiler.border_fit import Borders, even_starts, fitted, whole_offsets
 from subbyte.compiler.borders import Border, before_affine, before_clip, square_root
 from subbyte.compiler.data import Samples
 from subbyte.compiler.evaluate import flat
+from subbyte.compiler.exact_gains import gained_layer
 from subbyte.compiler.exact_nodes import float_codes
 from subbyte.compiler.exact_requantizer import Wanted, line_layer, tie_layer
 from subbyte.compiler.feed import InputTransform, arrange
 from subbyte.compiler.graph import ModelError, run_float
-from subbyte.compiler.importers import is_quantized
+from subbyte.compiler.importers import import_model, is_quantized
 from subbyte.compiler.input_codes import InputCoding, choose_coding, encode
 from subbyte.compiler.integer_weights import integer_weights, weight_format
+from subbyte.compiler.integers import integers
+from subbyte.compiler.lane_weights import lane_ranges
 from subbyte.compiler.lower_exact import lower_exact
 from subbyte.compiler.onnx_window import Unsupported
 from subbyte.compiler.output_coding import OutputCoding
 from subbyte.compiler.quantized_input import quantized_input
 from subbyte.compiler.quantizer_sides import ROUNDED, ROUNDINGS, lowest_integer, quant_sides
+from subbyte.compiler.recipe import IMPORT_RECIPE, load_recipe
 from subbyte.compiler.schedule import schedule
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.compiler.thresholding import threshold_requantizer
@@ -42,6 +48,7 @@ from subbyte.spec.formats import Kind, linear
 from subbyte.spec.network import Dense, Network, Requantize, Threshold
 from subbyte.spec.requant_fields import PLAIN_PARAMS
 from subbyte.spec.rounding import Rounding
+from subbyte.spec.weight_formats import OutlierWeights
 
 PLAIN = PRESETS["up5k-plain"]
 EXACT = dataclasses.replace(
@@ -317,6 +324,19 @@ def test_channels_last_input_is_prepared(per_channel: bool, tmp_path: Path) -> N
     expect_exact(imported, x)
 
 
+@pytest.mark.parametrize("what", ["acc", "unpooled", "pooled0", "codes", "output"])
+@pytest.mark.parametrize("bits", [1, 2])
+def test_names_of_what_is_made(what: str, bits: int, tmp_path: Path) -> None:
+    """Layers and tensors that are made never take a name of the model's own."""
+    graph = imported(image(True, bits).write(tmp_path / "m.onnx"))
+    coding = quantized_input(graph)
+    assert coding
+    plain, (named, _) = lower_exact(graph, coding, PLAIN)[0], lower_exact(named_like_made(graph, what), coding, PLAIN)
+    assert [layer.op for layer in named.layers] == [layer.op for layer in plain.layers]
+    codes = random_codes(np.random.default_rng(0), plain, 4)
+    assert (reference.run(named, codes) == reference.run(plain, codes)).all()
+
+
 def test_pool_in_front_of_a_negative_factor(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="must not have negative factors"):
         imported(image(True, 2, gain_sign=-1).write(tmp_path / "m.onnx"))
@@ -397,6 +417,94 @@ def test_codes_less_than_two_sums_apart(tmp_path: Path) -> None:
     layer = imported.network.layers[0]
     assert isinstance(layer, Dense) and np.abs(layer.weight).max() > 1
     expect_scheduled(imported, PLAIN)
+
+
+def normalized(bits: int, weight_bits: int = 4, seed: int = 0) -> Maker:
+    """Activations of so many bits behind batch normalization, in front of 12 channels with weights of 4 bits."""
+    maker = Maker((24,), seed).quant(0.25, 4)
+    rng = maker.rng
+    weight = np.clip(rng.normal(0, 1, (24, 12)), -1.7, 1.7)
+    weight[0], weight[1] = 1.75, -1.75  # the largest there are
+    maker.weighted("MatMul", weight, weight_bits, 2.0 ** (2 - weight_bits))
+    maker.normalize(rng.normal(0, 0.3, 12) + 1, rng.normal(0, 1, 12), rng.normal(0, 1, 12), rng.uniform(0.5, 2, 12) * 9)
+    maker.add("Relu").quant(2.0 ** (2 - bits) * 1.13, bits, signed=0)
+    return maker.weighted("MatMul", rng.normal(0, 1, (12, 3)), 2, 0.5)
+
+
+@pytest.mark.parametrize(("bits", "engine"), [
+    (4, "up5k-plain"), (4, "up5k"), (4, "ecp5-25"), (4, "up5k-binary"), (7, "ecp5-85"), (8, "ecp5-85"),
+])
+def test_codes_behind_normalization(bits: int, engine: str, tmp_path: Path) -> None:
+    """Each channel has its own factor of the weights, with which they are in reach of the lanes."""
+    x = np.random.default_rng(0).normal(0, 1, (40, 24))
+    for seed in range(3):
+        imported = Imported(normalized(bits, seed=seed).write(tmp_path / "m.onnx"), x, PRESETS[engine])
+        expect_exact(imported, x)
+        expect_scheduled(imported, PRESETS[engine])
+
+
+@pytest.mark.parametrize("mode", ["UP", "DOWN", "ROUND_TO_ZERO", "CEIL", "HALF_DOWN"])
+@pytest.mark.parametrize("engine", ["up5k-plain", "ecp5-85"])
+def test_roundings_behind_normalization(mode: str, engine: str, tmp_path: Path) -> None:
+    """Codes of two steps' width at zero, or of none, on the requantizer of each engine."""
+    maker, x = Maker((16,), 5).quant(0.25, 4), np.random.default_rng(0).normal(0, 1, (40, 16))
+    rng = maker.rng
+    maker.weighted("MatMul", rng.normal(0, 1, (16, 12)), 4, 0.25)
+    maker.normalize(rng.normal(0, 1, 12), rng.normal(0, 1, 12), rng.normal(0, 1, 12), rng.uniform(0.1, 2, 12), 1e-5)
+    maker.quant(0.5, 4, rounding_mode=mode).weighted("MatMul", rng.normal(0, 1, (12, 5)), 4, 0.25)
+    imported = Imported(maker.write(tmp_path / "m.onnx"), x, PRESETS[engine])
+    expect_exact(imported, x)
+    expect_scheduled(imported, PRESETS[engine])
+
+
+@pytest.mark.parametrize("engine", [PLAIN, PRESETS["up5k-shift"], PRESETS["up5k-binary"]])
+@pytest.mark.parametrize("most", [1, 3, 7, 64])
+def test_factors_stay_in_reach_of_the_lanes(engine: EngineConfig, most: int, rng: np.random.Generator) -> None:
+    """Codes that are less than a sum apart."""
+    weight = rng.integers(-most, most + 1, (6, 40))
+    weight[:, 0], weight[:, 1] = most, 1
+    ends = (weight.clip(max=0).sum(axis=1) * 15, weight.clip(min=0).sum(axis=1) * 15)
+    borders = np.ceil(rng.uniform(0.6, 0.9, (6, 1)) * np.arange(-7, 8) + rng.uniform(-9, 9, (6, 1))).astype(np.int64)
+    wanted = Wanted("r", "a", "b", borders, *ends, linear(4))
+    gains, _ = gained_layer(wanted, weight, engine)
+    low, high = lane_ranges(engine)[-1]
+    grown = gains[:, None] * weight
+    assert low <= grown.min() <= grown.max() <= high
+    assert (gains > 1).any() == (most < 64)
+
+
+def test_borders_of_sums_that_are_apart() -> None:
+    """They are at the next sum that there is."""
+    borders = Borders.of(np.array([-40, -11, -10, 5, 6, 90]), -20, 30, 5)
+    assert borders.exact.tolist() == [-40, -10, -10, 5, 10, 90]
+    assert borders.above.tolist() == [-np.inf, -15, -15, 0, 5, 30]
+    assert borders.upto.tolist() == [-20, -10, -10, 5, 10, np.inf]
+    assert borders.times(3).above.tolist() == [-np.inf, -45, -45, 0, 15, 90]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(3, 60), st.floats(1.2, 9), st.floats(-60, 60), st.integers(1, 4))
+def test_tables_that_are_left_out_have_no_line(levels: int, step: float, start: float, gain: int) -> None:
+    exact = np.ceil(start + step * np.arange(levels)).astype(np.int64)
+    channel, relative = Borders.of(exact, -300, 300).times(gain), np.arange(levels)
+    starts = even_starts(levels, PLAIN)
+    for first, possible in zip(starts, whole_offsets(channel, relative, starts, PLAIN_PARAMS), strict=True):
+        assert possible or fitted(channel, first + relative, PLAIN_PARAMS) is None
+
+
+def test_weights_beyond_the_lanes_are_outliers(tmp_path: Path) -> None:
+    """A few of 103..127, on engines with slots for them; TFLite's alike."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-90, 91, (32, 8)) / 64
+    weight[[3, 7, 20], [1, 1, 5]] = 127 / 64, 110 / 64, 127 / 64
+    maker = Maker((32,)).quant(0.25, 4).weighted("MatMul", weight, 8, 1 / 64).quant(0.731, 4)
+    path = maker.weighted("MatMul", rng.normal(0, 1, (8, 3)), 2, 0.5).write(tmp_path / "m.onnx")
+    made = integers(import_model(path, load_recipe(IMPORT_RECIPE)), PRESETS["up5k"], load_recipe(IMPORT_RECIPE), None,
+                    InputTransform(), 0)
+    layer = made.network.layers[0]
+    assert isinstance(layer, Dense) and isinstance(layer.weight_format, OutlierWeights)
+    program, codes = schedule(made.network, PRESETS["up5k"]), random_codes(rng, made.network, 8)
+    assert (Machine(program).run(codes) == reference.run(made.network, codes)).all()
 
 
 def test_weights_of_eight_bits_in_front_of_the_output(tmp_path: Path) -> None:
@@ -538,6 +646,10 @@ def test_obstacles_of_integers_all_at_once(tmp_path: Path) -> None:
     path = maker.add("MatMul", [[0.3], [1], [1], [1]]).write(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"node MatMul_t8 \(MatMul\): it reads the sums of MatMul_t6 without a Quant"):
         imported(path)
+    path = Maker((2,)).quant(1, 4).add("MatMul", [[1.0], [0.3]]).quant(1, 4).write(tmp_path / "o.onnx")
+    with pytest.raises(ModelError) as told:
+        imported(path)
+    assert str(told.value).count("weights of channel 0") == str(told.value).count("is not supported") == 1
     path = Maker((2,)).quant(1, 4).weighted("MatMul", np.eye(2), 2).add("Relu").write(tmp_path / "n.onnx")
     with pytest.raises(ModelError, match="only constant factors and sums may follow the last"):
         imported(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tflite
 import tflite_kernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from subbyte.compiler.describe import describe
 from subbyte.compiler.graph import ModelError, run_float
 from subbyte.compiler.staircase import staircase
 from subbyte.compiler.tflite_import import analyse_tflite, import_tflite
+from subbyte.compiler.tflite_operators import HINTS, OPERATORS, unknown
 from subbyte.compiler.tflite_pools import divided
 from subbyte.compiler.tflite_scales import Kernels
 from subbyte.golden import reference
@@ -326,7 +328,7 @@ def _spread(model: Layers) -> None:
 
 REFUSED: dict[str, tuple[Build, str]] = {
     "unknown operator": (lambda m: m.same("TANH", (4, 4, 4)),
-                         r"node tanh_1 \(TANH\): not supported; supported are ADD"),
+                         r"node tanh_1 \(TANH\): not supported: take a ReLU or ReLU6 in training; supported are ADD"),
     "softmax in the middle": (lambda m: (m.same("SOFTMAX", (4, 4, 4), Beta=1.0), m.conv(3)),
                               r"node softmax_1 \(SOFTMAX\): a SOFTMAX can only be the last operator"),
     "several softmaxes": (_spread, r"node softmax_1 \(SOFTMAX\): a SOFTMAX can only be the last"),
@@ -363,6 +365,11 @@ REFUSED: dict[str, tuple[Build, str]] = {
         "only a convolution may follow a PAD"),
     "pad of channels": (lambda m: (m.same("PAD", (4, 4, 6), (m.constant(np.array(
         [[0, 0], [0, 0], [0, 0], [1, 1]], np.int32)),)), m.conv(3)), "of height and width alone"),
+    "pool beyond its input": (lambda m: m.same("AVERAGE_POOL_2D", (1, 1, 4), **pool(1 << 30, 1)),
+                              r"window must be at most \(4, 4\) for its input of \(4, 4\), not \(1073741824, 1\)"),
+    "pool beyond its border": (lambda m: m.same("MAX_POOL_2D", (4, 4, 4), **pool(1, 9, Padding=SAME, StrideW=1)),
+                               r"window must be at most \(8, 8\) for its input of \(4, 4\), not \(1, 9\)"),
+    "dilation": (lambda m: m.conv(3, DilationWFactor=1 << 30), r"must be at most \(8, 8\) .* not \(3, 2147483649\)"),
     "shuffled": (lambda m: m.dense(5, WeightsFormat=1), "weights must not be shuffled"),
 }
 
@@ -443,6 +450,21 @@ def test_damaged_files_are_one_line(tmp_path: Path, rng: np.random.Generator) ->
                 import_tflite(path)
             except ModelError as error:
                 assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("op", HINTS)
+def test_hints_for_operators(op: str) -> None:
+    """Only for operators of the schema, none of which is supported."""
+    assert op not in OPERATORS and hasattr(tflite.BuiltinOperator, op)
+    assert unknown(op).startswith(f"not supported: {HINTS[op]}; supported are ADD")
+
+
+def test_mean_of_too_many_values(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = Layers(rng, (1 << 14, 1 << 14, 1))
+    model.mean(0.05, -3)
+    model.dense(2)
+    with pytest.raises(ModelError, match="mean must be of at most 65536 values, not 268435456"):
+        import_tflite(model.save(tmp_path / "model.tflite"))
 
 
 def test_a_quantize_between_int8_tensors_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -49,3 +49,17 @@ def test_pools(name: str, rng: np.random.Generator) -> None:
     assert first_difference(program, expected, Machine(program).run(codes, taps=True)) is None
     assert first_difference(program, expected, got.taps) is None
     assert abs(estimate(program).cycles - got.cycles[1]) <= TOLERANCE * got.cycles[1]
+
+
+@pytest.mark.parametrize("name", ["up5k", "ecp5-25"])
+def test_max_pool_of_averages(name: str, rng: np.random.Generator) -> None:
+    """Onto one pixel: no channel groups for pixels, but as exact and as well predicted."""
+    engine = PRESETS[name]
+    builder = NetworkBuilder(rng, engine, (12, 12, 2), linear(4)).conv(16, (1, 1), linear(8))
+    network = builder.average((3, 3), linear(8), (3, 3), alike=True).pool((4, 4), (4, 4)).dense(5, linear(8)).network()
+    program = schedule(network, engine)
+    codes = np.repeat(random_codes(rng, network, 1), 2, axis=0)
+    expected, got = run(network, codes, taps=True), simulate(program, codes)
+    assert first_difference(program, expected, Machine(program).run(codes, taps=True)) is None
+    assert first_difference(program, expected, got.taps) is None
+    assert abs(estimate(program).cycles - got.cycles[1]) <= TOLERANCE * got.cycles[1]

@@ -173,7 +173,8 @@ class _Errors:
         source, wanted = self._taps[node.input], self._taps[node.output]
         form = weight_form(choice, node.name, node.weight, engine)
         scales, weight = weight_scales(node.weight, form, Method.MSE), np.empty_like(node.weight)
-        layer, coded = linear_layer(node, form, node.input), linear_format(source, 8, "min_max", source.min() < 0)
+        layer = linear_layer(node, form, node.input, node.output)
+        coded = linear_format(source, 8, "min_max", source.min() < 0)
         codes, outputs = to_codes(source, coded), thinned(wanted.reshape(-1, wanted.shape[3]))
         for out, channels in channel_runs(layer, source.shape[3]):
             rows = coded.scale * input_rows(layer, coded, codes[..., channels])

@@ -21,12 +21,20 @@ TRIED = 1 << 15
 """Multipliers that are tried for a channel, fewer where borders are many."""
 
 
+SLOPES = 257
+"""At which the ends of the offsets are looked for."""
+
+WHOLE = 1e-6
+"""What float64 may be wrong by in offsets."""
+
+
 @dataclass(frozen=True)
 class Borders:
     """Borders of one channel, whose accumulators are lowest..highest.
 
     Border t is reached where it is to be if a line crosses its place at above[t] < x <= upto[t]; a border outside of
-    the accumulators binds on one side only. Accumulators, and borders among them, are multiples of `gap`.
+    the accumulators binds on one side only. Accumulators are lowest, lowest + `gap`, lowest + 2 `gap` ..., and borders
+    too: `of` takes the next one.
     """
 
     exact: NDArray[np.int64] = field(repr=False)
@@ -39,9 +47,17 @@ class Borders:
     @staticmethod
     def of(exact: NDArray[np.int64], lowest: int, highest: int, gap: int = 1) -> Borders:
         """The channel with these borders."""
+        exact = lowest + -((lowest - exact) // gap) * gap
         above = np.where(exact <= lowest, -np.inf, np.minimum(exact, highest + gap) - float(gap))
         upto = np.where(exact > highest, np.inf, np.maximum(exact, lowest))
         return Borders(exact, lowest, highest, above, upto, gap)
+
+    def times(self, gain: int) -> Borders:
+        """Those of accumulators that are `gain` times as large."""
+        return Borders(
+            gain * self.exact, gain * self.lowest, gain * self.highest, gain * self.above, gain * self.upto,
+            gain * self.gap,
+        )
 
 
 def least_step(form: ParamFormat) -> float:
@@ -60,8 +76,10 @@ def table_places(
     """
     levels, size = thresholds.shape[1], 1 << engine.lut_bits
     if all(_possible(channel, np.arange(levels), engine.params) for channel in channels):
-        for zero_point in (0, *range(LARGEST_ZERO_POINT, 0, -1)):
-            yield zero_point, np.arange(size - levels, size) - 2 * zero_point
+        starts, side_by_side = even_starts(levels, engine), np.arange(levels)
+        possible = [whole_offsets(channel, side_by_side, starts, engine.params) for channel in channels]
+        for start in starts[np.logical_and.reduce(possible)]:
+            yield (size - levels - int(start)) // 2, start + side_by_side
     known = thresholds[(np.abs(thresholds) < 1 << (engine.acc_bits - 1)).all(axis=1)]
     spans = known[:, -1] - known[:, 0] if len(known) else np.zeros(1, dtype=np.int64)
     if levels < 3 or spans.max() == 0:
@@ -78,6 +96,31 @@ def table_places(
                 yield zero_point, places + size - 1 - width - 2 * zero_point
             if len(seen) == PROPORTIONS:
                 return
+
+
+def even_starts(levels: int, engine: EngineConfig) -> NDArray[np.int64]:
+    """First places of the tables whose places are side by side, int64 (zero points,)."""
+    return (1 << engine.lut_bits) - levels - 2 * np.array([0, *range(LARGEST_ZERO_POINT, 0, -1)])
+
+
+def whole_offsets(
+    channel: Borders, relative: NDArray[np.int64], starts: NDArray[np.int64], form: ParamFormat
+) -> NDArray[np.bool_]:
+    """For which of the tables with places start + relative there may be a line: where not, no offset is a whole number.
+
+    Bool (starts,). Offsets that lines of all slopes have form an interval, whose ends are looked for in steps.
+    """
+    least, most = _slopes(channel, relative, least_step(form))
+    if least >= most or not np.isfinite(most):
+        return np.full(len(starts), least < most)
+    steps = np.linspace(least, most, SLOPES)
+    latest = (channel.upto - relative * steps[:, None]).min(axis=1)
+    earliest = (channel.above - relative * steps[:, None]).max(axis=1)
+    crossing = starts[:, None] * steps
+    missed = (steps[1] - steps[0]) * (np.abs(starts) + relative[-1]) + WHOLE
+    first, last = (crossing - latest).min(axis=1) - missed, (crossing - earliest).max(axis=1) + missed
+    found: NDArray[np.bool_] = np.ceil(first) <= last
+    return found
 
 
 def _possible(channel: Borders, places: NDArray[np.int64], form: ParamFormat) -> bool:

@@ -160,7 +160,7 @@ def _summing(graph: Graph, add: AddNode) -> Linear | None:
 def _identity(add: AddNode, graph: Graph) -> ConvNode:
     """A depthwise convolution that copies the second input of a sum."""
     channels = graph.shapes[add.output][2]
+    name, output = (graph.derived(name, "identity") for name in (add.name, add.output))
     return ConvNode(
-        f"{add.name}.identity", add.inputs[1], f"{add.output}.identity", np.ones((channels, 1, 1, 1)),
-        np.zeros(channels), groups=channels,
+        name, add.inputs[1], output, np.ones((channels, 1, 1, 1)), np.zeros(channels), groups=channels,
     )

@@ -75,13 +75,14 @@ class ChannelPixelOperation(WholeColumnOperation):
 def channel_pixel_forms(operation: Operation) -> Iterator[ChannelPixelOperation]:
     """Forms of a convolution with groups of M, 2M, 4M ... channels for pixels, where all groups are alike.
 
-    None of one with more than one output pixel, of one that adds a skip, or with records; nor of one to binary codes,
-    which may lie four to a nibble.
+    None of one with more than one output pixel, of one with a max pool, whose window positions are the fill section's
+    input columns here, of one that adds a skip, or with records; nor of one to binary codes, which may lie four to a
+    nibble.
     """
     out, source, target = operation.channels, operation.source.format, operation.target.format
-    if operation.pixels > 1 or operation.skip or source.records or target.records or target.kind is Kind.BIN:
+    if operation.pixels * operation.windows > 1 or operation.skip or operation.inputs != out:
         return
-    if operation.inputs != out:
+    if source.records or target.records or target.kind is Kind.BIN:
         return
     size = operation.engine.m
     while size <= operation.engine.k and size < out and out % size == 0:

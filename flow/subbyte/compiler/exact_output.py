@@ -12,6 +12,7 @@ from subbyte.compiler.exact_requantizer import Wanted, ramp_layer, runs
 from subbyte.compiler.exact_sums import Sums
 from subbyte.compiler.graph import ConvNode
 from subbyte.compiler.integer_weights import HIGHEST, LOWEST
+from subbyte.compiler.lane_weights import lane_ranges
 from subbyte.compiler.onnx_window import Unsupported
 from subbyte.compiler.output_coding import OutputCoding
 from subbyte.spec.engine import EngineConfig
@@ -30,11 +31,11 @@ Output = tuple[Conv2d | Dense, Requantize, OutputCoding]
 """Linear layer, requantizer, and what its codes are."""
 
 
-def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConfig | None) -> Output:
+def pieces_of(sums: Sums, chain: tuple[Step, ...], names: tuple[str, str], engine: EngineConfig | None) -> Output:
     """The last layer as often as its sums have ranges of 255 steps. Unsupported when that is too often.
 
     chain : affine, from the numbers that the sums stand for to the model's output
-    name : of the tensor of codes
+    names : of the requantizer and of the tensor of codes
     """
     source, count = sums.source, len(sums.weight)
     low, high = sums.bounds(sums.weight)
@@ -43,14 +44,15 @@ def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConf
     pieces = max(1, int(-(-(high - low).max() // (step * TOP))))
     if pieces > MOST_PIECES:
         raise Unsupported(
-            f"sums of {sums.node.name} have {(high - low).max() // step + 1} values, the output at most "
-            f"{MOST_PIECES * TOP + 1}: put a Quant behind"
+            f"sums of {sums.node.name} have {(high - low).max() // step + 1} values, as the output they take {pieces} "
+            f"copies of it, each with {TOP} of them, at most {MOST_PIECES}: make its inputs fewer, their codes or its "
+            "weights of fewer bits, or put a Quant behind"
         )
     if pieces > 1 and isinstance(sums.node, ConvNode) and sums.node.groups > 1:
         raise Unsupported(f"sums of {sums.node.name}, which has groups, are the output: put a Quant behind")
     levels = low[None, :, None] + step * (TOP * np.arange(pieces)[:, None, None] + np.arange(1, TOP + 1))
     thresholds = levels.reshape(pieces * count, TOP)
-    layer, requantizer = _output_layer(sums, thresholds, name, engine)
+    layer, requantizer = _output_layer(sums, thresholds, names, engine)
     whole = [(sums.real(channel), *chain) for channel in range(count)]
     zeros = [through(steps, Fraction(0), channel) for channel, steps in enumerate(whole)]
     units = [through(steps, Fraction(1), channel) - zeros[channel] for channel, steps in enumerate(whole)]
@@ -60,7 +62,7 @@ def pieces_of(sums: Sums, chain: tuple[Step, ...], name: str, engine: EngineConf
 
 
 def _output_layer(
-    sums: Sums, thresholds: NDArray[np.int64], name: str, engine: EngineConfig | None
+    sums: Sums, thresholds: NDArray[np.int64], names: tuple[str, str], engine: EngineConfig | None
 ) -> tuple[Conv2d | Dense, Requantize]:
     """The linear layer once for each piece, and its requantizer.
 
@@ -68,14 +70,13 @@ def _output_layer(
     The first that the engine has, else the first that is exact; one of 31 bits always is.
     """
     pieces, choice = len(thresholds) // len(sums.weight), []
+    least, most = lane_ranges(engine)[-1] if engine else (LOWEST, HIGHEST)
     for gain, params in ((1, PLAIN_PARAMS), (2, PLAIN_PARAMS), (1, EXACT_PARAMS)):
         weight = gain * np.tile(sums.weight, (pieces, *[1] * (sums.weight.ndim - 1)))
-        if weight.min() < LOWEST or weight.max() > HIGHEST:
+        if gain > 1 and (weight.min() < least or weight.max() > most):
             continue
         low, high = (np.tile(end, pieces) for end in sums.bounds(sums.weight))
-        wanted = Wanted(
-            f"{sums.node.name}.output", f"{sums.node.output}.acc", name, thresholds, low, high, OUTPUT_FORM
-        ).times(gain)
+        wanted = Wanted(names[0], sums.target, names[1], thresholds, low, high, OUTPUT_FORM).times(gain)
         line = ramp_layer(wanted, params)
         if line:
             choice.append((engine is not None and runs(line, wanted, engine), weight, *line))

@@ -16,6 +16,7 @@ from subbyte.compiler.thresholding import threshold_requantizer
 from subbyte.golden.requant import requantize
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat
+from subbyte.spec.layer_checks import LINEAR_SHIFTS
 from subbyte.spec.network import Requantize, Threshold
 from subbyte.spec.requant_fields import EXACT_PARAMS, PLAIN_PARAMS, ParamFormat
 from subbyte.spec.rounding import Rounding
@@ -36,7 +37,8 @@ class Wanted:
     thresholds : int64 (channels, 2**bits - 1): code t + 1 and above exactly for accumulators >= [c, t]
     lowest, highest : int64 (channels,), ends of the accumulators
     form : LIN or BIN format of the codes
-    gap : accumulators are multiples of it, as are those of the thresholds that lie among them
+    gap : accumulators are multiples of it, as are those of the thresholds that lie among them; one for all, or int64
+        (channels,)
     """
 
     name: str
@@ -46,12 +48,28 @@ class Wanted:
     lowest: NDArray[np.int64] = field(repr=False)
     highest: NDArray[np.int64] = field(repr=False)
     form: TensorFormat
-    gap: int = 1
+    gap: int | NDArray[np.int64] = 1
 
-    def times(self, gain: int) -> Wanted:
-        """The same for accumulators that are `gain` times as large."""
+    @property
+    def gaps(self) -> NDArray[np.int64]:
+        """`gap` of each channel."""
+        return np.broadcast_to(np.asarray(self.gap, dtype=np.int64), len(self.thresholds))
+
+    def apart(self, gaps: NDArray[np.int64]) -> Wanted:
+        """The same for accumulators that are known to be multiples of gaps, int64 (channels,)."""
+        each, thresholds = gaps[:, None], self.thresholds
+        multiples = np.where(np.abs(thresholds) < LARGEST, -(-thresholds // each) * each, thresholds)
+        return dataclasses.replace(self, thresholds=multiples, gap=gaps)
+
+    def with_borders(self, thresholds: NDArray[np.int64]) -> Wanted:
+        """The same channels with other thresholds."""
+        return dataclasses.replace(self, thresholds=thresholds)
+
+    def times(self, gain: int | NDArray[np.int64]) -> Wanted:
+        """The same for accumulators that are `gain` times as large, one factor or one per channel."""
+        each = np.reshape(gain, (-1, 1))
         return dataclasses.replace(
-            self, thresholds=np.clip(gain * self.thresholds, -LARGEST, LARGEST), lowest=gain * self.lowest,
+            self, thresholds=np.clip(each * self.thresholds, -LARGEST, LARGEST), lowest=gain * self.lowest,
             highest=gain * self.highest, gap=gain * self.gap,
         )
 
@@ -68,22 +86,37 @@ def threshold_layer(wanted: Wanted) -> Found:
     return Threshold(wanted.name, wanted.input, wanted.output, wanted.thresholds, ones), np.zeros_like(ones)
 
 
-def line_layer(wanted: Wanted, params: ParamFormat) -> Line | None:
-    """A linear requantizer, rounding half up, whose line crosses every code's border in time; None if there is none.
+def line_places(form: TensorFormat) -> NDArray[np.int64]:
+    """Where the line 2 y of a linear requantizer must be when each code but the first begins, int64.
 
-    Code c begins where y = acc * multiplier / 2**shift has reached c - zero point - 1/2, so 2 y is the line.
+    Code c does where y = acc * multiplier / 2**shift, rounded half up, has reached c - zero point - 1/2.
     """
-    places = 2 * (np.arange(1, 1 << wanted.form.bits) - wanted.form.zero_point) - 1
-    fits = []
-    for borders, low, high in zip(wanted.thresholds, wanted.lowest, wanted.highest, strict=True):
-        fit = fitted(Borders.of(borders, int(low), int(high), wanted.gap), places, params)
+    return 2 * (np.arange(1, 1 << form.bits) - form.zero_point) - 1
+
+
+def line_fit(
+    borders: Borders, places: NDArray[np.int64], params: ParamFormat
+) -> tuple[int, int, int] | None:
+    """(offset, multiplier, shift) of a linear requantizer with the line `fitted`, None where there is none."""
+    fit = fitted(borders, places, params)
+    if fit is None:
+        return None
+    lowest, highest = LINEAR_SHIFTS[params.multiplier_bits]
+    shift = fit[2] + params.fixed_shift + 1
+    return (*fit[:2], shift) if lowest <= shift <= highest else None
+
+
+def line_layer(wanted: Wanted, params: ParamFormat) -> Line | None:
+    """A linear requantizer, rounding half up, whose line crosses every code's border in time; None if there is none."""
+    places, fits = line_places(wanted.form), []
+    for borders, *ends in zip(wanted.thresholds, wanted.lowest, wanted.highest, wanted.gaps, strict=True):
+        fit = line_fit(Borders.of(borders, *map(int, ends)), places, params)
         if fit is None:
             return None
         fits.append(fit)
     offset, multiplier, shift = np.array(fits, dtype=np.int64).T
     layer = Requantize(
-        wanted.name, wanted.input, wanted.output, multiplier, shift + params.fixed_shift + 1,
-        multiplier_bits=params.multiplier_bits,
+        wanted.name, wanted.input, wanted.output, multiplier, shift, multiplier_bits=params.multiplier_bits
     )
     return _proven(wanted, layer, offset)
 
@@ -140,7 +173,7 @@ def _proven(wanted: Wanted, layer: Requantize, offset: NDArray[np.int64]) -> Lin
     """
     low, high = wanted.lowest[:, None], wanted.highest[:, None]
     first = np.clip(wanted.thresholds, low, high)
-    before = np.clip(wanted.thresholds - wanted.gap, low, high)
+    before = np.clip(wanted.thresholds - wanted.gaps[:, None], low, high)
     for acc in (first, before, low, high):
         expected = (wanted.thresholds[:, None, :] <= acc[:, :, None]).sum(axis=2)
         found = requantize(layer, wanted.form, (acc + offset[:, None]).T)
@@ -172,7 +205,7 @@ def runs(found: Found, wanted: Wanted, engine: EngineConfig) -> bool:
     ends = (wanted.lowest + offset, wanted.highest + offset)
     try:
         if isinstance(layer, Threshold):
-            threshold_requantizer(layer, *ends, engine)
+            threshold_requantizer(layer, *ends, engine, wanted.gaps)
         else:
             requantizer(layer, wanted.form, False, *ends, engine)
     except ScheduleError:

@@ -21,11 +21,13 @@ from subbyte.spec.layers import Conv2d, Dense
 class Sums:
     """Accumulators of a linear node: channel o of its output is units[o] * sum + offsets[o].
 
+    target : tensor of the network for them
     weight : int64, as in `Conv2d`
     """
 
     node: Linear
     source: Codes
+    target: str
     weight: NDArray[np.int64]
     units: list[Fraction]
     offsets: list[Fraction]
@@ -40,14 +42,19 @@ class Sums:
 
     def layer(self, weight: NDArray[np.int64], bias: NDArray[np.int64]) -> Conv2d | Dense:
         """The linear layer with other weights."""
-        node, source, target, form = self.node, self.source.tensor, f"{self.node.output}.acc", weight_format(weight)
+        node, source, target, form = self.node, self.source.tensor, self.target, weight_format(weight)
         if isinstance(node, ConvNode):
             return Conv2d(node.name, source, target, weight, bias, form, node.stride, node.padding, node.groups)
         return Dense(node.name, source, target, weight, bias, form)
 
 
-def sums_of(node: Linear | AveragePoolNode, source: Codes, chain: tuple[Step, ...], together: bool) -> Sums:
-    """The sums of a node that reads codes through a chain; `together` as in `integer_weights`. Unsupported says why."""
+def sums_of(
+    node: Linear | AveragePoolNode, source: Codes, chain: tuple[Step, ...], target: str, together: bool
+) -> Sums:
+    """The sums of a node that reads codes through a chain; `target` as in `Sums`, `together` as in `integer_weights`.
+
+    Unsupported says why there are none.
+    """
     gains, offsets = affine(chain, source)
     if isinstance(node, AveragePoolNode):  # the sum of a window, as a convolution, which has a bias
         gains = tuple(gain / (node.kernel[0] * node.kernel[1]) for gain in gains)
@@ -58,7 +65,7 @@ def sums_of(node: Linear | AveragePoolNode, source: Codes, chain: tuple[Step, ..
     bias = [Fraction(b) for b in node.bias.tolist()]
     if any(offsets):
         bias = [b + more for b, more in zip(bias, _carried(node, offsets), strict=True)]
-    return Sums(node, source, weight, units, bias)
+    return Sums(node, source, target, weight, units, bias)
 
 
 def _depthwise(node: AveragePoolNode, channels: int) -> ConvNode:

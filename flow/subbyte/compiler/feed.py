@@ -103,6 +103,9 @@ def per_channel(values: tuple[float, ...], graph: Graph) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
+FLOAT32 = float(np.finfo(np.float32).max)
+
+
 def feed(arranged: NDArray[Any], graph: Graph, transform: InputTransform) -> NDArray[np.float64]:
     """What the float graph reads, (n, height, width, channels) float64, of `arrange`'s result.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,17 @@ class Graph:
         sizes = dict(zip("hwc", self.shapes[self.input], strict=True))
         axes = fed.reshape(len(fed), *(sizes[axis] for axis in self.order))
         return axes.transpose(0, *(1 + self.order.index(axis) for axis in "hwc"))
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset((*self.shapes, *(node.name for node in self.nodes)))
+
+    def derived(self, name: str, what: str) -> str:
+        """`name`.`what` for a layer or tensor that is made for one of the graph's, which never has this name itself."""
+        made = f"{name}.{what}"
+        while made in self._names:
+            made += "_"
+        return made
 
     def producers(self) -> dict[str, Node]:
         """Tensor -> the node that writes it; the graph's input is in none."""

@@ -1,4 +1,4 @@
-"""Weights that lanes cannot hold, 103..127 of int8 on digit lanes, as sums of a weight that they can and an outlier."""
+"""Weights that lanes cannot hold, on digit lanes 103..127 of 8 bits, as sums of one that they can and an outlier."""
 
 from __future__ import annotations
 

@@ -116,4 +116,5 @@ def _exact(
         raise DataError("The model does not quantize its input: give samples for its codes, --calib FILE.npz")
     if coding is None:
         coding = choose_coding(arrange(samples, graph, transform), graph, transform, Method.MIN_MAX, engine)
-    return Integers(graph, samples, transform, coding, *lower_exact(graph, coding, engine))
+    network, output = lower_exact(graph, coding, engine)
+    return Integers(graph, samples, transform, coding, with_outliers(network, engine), output)

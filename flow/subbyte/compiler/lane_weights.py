@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subbyte.compiler.digits import integer_digits
+from subbyte.compiler.engine_options import having
 from subbyte.compiler.linear_layer import whole_weight
 from subbyte.compiler.outliers import split_weights
 from subbyte.compiler.schedule_error import ScheduleError
@@ -43,6 +44,10 @@ MOST_WEIGHT = {Lane.XNOR: (1 << MOST_DIGITS) - 1, Lane.LOG: LARGEST_WEIGHT}
 """Largest weight, of either sign, of lanes that take its digits in rows."""
 
 
+LARGEST = 127
+"""Weight of 8 bits."""
+
+
 def _check_range(weight: NDArray[np.int64], engine: EngineConfig) -> None:
     most = MOST_WEIGHT[engine.lane]
     if np.abs(weight).max(initial=0) > most:
@@ -50,6 +55,15 @@ def _check_range(weight: NDArray[np.int64], engine: EngineConfig) -> None:
             f"weights must be in {-most}..{most} for the {engine.lane.value} lanes of {engine.name}, not "
             f"{weight.min()}..{weight.max()}"
         )
+
+
+def lane_ranges(engine: EngineConfig) -> tuple[tuple[int, int], ...]:
+    """(smallest, largest) weight of at most 8 bits that the lanes hold: of one row, where that is told, and of all."""
+    if engine.digit_rows:
+        most = min(MOST_WEIGHT[engine.lane], LARGEST)
+        return ((-most, most),)
+    forms = (WeightFormat(engine.weight_set, bits) for bits in (4, 8))
+    return tuple((max(form.low, -LARGEST - 1), min(form.high, LARGEST)) for form in forms)
 
 
 def _check_factors(layer: Conv2d | Dense, source: TensorFormat) -> None:
@@ -76,5 +90,6 @@ def lane_format(layer: Conv2d | Dense, source: TensorFormat, engine: EngineConfi
             return form
     raise ScheduleError(
         f"weights must be in {form.low}..{form.high} for the {engine.lane.value} lanes of {engine.name}, not "
-        f"{layer.weight.min()}..{layer.weight.max()}"
+        f"{layer.weight.min()}..{layer.weight.max()}: a few larger ones, in imported models, take an engine with "
+        f"{having('outlier_slots')}; else train with a smaller range"
     )

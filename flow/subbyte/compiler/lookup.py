@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from subbyte.compiler.decoding import coding, table_coding
+from subbyte.compiler.engine_options import having
 from subbyte.compiler.operation import Operation, identity_operation
 from subbyte.compiler.requantizing import IDENTITY_BITS, Requantizer, halved, identity_requantizer
 from subbyte.compiler.schedule_error import ScheduleError
@@ -37,7 +38,7 @@ def _table(layer: Lookup, bits: int, channels: int, engine: EngineConfig) -> Req
     if bits > engine.lut_code_bits:
         raise ScheduleError(
             f"a lookup must go from or to codes of at most {engine.lut_code_bits} bits, not from "
-            f"{(len(layer.table) - 1).bit_length()} to {bits}"
+            f"{(len(layer.table) - 1).bit_length()} to {bits}: that takes an engine with {having('wide_tables')}"
         )
     if len(layer.table) > size:
         raise ScheduleError(f"a lookup of {len(layer.table)} codes needs a requantizer table of as many, not {size}")

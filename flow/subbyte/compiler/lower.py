@@ -143,10 +143,9 @@ def _stage_format(samples: NDArray[np.float64], stage: _Stage, work: Lowering) -
     return capped_scale(form, stage.top)
 
 
-def linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str) -> Conv2d | Dense:
-    """The layer of a node, as yet without weights and bias."""
+def linear_layer(node: Linear, weight_format: AnyWeightFormat, source: str, target: str) -> Conv2d | Dense:
+    """The layer of a node between two tensors, as yet without weights and bias."""
     weight, bias = np.zeros(node.weight.shape, dtype=np.int64), np.zeros(len(node.bias), dtype=np.int64)
-    target = f"{node.output}.acc"
     if isinstance(node, ConvNode):
         return Conv2d(node.name, source, target, weight, bias, weight_format, node.stride, node.padding, node.groups)
     return Dense(node.name, source, target, weight, bias, weight_format)
@@ -213,7 +212,7 @@ def _lower_stage(
     result = stage.add.output if stage.add else node.output
     result = stage.relu.output if stage.relu else result
     form = _stage_format(state.taps[stage.delivered], stage, work)
-    layer = linear_layer(node, stage.weight_format, state.tensor.name)
+    layer = linear_layer(node, stage.weight_format, state.tensor.name, work.graph.derived(node.output, "acc"))
     unit = 1 if state.tensor.name == work.graph.input else engine.m
     pitch = pixel_pitch(state.tensor.shape[2], unit, packed=False)
     floor = _smallest_scales(stage, source, form.scale)
@@ -238,13 +237,13 @@ def _lower_stage(
     layers: list[Layer] = [layer]
     tensors = [Tensor(layer.output, shape, accumulator(engine.acc_bits))]
     if stage.relu and not stage.add:  # behind a sum the requantizer's clamp is the ReLU
-        layers.append(Relu(stage.relu.name, layer.output, f"{result}.acc"))
-        tensors.append(Tensor(f"{result}.acc", shape, accumulator(engine.acc_bits)))
+        layers.append(Relu(stage.relu.name, layer.output, work.graph.derived(result, "acc")))
+        tensors.append(Tensor(layers[-1].output, shape, accumulator(engine.acc_bits)))
         acc = ops.relu(acc)
     skip = work.at_scale(stage.add.inputs[0], stage.add, form.scale) if stage.add else ""
     ratio = acc_scale / form.scale
     requantizer = Requantize(
-        f"{node.name}.requantize", layers[-1].output, result, *multiplier_shift(ratio),
+        work.graph.derived(node.name, "requantize"), layers[-1].output, result, *multiplier_shift(ratio),
         guard_bits=guard_bits(form, engine.lut_bits, float(ratio.max())), skip=skip,
     )
     operands = work.tensors[skip].format.operands()[work.codes[skip]] if skip else 0
@@ -282,10 +281,7 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
     state = _Calibration(work.codes[source], work.tensors[source], work.taps)
     layers, tensors = _lower_stage(described, state, recipe, engine, work)
     if _saturates_above(state.tensor.format, described.top):
-        unclipped = dataclasses.replace(state.tensor, name=f"{stage.result}.unclipped")
-        layers[-1] = dataclasses.replace(layers[-1], output=unclipped.name)
-        work.write(layers, [*tensors[:-1], unclipped], state.codes)
-        work.look_up(f"{node.name}.clip", unclipped.name, state.tensor, lambda real: np.minimum(real, described.top))
+        _clipped(work, described, state, layers, tensors)
     else:
         work.write(layers, tensors, state.codes)
     is_wide = state.tensor.format.kind is Kind.LIN and state.tensor.format.bits == HIGHWAY_BITS
@@ -296,6 +292,40 @@ def _linear(work: Lowering, stage: Stage, index: int, count: int, room: Room) ->
 def _saturates_above(form: TensorFormat, top: float) -> bool:
     """Whether codes of `form` go further than that of `top`: a ReLU6 whose output has a coarser scale than it wants."""
     return math.isfinite(top) and int(to_codes(np.array([top]), form)[0]) < (1 << form.bits) - 1
+
+
+def _clipped(
+    work: Lowering, stage: _Stage, state: _Calibration, layers: list[Layer], tensors: list[Tensor]
+) -> None:
+    """The layers of a stage whose codes go beyond the top of its ReLU: a zero point makes that the last code, where
+    requantizers saturate; where tables are wide, a lookup.
+
+    The requantizer itself has that zero point if its ReLU does not need it to be 0: behind a sum it does.
+    """
+    node, form, graph = stage.node, state.tensor.format, work.graph
+    rescales = work.rescales(form, form)
+    ended = _ending_at(form, stage.top) if rescales else form
+    last = dataclasses.replace(state.tensor, format=ended)
+    if rescales and work.engine.highway and not stage.add:
+        state.tensor, moved = last, state.codes + ended.zero_point - form.zero_point
+        state.codes = np.minimum(moved, (1 << form.bits) - 1)
+        work.write(layers, [*tensors[:-1], last], state.codes)
+        return
+    unclipped = dataclasses.replace(state.tensor, name=graph.derived(last.name, "unclipped"))
+    layers[-1] = dataclasses.replace(layers[-1], output=unclipped.name)
+    work.write(layers, [*tensors[:-1], unclipped], state.codes)
+    clip = graph.derived(node.name, "clip")
+    if rescales:
+        state.tensor = last
+        work.rescale(clip, unclipped.name, last)
+    else:
+        work.look_up(clip, unclipped.name, state.tensor, lambda real: np.minimum(real, stage.top))
+
+
+def _ending_at(form: TensorFormat, top: float) -> TensorFormat:
+    """The linear format whose last code is that of `top`, by its zero point."""
+    last = (1 << form.bits) - 1
+    return dataclasses.replace(form, zero_point=form.zero_point + last - int(to_codes(np.array([top]), form)[0]))
 
 
 def _before_hard_swish(work: Lowering, tensor: str) -> TensorFormat | None:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from subbyte.compiler.borders import Border, Side
 from subbyte.compiler.exact_chain import Codes, Step, before, check_pools, through
+from subbyte.compiler.exact_gains import gained_layer
 from subbyte.compiler.exact_nodes import AffineNode, ClipNode, QuantizerNode
 from subbyte.compiler.exact_output import OUTPUT_FORM, codes_output, pieces_of
-from subbyte.compiler.exact_requantizer import Wanted, exact_layer, threshold_layer
+from subbyte.compiler.exact_requantizer import Wanted, threshold_layer
 from subbyte.compiler.exact_sums import Sums, sums_of
 from subbyte.compiler.feed import per_channel
-from subbyte.compiler.graph import AveragePoolNode, ConvNode, DenseNode, Graph, MaxPoolNode, ModelError, Node
+from subbyte.compiler.graph import AveragePoolNode, ConvNode, DenseNode, Graph, Linear, MaxPoolNode, ModelError, Node
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.integer_weights import HIGHEST
 from subbyte.compiler.onnx_window import Unsupported
@@ -27,15 +27,12 @@ from subbyte.compiler.output_coding import OutputCoding
 from subbyte.compiler.quantized_input import quantized_input
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import TensorFormat, accumulator, linear
-from subbyte.spec.layers import Conv2d, Dense, Layer, Lookup, MaxPool2d, Requantize, Threshold
+from subbyte.spec.layers import Conv2d, Dense, Layer, Lookup, MaxPool2d
 from subbyte.spec.network import Network, Tensor
 from subbyte.spec.validate import validate
 
 ACC_BITS = 28
 """Of all engines."""
-
-GAINS = (1, 2, 4, 8, 16)
-"""Factors of a layer's weights that are tried for the sake of its requantizer."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +86,15 @@ class ExactLowering:
             case AffineNode() | ClipNode():
                 self.values[node.output] = Value(value.base, (*value.chain, node))
             case ConvNode() | DenseNode() | AveragePoolNode():
-                self.values[node.output] = Value(sums_of(node, *self._source(value), self._ends(node.output)))
+                self.values[node.output] = Value(self._sums(node, value))
             case MaxPoolNode():
                 self.values[node.output] = self._pool(node, value)
             case _:
                 raise Unsupported("not possible in a quantized model")
+
+    def _sums(self, node: Linear | AveragePoolNode, value: Value) -> Sums:
+        target = self.graph.derived(node.output, "acc")
+        return sums_of(node, *self._source(value), target, self._ends(node.output))
 
     def _pool(self, node: MaxPoolNode, value: Value) -> Value:
         if not isinstance(value.base, Codes) or value.chain:
@@ -132,11 +133,16 @@ class ExactLowering:
         if isinstance(value.base, Codes):
             found = self._recode(node, value.base, value.chain, pools)
         else:
-            found = self._requantize(node, value.base, value.chain, f"{node.output}.unpooled" if pools else node.output)
+            found = self._requantize(node, value.base, value.chain, self._unpooled(node, pools))
         for index, pool in enumerate(pools):
             last = index == len(pools) - 1
-            found = self._pooled(pool, found, node.output if last else f"{node.output}.pooled{index}")
+            target = node.output if last else self.graph.derived(node.output, f"pooled{index}")
+            found = self._pooled(pool, found, target)
         return found
+
+    def _unpooled(self, node: QuantizerNode, pools: list[MaxPoolNode]) -> str:
+        """The tensor of a quantizer's codes in front of pools that are behind it here."""
+        return self.graph.derived(node.output, "unpooled") if pools else node.output
 
     def _input(self, node: QuantizerNode, value: Value, pooled: bool) -> Codes:
         """The host quantizes the input."""
@@ -161,7 +167,7 @@ class ExactLowering:
             raise Unsupported("behind a MaxPool it must not turn the order of codes")
         if source.form == node.form and rows[0] == list(range(len(rows[0]))) and not pools:
             return Codes(source.tensor, source.form, node.scale, source.channels)
-        target = f"{node.output}.unpooled" if pools else node.output
+        target = self._unpooled(node, pools)
         self.layers.append(Lookup(node.name, source.tensor, target, np.array(rows[0], dtype=np.int64)))
         self._add_tensor(target, node.form, pools[0].input if pools else node.output)
         return Codes(target, node.form, node.scale, source.channels)
@@ -181,23 +187,14 @@ class ExactLowering:
                 f"codes fall where sums of {sums.node.name} rise, whose weights must be {-HIGHEST}..{HIGHEST} for that"
             )
         thresholds = np.array(rows, dtype=np.int64)
-        wanted = Wanted(node.name, f"{sums.node.output}.acc", target, thresholds, *sums.bounds(weight), node.form)
-        gain, requantizer, bias = self._requantizer(wanted, int(np.abs(weight).max()))
-        self._append(sums, sums.layer(gain * weight, bias), requantizer, node.form)
-        return Codes(target, node.form, node.scale, len(weight))
-
-    def _requantizer(self, wanted: Wanted, most: int) -> tuple[int, Requantize | Threshold, NDArray[np.int64]]:
-        """(factor of the weights, requantizer, bias): larger weights where codes are less than two sums apart.
-
-        most : largest weight; that of a factor of 1 if the engine has none
-        """
+        wanted = Wanted(node.name, sums.target, target, thresholds, *sums.bounds(weight), node.form)
         if self.engine is None:
-            return 1, *threshold_layer(wanted)
-        for gain in GAINS:
-            found = exact_layer(wanted.times(gain), self.engine) if gain * most <= HIGHEST else None
-            if found:
-                return gain, *found
-        return 1, *threshold_layer(wanted)
+            requantizer, bias = threshold_layer(wanted)
+        else:
+            gains, (requantizer, bias) = gained_layer(wanted, weight, self.engine)
+            weight = weight * gains.reshape(-1, 1, 1, 1)
+        self._append(sums, sums.layer(weight, bias), requantizer, node.form)
+        return Codes(target, node.form, node.scale, len(weight))
 
     def _append(self, sums: Sums, layer: Conv2d | Dense, requantizer: Layer, form: TensorFormat) -> None:
         """A linear layer and its requantizer."""
@@ -234,8 +231,9 @@ class ExactLowering:
             raise Unsupported("only constant factors and sums may follow the last Conv, MatMul or Quant")
         if isinstance(value.base, Codes):
             return value.base.tensor, codes_output(value.base, value.chain)
-        name = f"{self.graph.output}.codes"
-        layer, requantizer, coding = pieces_of(value.base, value.chain, name, self.engine)
+        name = self.graph.derived(self.graph.output, "codes")
+        names = self.graph.derived(value.base.node.name, "output"), name
+        layer, requantizer, coding = pieces_of(value.base, value.chain, names, self.engine)
         self._append(value.base, layer, requantizer, OUTPUT_FORM)
         return name, coding
 
@@ -284,5 +282,6 @@ def obstacles(graph: Graph) -> dict[str, str]:
     try:
         work.finish()
     except ModelError as error:
-        work.problems.setdefault(graph.nodes[-1].name, str(error))
+        if not work.problems:  # else it is made of them
+            work.problems[graph.nodes[-1].name] = str(error)
     return work.problems

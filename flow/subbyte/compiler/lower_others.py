@@ -72,7 +72,7 @@ def concat(work: Lowering, node: ConcatNode) -> None:
     """Parts of another format are brought to that of the result before."""
     form = work.plan.get(node.output) or work.tensors[node.inputs[0]].format
     names = tuple(
-        work.copy_as(work.source(name, node).name, f"{node.output}.part{position}", form)
+        work.copy_as(work.source(name, node).name, work.graph.derived(node.output, f"part{position}"), form)
         for position, name in enumerate(node.inputs)
     )
     target = Tensor(node.output, work.graph.shapes[node.output], form)
@@ -84,13 +84,14 @@ def average_pool(work: Lowering, node: AveragePoolNode) -> None:
     """Sums of windows, and a requantizer to eight linear bits that divides them."""
     source, codes = work.source(node.input, node), work.codes[node.input]
     window = node.kernel[0] * node.kernel[1]
-    pool = AveragePool2d(node.name, source.name, f"{node.output}.acc", node.kernel, node.stride, node.padding)
+    acc = work.graph.derived(node.output, "acc")
+    pool = AveragePool2d(node.name, source.name, acc, node.kernel, node.stride, node.padding)
     shape = work.graph.shapes[node.output]
     form, ratio = _average_format(work, node, source.format, window)
     multiplier, shift = _divider(ratio, window, source.format, form)
     channels = np.ones(shape[2], dtype=np.int64)
     requantizer = Requantize(
-        f"{node.name}.requantize", pool.output, node.output, multiplier * channels, shift * channels
+        work.graph.derived(node.name, "requantize"), pool.output, node.output, multiplier * channels, shift * channels
     )
     tensors = [
         Tensor(pool.output, shape, accumulator(work.engine.acc_bits)),

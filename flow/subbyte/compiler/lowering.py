@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.formats import activation_format, tuned_scale
+from subbyte.compiler.formats import LARGEST_RATIO, activation_format, tuned_scale
 from subbyte.compiler.graph import Graph, Linear, ModelError, Node
 from subbyte.compiler.input_codes import InputCoding
 from subbyte.compiler.recipe import Recipe
@@ -16,13 +16,18 @@ from subbyte.compiler.stages import Stage, stages
 from subbyte.compiler.taps import Taps
 from subbyte.compiler.upper_bits import copy_of, multiplies
 from subbyte.golden.quantize import Method, to_codes, to_real
+from subbyte.golden.requant import multiplier_shift, requantize
 from subbyte.spec.engine import EngineConfig
-from subbyte.spec.formats import Kind, TensorFormat, linear
-from subbyte.spec.network import Layer, Lookup, Network, Tensor
+from subbyte.spec.formats import Kind, TensorFormat, accumulator, linear
+from subbyte.spec.network import Conv2d, Layer, Lookup, Network, Requantize, Tensor
+from subbyte.spec.weight_formats import LinearWeights
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 HIGHWAY_BITS = 8
+
+IDENTITY_WEIGHT = 4
+"""Of passes that only rescale: requantizers make numbers smaller, by half at least."""
 
 FIRST_NODES = {
     "add": "sum", "averagepool2d": "pool", "concat": "concatenation", "hardswish": "HardSwish", "maxpool2d": "pool",
@@ -97,6 +102,25 @@ class Lowering:
         table = nearest_codes(self.tensors[source].format, target.format, function)
         self.write([Lookup(name, source, target.name, table)], [target], table[self.codes[source]])
 
+    def rescale(self, name: str, source: str, target: Tensor) -> None:
+        """Append a pass that brings linear codes into another linear format, whose ends are a clip: on every engine."""
+        form, channels = self.tensors[source].format, target.shape[2]
+        weight = np.full((channels, 1, 1, 1), IDENTITY_WEIGHT)
+        weights = LinearWeights(IDENTITY_WEIGHT.bit_length() + 1, narrow=False)
+        acc = Tensor(self.graph.derived(name, "acc"), target.shape, accumulator(self.engine.acc_bits))
+        bias = np.zeros(channels, dtype=np.int64)
+        conv = Conv2d(name, source, acc.name, weight, bias, weights, groups=channels)
+        ratio = np.full(channels, form.scale / target.format.scale / IDENTITY_WEIGHT)
+        layer = Requantize(self.graph.derived(name, "requantize"), acc.name, target.name, *multiplier_shift(ratio))
+        codes = requantize(layer, target.format, IDENTITY_WEIGHT * form.operands()[self.codes[source]])
+        self.write([conv, layer], [acc, target], codes)
+
+    def rescales(self, source: TensorFormat, target: TensorFormat) -> bool:
+        """Whether a copy in the format `target` takes `rescale`: no lookup of the engine's has so many bits."""
+        wide = min(source.bits, target.bits) > self.engine.lut_code_bits
+        within = source.scale / target.scale / IDENTITY_WEIGHT < LARGEST_RATIO
+        return wide and within and source.kind is target.kind is Kind.LIN
+
     def copy_as(self, source: str, name: str, form: TensorFormat) -> str:
         """Name of a tensor with the numbers of `source` in the format `form`: itself, or a copy called `name`."""
         tensor = self.tensors[source]
@@ -110,8 +134,12 @@ class Lowering:
         """The tensor `name`, whose codes `table` makes of those of `source`."""
         tensor = self.tensors[source]
         target = Tensor(name, tensor.shape, form)
-        self.write([Lookup(f"{name}.lookup", source, name, table)], [target], table[self.codes[source]])
         self._copies.setdefault(source, []).append(name)
+        if self.rescales(tensor.format, form):
+            self.rescale(self.graph.derived(name, "rescale"), source, target)
+            return name
+        lookup = Lookup(self.graph.derived(name, "lookup"), source, name, table)
+        self.write([lookup], [target], table[self.codes[source]])
         return name
 
     def at_scale(self, source: str, add: Node, scale: float) -> str:
@@ -121,14 +149,14 @@ class Lowering:
             return source
         never_negative = form.bounds()[0] >= 0 or copy_of(form) is not None
         zero_point = form.zero_point if never_negative else 1 << (HIGHWAY_BITS - 1)
-        return self.copy_as(source, f"{add.output}.skip", linear(HIGHWAY_BITS, scale, zero_point))
+        return self.copy_as(source, self.graph.derived(add.output, "skip"), linear(HIGHWAY_BITS, scale, zero_point))
 
     def operand(self, node: Linear) -> str:
         """The tensor that a linear node multiplies: its input, or where that has more bits than wanted a copy."""
         name = node.input
         if name not in self.wide or not multiplies(node):
             return name
-        copy = f"{name}.operand"
+        copy = self.graph.derived(name, "operand")
         if copy in self.codes:
             return copy
         known = copy_of(self.tensors[name].format)

@@ -19,7 +19,7 @@ from subbyte.compiler.linear_layer import convolution
 from subbyte.compiler.requant_on_read import pad_code_through, read_through
 from subbyte.compiler.requantizing import IDENTITY_GAIN, Requantizer, identity_requantizer, requantizer
 from subbyte.compiler.schedule_error import ScheduleError
-from subbyte.compiler.thresholding import threshold_requantizer, turned, without_relu
+from subbyte.compiler.thresholding import gaps, threshold_requantizer, turned, without_relu
 from subbyte.spec.bounds import layer_bounds
 from subbyte.spec.engine import PACKED_CODES, EngineConfig
 from subbyte.spec.formats import Kind, linear
@@ -316,7 +316,7 @@ def chain_operation(network: Network, chain: Chain, pool: MaxPool2d | None, engi
     skip = None
     try:
         if isinstance(requantize, Threshold):
-            settings, more = threshold_requantizer(requantize, lowest, highest, engine)
+            settings, more = threshold_requantizer(requantize, lowest, highest, engine, gaps(layer.weight))
         else:
             skip = network.tensors[requantize.skip] if requantize.skip else None
             problems += [f"Layer {requantize.name}: {text}" for text in skip_problems(network, requantize, engine)]

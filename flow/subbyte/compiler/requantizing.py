@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.engine_options import having
 from subbyte.compiler.schedule_error import ScheduleError
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.formats import Kind, TensorFormat
@@ -124,6 +125,7 @@ def _linear(
         raise ScheduleError(
             f"rounding must be {Rounding.HALF_UP.value}, another of which no accumulator is a tie, or "
             f"{Rounding.FLOOR.value} to {engine.lut_code_bits} bits or less, not {layer.rounding.value} to {form.bits}"
+            f": others take an engine with {having('exact_rounding')}"
         )
     if layer.rounding is Rounding.TFLITE_DOUBLE:
         raise ScheduleError(
@@ -183,9 +185,14 @@ def rounds_half_up(layer: Requantize, lowest: NDArray[np.int64], highest: NDArra
 def _problems(layer: Requantize, form: TensorFormat, relu: bool, engine: EngineConfig) -> Iterator[str]:
     most = engine.params.multiplier_bits
     if layer.multiplier_bits > most:
-        yield f"multipliers must have {most} bits to be scheduled, not {layer.multiplier_bits}"
+        yield (
+            f"multipliers must have {most} bits to be scheduled, not {layer.multiplier_bits}: those, of TFLite's "
+            f"models, take an engine with {having('exact_rounding')}"
+        )
     if relu and form.zero_point and not (engine.highway and form.bits == 8):  # where the shifter can do it
-        yield f"relu before zero point {form.zero_point} must be implied by the clamp at code 0, zero point must be 0"
+        wide = f"an engine with {having('highway')}" if form.bits == 8 else "8 bits"
+        what = f"a ReLU in front of codes with zero point {form.zero_point}"
+        yield f"{what} needs {wide}; a zero point of 0 needs neither"
     if relu and form.signed:
         yield "relu before signed log codes must be implied by the clamp at code 0, codes must not be signed"
 

@@ -47,10 +47,16 @@ class Weights:
 
 
 def padding(operator: TfliteOperator, size: Size, kernel: Size, stride: Size) -> Padding:
-    """Border of a window: none, or as much as makes the output size / stride, the odd one behind."""
-    ends = []
+    """Border of a window: none, or as much as makes the output size / stride, the odd one behind.
+
+    Unsupported for windows that are larger than the input, or than twice that where there is a border.
+    """
+    ends, same = [], operator.options["Padding"] == SAME
+    largest = tuple(length * (1 + same) for length in size)
+    if any(not 1 <= reach <= most for reach, most in zip(kernel, largest, strict=True)):
+        raise Unsupported(f"window must be at most {largest} for its input of {tuple(size)}, not {tuple(kernel)}")
     for length, reach, step in zip(size, kernel, stride, strict=True):
-        total = max((-(-length // step) - 1) * step + reach - length, 0) if operator.options["Padding"] == SAME else 0
+        total = max((-(-length // step) - 1) * step + reach - length, 0) if same else 0
         ends.append((total // 2, total - total // 2))
     (top, bottom), (left, right) = ends
     return top, left, bottom, right
@@ -124,14 +130,13 @@ def _dilated(weight: NDArray[np.int64], steps: Size) -> NDArray[np.int64]:
 def _window(builder: Builder, operator: TfliteOperator, weights: Weights, groups: int) -> None:
     options = operator.options
     value, shape = builder.spatial(operator.inputs[0])
-    weights = replace(
-        weights, weight=_dilated(weights.weight, (options["DilationHFactor"], options["DilationWFactor"]))
-    )
-    height, width = weights.weight.shape[1:3]
+    steps = (options["DilationHFactor"], options["DilationWFactor"])
+    height, width = ((length - 1) * step + 1 for length, step in zip(weights.weight.shape[1:3], steps, strict=True))
     stride = (options["StrideH"], options["StrideW"])
     top, left, bottom, right = value.pads
     size = (shape[0] + top + bottom, shape[1] + left + right)
     own = padding(operator, size, (height, width), stride)
+    weights = replace(weights, weight=_dilated(weights.weight, steps))
     pads = (own[0] + top, own[1] + left, own[2] + bottom, own[3] + right)
     layer = Conv2d(
         operator.name, value.tensor, f"{operator.name}.acc", weights.weight, weights.bias, weights.form, stride, pads,

@@ -79,13 +79,35 @@ OPERATORS: dict[str, Callable[[Builder, TfliteOperator], None]] = {
 """Operator -> its translation."""
 
 ENDS = {
-    "QUANTIZE": "a QUANTIZE can only be the first operator, of an input that is not int8",
+    "QUANTIZE": "a QUANTIZE can only be the first operator, of an input that is not int8: between int8 tensors let a "
+    "convolution or dense layer write the scale that the next one reads",
     "DEQUANTIZE": "a DEQUANTIZE can only be the last operator: quantize the whole model to int8",
     "SOFTMAX": "a SOFTMAX can only be the last operator",
 }
 """Operators that are left out at the ends of a model, and why they cannot be anywhere else."""
 
 
+SHAPES = "build the model with a batch of 1 and fixed shapes, so that nothing computes them"
+
+TRAIN = "take a ReLU or ReLU6 in training"
+FUSE = "let a convolution or dense layer be in front of it, into which the converter fuses it"
+
+HINTS = {
+    "LOGISTIC": "its order is that of its input: leave it out at the end of a model, elsewhere take a ReLU",
+    "HARD_SWISH": f"{TRAIN}, or the float ONNX model, whose HardSwish is a lookup",
+    "TANH": TRAIN, "LEAKY_RELU": TRAIN, "PRELU": TRAIN, "ELU": TRAIN, "RELU": FUSE, "RELU6": FUSE,
+    "PADV2": "pad with zeros, which is a PAD", "MIRROR_PAD": "pad with zeros, which is a PAD",
+    "MUL": "take a convolution, into which constant factors are folded", "SUB": "take an ADD",
+    "CONCATENATION": "take the float ONNX model, whose Concat is supported",
+    "TRANSPOSE_CONV": "take an ordinary convolution", "ARG_MAX": "leave it out, the host does it",
+    "SHAPE": SHAPES, "STRIDED_SLICE": SHAPES, "PACK": SHAPES, "FILL": SHAPES, "GATHER": SHAPES,
+}
+"""Operator that is often met -> what to do instead."""
+
+
 def unknown(op: str) -> str:
     """The reason why an operator without translation is refused."""
-    return ENDS.get(op) or f"not supported; supported are {', '.join(sorted([*OPERATORS, *ENDS]))}"
+    if op in ENDS:
+        return ENDS[op]
+    hint = f": {HINTS[op]}" if op in HINTS else ""
+    return f"not supported{hint}; supported are {', '.join(sorted([*OPERATORS, *ENDS]))}"

@@ -20,6 +20,9 @@ from subbyte.spec.network import AveragePool2d, Conv2d, MaxPool2d, Requantize
 from subbyte.spec.rounding import Rounding
 from subbyte.spec.weight_formats import LinearWeights
 
+MOST_VALUES = 1 << 16
+"""Of a mean; each of its sums is looked at."""
+
 
 def max_pool(builder: Builder, operator: TfliteOperator) -> None:
     """MAX_POOL_2D."""
@@ -74,7 +77,9 @@ def scaled(x: NDArray[np.int64], multiplier: int, shift: int, rounding: Rounding
 
 
 def _sums(count: int, form: TensorFormat) -> NDArray[np.int64]:
-    """Every sum of `count` operands, in order."""
+    """Every sum of `count` operands, in order. Unsupported where they are too many."""
+    if count > MOST_VALUES:
+        raise Unsupported(f"mean must be of at most {MOST_VALUES} values, not {count}: pool in front of it")
     low, high = form.bounds()
     return np.arange(count * low, count * high + 1, dtype=np.int64)
 

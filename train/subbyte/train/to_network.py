@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from subbyte.compiler.exact_gains import gained_layer
 from subbyte.compiler.exact_requantizer import Wanted, exact_layer, threshold_layer
-from subbyte.compiler.integer_weights import HIGHEST, weight_format
+from subbyte.compiler.integer_weights import weight_format
 from subbyte.golden.quantize import to_real
 from subbyte.golden.reference import run
 from subbyte.spec.bounds import weighted_bounds
@@ -33,9 +34,6 @@ from subbyte.spec.weight_formats import AnyWeightFormat, OutlierWeights
 from subbyte.train.layers.fold import ACC_BITS, Line, Thresholds
 from subbyte.train.layers.trace import LinearCall, Shape, Trace
 from subbyte.train.networks.base import QuantNetwork
-
-GAINS = (1, 2, 4, 8, 16)
-"""Factors of a layer's weights that are tried so that an engine has its thresholds."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class NetworkTrace:
             layer = requantize(f"{name}.requantize", f"{name}.acc", name, requantizer, call.skip)
         else:
             gain, bias, layer = self._thresholds(name, call, requantizer)
-            weight = gain * weight
+            weight = weight * gain.reshape(-1, 1, 1, 1)
         self._acc(f"{name}.acc", call.shape)
         self.layers += [self._linear(name, call, weight, bias), layer]
         return self._tensor(name, call.shape, call.form)
@@ -138,18 +136,17 @@ class NetworkTrace:
 
     def _thresholds(
         self, name: str, call: LinearCall, requantizer: Thresholds
-    ) -> tuple[int, NDArray[np.int64], Requantize | Threshold]:
-        """(factor of the weights, bias, layer): one that the engine has, if there is any."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Requantize | Threshold]:
+        """(factor of each channel's weights, bias, layer): one that the engine has, if there is any."""
         ends = weighted_bounds(call.weight, *self.tensors[call.source].format.bounds())
         wanted = Wanted(f"{name}.requantize", f"{name}.acc", name, requantizer.levels, *ends, call.form)
-        most = int(np.abs(call.weight).max())
-        gains = GAINS[:1] if isinstance(call.weight_format, OutlierWeights) else GAINS
-        for gain in gains if self.engine else ():
-            found = exact_layer(wanted.times(gain), self.engine) if gain * most <= HIGHEST else None
-            if found:
-                return gain, found[1], found[0]
-        layer, bias = threshold_layer(wanted)
-        return 1, bias, layer
+        gains = np.ones(len(call.weight), dtype=np.int64)
+        found = threshold_layer(wanted)
+        if self.engine and isinstance(call.weight_format, OutlierWeights):
+            found = exact_layer(wanted, self.engine) or found
+        elif self.engine:
+            gains, found = gained_layer(wanted, call.weight, self.engine)
+        return gains, found[1], found[0]
 
     def recode(
         self, module: nn.Module, source: str, table: NDArray[np.int64], form: TensorFormat, shape: Shape
