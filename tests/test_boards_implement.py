@@ -8,7 +8,7 @@ import pytest
 
 from subbyte.boards.board import BoardError, Placement
 from subbyte.boards.implement import Standalone, image_name, implement
-from subbyte.boards.manifest import built_wire
+from subbyte.boards.manifest import built_wire, write_manifest
 from subbyte.boards.registry import find_board
 from subbyte.boards.top import BoardTop
 from subbyte.boards.wires import Wire
@@ -44,6 +44,21 @@ def test_top_wants_the_engine_module() -> None:
         BoardTop(find_board("icebreaker"), "module other(); endmodule")
 
 
+def test_what_is_no_build_stays(tmp_path: Path) -> None:
+    """Folders of others, files and links are not replaced."""
+    folder, file, link = tmp_path / "folder", tmp_path / "file", tmp_path / "link"
+    folder.mkdir()
+    (folder / "mine").write_text("x")
+    file.write_text("y")
+    link.symlink_to(tmp_path / "nowhere")
+    for out, message in (
+        (folder, "free, empty or a build"), (file, "must be a folder"), (link, "must be a folder"),
+    ):
+        with pytest.raises(BoardError, match=rf"^Output {out} must be .*{message.removeprefix('must be ')}"):
+            implement(find_board("icebreaker"), LOOPBACK, out)
+    assert (folder / "mine").read_text() == "x" and file.read_text() == "y" and link.is_symlink()
+
+
 @pytest.mark.synth
 @pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k-evn", "ulx3s-25f"])
 def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +66,7 @@ def test_bitstream(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     out = tmp_path / "out"
     out.mkdir()
     (out / "stale").write_text("from an earlier build")
+    write_manifest(out, board, Wire.UART)
     done = implement(board, LOOPBACK, out)
     assert done.fmax_mhz * 1e6 >= board.clock_hz
     assert done.ffs > 50 and done.report.luts > 50

@@ -58,7 +58,7 @@ def test_image(
     options = ["--classify", str(count)] if count else []
     assert main(["build", str(digits), "--board", "icebreaker", "--standalone", *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    inputs = load_known_answers(digits / "kat.npz").inputs[:count].astype(np.int64)
+    inputs = load_known_answers(digits / "kat.npz", load_compiled(digits).network).inputs[:count].astype(np.int64)
     out = digits / "build" / "icebreaker"
     assert built == [("icebreaker", "up5k", out, "uart", flash_image(load_compiled(digits).program, inputs))]
     assert told["image"] == str(out / "icebreaker.image.bin")

@@ -173,7 +173,7 @@ def test_same_arguments_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_known_answers(folder: Path, compiled: Compiled) -> None:
-    answers = load_known_answers(folder / "kat.npz")
+    answers = load_known_answers(folder / "kat.npz", load_compiled(folder).network)
     taps = run(compiled.network, answers.inputs, taps=True)
     assert (taps[compiled.network.output] == answers.outputs).all()
     assert answers.digests == {name: digest(values) for name, values in taps.items()}
@@ -261,6 +261,36 @@ def test_a_failed_write_keeps_the_old_directory(
     with pytest.raises(OutputError, match="cannot be written: No space left on device"):
         save_compiled(compiled, out)
     assert listing(out) == listing(folder) and [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "half", "other", "shape", "range"])
+def test_damaged_known_answers(folder: Path, compiled: Compiled, tmp_path: Path, damage: str) -> None:
+    path, whole = tmp_path / "kat.npz", (folder / "kat.npz").read_bytes()
+    known = load_known_answers(folder / "kat.npz", compiled.network)
+    if damage in ("shape", "range"):
+        inputs = known.inputs[:, 1:] if damage == "shape" else known.inputs + np.uint8(200)
+        tensors, digests = map(np.array, zip(*known.digests.items(), strict=True))
+        np.savez(path, inputs=inputs, outputs=known.outputs, tensors=tensors, digests=digests)
+    elif damage == "other":
+        np.savez(path, x=np.zeros(3))
+    else:
+        path.write_bytes({"garbage": b"garbage", "empty": b"", "half": whole[: len(whole) // 2]}[damage])
+    with pytest.raises(DataError, match="^Known answers .* must (be those that compile wrote|have 5-bit inputs of sh)"):
+        load_known_answers(path, compiled.network)
+
+
+@pytest.mark.parametrize("name", ["network.npz", "program.npz", "calibration.npz", "compile.json", "model.onnx"])
+@pytest.mark.parametrize("damage", [None, b"", b"garbage"])
+def test_damaged_directories(folder: Path, tmp_path: Path, name: str, damage: bytes | None) -> None:
+    """One line for whatever is damaged or gone."""
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / name).unlink()
+    if damage is not None:
+        (broken / name).write_bytes(damage)
+    with pytest.raises(OutputError, match="broken must be one that compile wrote: [^\\n]+$") as told:
+        load_compiled(broken)
+    assert "Error(" not in str(told.value) and "StopIteration" not in str(told.value)
 
 
 def test_directories_that_are_not_compiled_models(folder: Path, tmp_path: Path) -> None:

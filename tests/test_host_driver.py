@@ -247,3 +247,13 @@ def test_serial_port_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_serial_port_that_is_not_there() -> None:
     with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/no-such-port: it does not exist$"):
         SerialLine("/dev/no-such-port", 1_000_000)
+
+
+def test_serial_port_at_a_rate_that_no_number_holds() -> None:
+    host, device = pty.openpty()
+    try:
+        with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/pts/\d+: "):
+            SerialLine(os.ttyname(device), 10**20)
+    finally:
+        os.close(host)
+        os.close(device)

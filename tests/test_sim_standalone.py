@@ -67,7 +67,7 @@ def compiled(folder: Path) -> Compiled:
 @pytest.fixture(scope="module")
 def inputs(folder: Path) -> NDArray[np.int64]:
     """Input codes of the known answers."""
-    return load_known_answers(folder / "kat.npz").inputs.astype(np.int64)
+    return load_known_answers(folder / "kat.npz", load_compiled(folder).network).inputs.astype(np.int64)
 
 
 @pytest.fixture(scope="module")

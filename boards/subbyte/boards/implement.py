@@ -12,7 +12,7 @@ from pathlib import Path
 from amaranth.build.run import BuildPlan
 
 from subbyte.boards.board import DEFAULT_PLACEMENT, Board, BoardError, Placement
-from subbyte.boards.manifest import write_manifest
+from subbyte.boards.manifest import MANIFEST, write_manifest
 from subbyte.boards.routing import endless
 from subbyte.boards.top import BoardTop
 from subbyte.boards.wires import Wire
@@ -98,9 +98,10 @@ def implement(
     The placement's seeds are tried until the board's clock is met; else the fastest is kept, the caller compares. A
     seed whose routing will not end is given up.
     ToolError when a tool fails; a design that is too large is told by the resource that runs out. BoardError when the
-    bitstream would reach into the image.
+    bitstream would reach into the image, or `out_dir` is there and no build.
     """
     out_dir = out_dir.absolute()
+    _check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=f".{out_dir.name}-") as folder:
         new = Path(folder) / "new"
@@ -123,6 +124,14 @@ def implement(
         report, count_ffs(cell_counts(out_dir / "stat.json")), min(report.fmax_mhz.values()),
         out_dir / f"{board.name}{board.bitstream}",
     )
+
+
+def _check_replaceable(out_dir: Path) -> None:
+    """BoardError unless a folder is free, empty, or holds a build, which may be replaced."""
+    if out_dir.is_symlink() or out_dir.exists() and not out_dir.is_dir():
+        raise BoardError(f"Output {out_dir} must be a folder, it is something else")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / MANIFEST).is_file():
+        raise BoardError(f"Output {out_dir} must be free, empty or a build, which is replaced; it holds something else")
 
 
 def _check_room(board: Board, size: int) -> None:

@@ -35,7 +35,7 @@ class SerialLine:
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, write_timeout=WRITE_SECONDS, exclusive=True)
             self._serial.reset_input_buffer()
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+        except (OSError, ValueError, OverflowError) as error:  # SerialException is an OSError
             raise ConnectionError(f"Cannot open serial port {port}: {reason(error, GROUP)}") from None
         with suppress(AttributeError, OSError, ValueError):  # not every port has it
             # An FTDI adapter keeps what came for 16 ms otherwise, in each exchange.

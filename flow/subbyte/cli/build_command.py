@@ -60,11 +60,12 @@ def _image(options: argparse.Namespace) -> bytes | None:
         return None
     if options.directory is None:
         raise UserError("--standalone needs DIR, what compile wrote: its program goes into the flash")
-    inputs, count = load_known_answers(options.directory / "kat.npz").inputs, options.classify or 0
+    compiled, count = load_compiled(options.directory), options.classify or 0
+    inputs = load_known_answers(options.directory / "kat.npz", compiled.network).inputs
     if count > len(inputs):
         raise UserError(f"--classify must be at most {len(inputs)}, the known answers in DIR, not {count}")
     try:
-        return flash_image(load_compiled(options.directory).program, inputs[:count].astype(np.int64))
+        return flash_image(compiled.program, inputs[:count].astype(np.int64))
     except ValueError as error:
         raise UserError(str(error)) from None
 

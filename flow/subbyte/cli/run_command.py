@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
 
 def known_answers(compiled: Compiled, folder: Path, limit: int | None) -> tuple[NDArray[np.int64], Tensors]:
     """Input codes and what every tensor must be. OutputError when the reference does not give what compile wrote."""
-    known = load_known_answers(folder / "kat.npz")
+    known = load_known_answers(folder / "kat.npz", compiled.network)
     codes = known.inputs.astype(np.int64)
     expected = reference.run(compiled.network, codes, taps=True)
     if {name: digest(values) for name, values in expected.items()} != known.digests:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.compiler.data import DataError, Samples, load_calibration
+from subbyte.compiler.data import Samples, load_calibration
 from subbyte.compiler.feed import InputTransform, arrange, feed
 from subbyte.compiler.graph import Graph
 from subbyte.compiler.importers import STORED_NAMES, import_model, stored_name
@@ -172,8 +172,25 @@ def load_compiled(folder: Path) -> Compiled:
             summary=summary,
             output=OutputCoding.from_dict(output) if output else None,
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, StopIteration, DataError) as error:
-        raise OutputError(f"Directory {folder} must be one that compile wrote: {error!r}") from None
+    except OutputError:
+        raise
+    except (OSError, KeyError, TypeError, StopIteration, ValueError) as error:
+        raise OutputError(f"Directory {folder} must be one that compile wrote: {_told(error)}") from None
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a compiled directory."""
+    match error:
+        case OSError(filename=str() as name, strerror=str() as what):
+            return f"{Path(name).name}: {what}"
+        case StopIteration():
+            return "its model is missing"
+        case KeyError():
+            return f"{SUMMARY} lacks {error}"
+        case json.JSONDecodeError():
+            return f"{SUMMARY} is not JSON: {error}"
+        case _:
+            return str(error)
 
 
 def _coding(values: dict[str, Any], graph: Graph, network: Network) -> InputCoding:

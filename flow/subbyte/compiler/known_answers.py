@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from subbyte.compiler.data import DataError
 from subbyte.golden.reference import run
 from subbyte.spec.network import Network
 
 COUNT = 4
+
+BROKEN = (EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy lets through of a damaged .npz."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,15 @@ def save_known_answers(network: Network, codes: NDArray[np.int64], path: Path) -
     )
 
 
-def load_known_answers(path: Path) -> KnownAnswers:
-    """Inverse of `save_known_answers`."""
-    with np.load(path, allow_pickle=False) as file:
-        digests = dict(zip(file["tensors"].tolist(), file["digests"].tolist(), strict=True))
-        return KnownAnswers(file["inputs"], file["outputs"], digests)
+def load_known_answers(path: Path, network: Network) -> KnownAnswers:
+    """Inverse of `save_known_answers`. DataError for another file, or inputs that are no codes of the network's."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            digests = dict(zip(file["tensors"].tolist(), file["digests"].tolist(), strict=True))
+            known = KnownAnswers(file["inputs"], file["outputs"], digests)
+    except (*BROKEN, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"Known answers {path} must be those that compile wrote: {error}") from None
+    tensor = network.tensors[network.input]
+    if known.inputs.shape[1:] != tensor.shape or known.inputs.max(initial=0) >> tensor.format.bits:
+        raise DataError(f"Known answers {path} must have {tensor.format.bits}-bit inputs of shape {tensor.shape}")
+    return known
