@@ -143,11 +143,12 @@ def test_goal(tmp_path: Path) -> None:
 def test_failure_leaves_the_old_folder_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
+    write_manifest(out, find_board("icebreaker"), Wire.UART)
     (out / "kept").write_text("")
     broken = LOOPBACK.replace("assign busy", "assing busy")
     with pytest.raises(ToolError, match=r"^build failed: .*ERROR.* \(log: .*failed-icebreaker\.log\)$"):
         implement(find_board("icebreaker"), broken, out)
-    assert [path.name for path in out.iterdir()] == ["kept"]
+    assert sorted(path.name for path in out.iterdir()) == ["build.json", "kept"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
 
 
