@@ -106,16 +106,16 @@ class _Errors:
 
     of : (layer, choice) -> mean square over the output's variance
     layers : names of the linear layers
-    settled : layer -> what is not to be chosen
+    pinned : layer -> what the recipe says of it, not to be chosen
     """
 
     def __init__(
         self, graph: Graph, fed: NDArray[np.float64], recipe: Recipe, engine: EngineConfig,
-        settled: dict[str, Override],
+        pinned: dict[str, Override],
     ) -> None:
         self._graph = equalized(graph, fed, recipe)
         self._taps = run_taps(self._graph, fed)
-        self._settled = settled
+        self._pinned = pinned
         self.layers = [node.name for node in graph.nodes if isinstance(node, Linear)]
         self._activations = _activations(engine)
         self.of: dict[tuple[str, int | str | None], float] = {}
@@ -133,7 +133,7 @@ class _Errors:
 
     def weights(self, layer: str) -> tuple[int | str, ...]:
         """Choices for the weights of a layer, the first one to begin with."""
-        choice = self._settled.get(layer, Override()).weights
+        choice = self._pinned.get(layer, Override()).weights
         return WEIGHTS if choice is None else (choice,)
 
     def choices(self, layer: str) -> list[str]:
@@ -145,7 +145,7 @@ class _Errors:
         return Override(self.weights(layer)[0], next(iter(self.choices(layer)), None))
 
     def _tried(self, layer: str) -> tuple[str, ...]:
-        choice = self._settled.get(layer, Override()).activations
+        choice = self._pinned.get(layer, Override()).activations
         return self._activations if choice is None else (choice,)
 
     def total(self, recipe: Recipe) -> float:
