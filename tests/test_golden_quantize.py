@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from subbyte.golden.fit_table import best_table, fitted_format, shared_table, table_format
 from subbyte.golden.logquant import log_format, log_quant
 from subbyte.golden.quantize import (
+    CODE_GUARD_BITS,
     Method,
     chosen_scale,
     linear_format,
@@ -19,12 +20,13 @@ from subbyte.golden.quantize import (
     quantize_weights,
     round_half_up,
     sample_vector,
+    table_grid,
     to_codes,
     to_real,
     weight_scales,
 )
 from subbyte.spec.formats import Kind, TensorFormat, accumulator, half_octave_table, linear, log2_table
-from subbyte.spec.rounding import TableRounding
+from subbyte.spec.rounding import TableRounding, table_thresholds
 from subbyte.spec.weight_formats import AnyWeightFormat, BinaryWeights, CodebookWeights, LinearWeights, LogWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
@@ -96,6 +98,22 @@ def test_all_samples_set_the_range() -> None:
     x = np.zeros(1 << 18)
     x[1] = 3.0
     assert chosen_scale(x, 0, 15, Method.MIN_MAX, lambda values, scale: values) == 0.2
+
+
+@pytest.mark.parametrize("rounding", TableRounding)
+@pytest.mark.parametrize("table", [
+    tuple(range(16)), (0, 1, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128), (0, 0, 1, 1), (0,) * 16,
+    (0, 1, 2, 4, 8, 16, 32, 64),
+])
+def test_table_grid_is_that_of_the_codes(table: tuple[int, ...], rounding: TableRounding) -> None:
+    """For numbers on both sides of every border and on it, below zero and beyond the table, for scales with and
+    without a remainder."""
+    borders = table_thresholds(table, rounding, CODE_GUARD_BITS)
+    fine = np.concatenate([[-3.0, 0.0, table[-1], 1e12], *((borders + step) / 2.0**16 for step in (-1, -0.5, 0, 1))])
+    for scale in (1.0, 0.125, 0.1, 7 / 3):
+        form = TensorFormat(Kind.CODEBOOK, (len(table) - 1).bit_length(), scale, 0, table, 0)
+        x = np.sort(fine * scale)
+        assert table_grid(form, rounding)(x, scale).tolist() == to_real(to_codes(x, form, rounding), form).tolist()
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

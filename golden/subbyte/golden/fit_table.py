@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.golden.quantize import SEARCH_SCALES, Method, chosen_scale, sample_vector, thin, to_codes, to_real
+from subbyte.golden.quantize import SEARCH_SCALES, Method, chosen_scale, sample_vector, table_grid, thin
 from subbyte.golden.settled import settled
 from subbyte.spec.formats import Kind, TensorFormat
 
@@ -76,13 +75,7 @@ def _quadratic_table(largest: int) -> tuple[int, ...]:
 
 
 def _scale_for(x: NDArray[np.float64], table: tuple[int, ...]) -> float:
-    base = TensorFormat(Kind.CODEBOOK, 4, 1.0, 0, table, 0)
-
-    def restored(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-        form = dataclasses.replace(base, scale=scale)
-        return to_real(to_codes(values, form), form)
-
-    return chosen_scale(x, 0, table[-1], Method.MSE, restored)
+    return chosen_scale(x, 0, table[-1], Method.MSE, table_grid(TensorFormat(Kind.CODEBOOK, 4, 1.0, 0, table, 0)))
 
 
 def table_format(samples: NDArray[np.floating[Any]], table: tuple[int, ...]) -> TensorFormat:

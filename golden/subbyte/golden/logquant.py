@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from subbyte.golden.quantize import Method, chosen_scale, to_codes, to_real
+from subbyte.golden.quantize import Method, chosen_scale, table_grid, to_codes, to_real
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.rounding import TableRounding
 
@@ -44,9 +44,10 @@ def log_format(
     x = x if signed else np.maximum(x, 0.0)
     base = TensorFormat(Kind.LOG, (len(table) - 1).bit_length() + signed, 1.0, 0, table, 0, signed)
 
-    def restored(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    def signed_grid(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
         fmt = dataclasses.replace(base, scale=scale)
         return to_real(to_codes(values, fmt, rounding), fmt)
 
+    restored = signed_grid if signed else table_grid(base, rounding)
     scale = chosen_scale(x, base.bounds()[0], table[-1], Method(method), restored)
     return dataclasses.replace(base, scale=scale)

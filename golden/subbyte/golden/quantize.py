@@ -25,7 +25,7 @@ MAX_SAMPLES = 1 << 17
 
 
 Restored = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
-"""(x, scale) -> x after quantization with that scale."""
+"""(increasing x, scale) -> x after quantization with that scale."""
 
 
 class Method(enum.Enum):
@@ -74,7 +74,7 @@ def chosen_scale(
         return 1.0
     if method in (Method.MIN_MAX, Method.PERCENTILE):
         return float(widest)
-    x, scales = thin(x), widest * SEARCH_SCALES
+    x, scales = np.sort(thin(x)), widest * SEARCH_SCALES
     if method is Method.KL and x.any():
         return kl_scale(x, low, high, scales, restored)
     errors = settled(np.array([np.square(restored(x, scale) - x).sum() for scale in scales]))
@@ -89,6 +89,18 @@ def _linear_grid(low: int, high: int) -> Restored:
 def _weight_grid(weight_format: AnyWeightFormat) -> Restored:
     """Restored samples on the legal weights times scale."""
     return lambda x, scale: np.multiply(scale, nearest_weights(x / scale, weight_format))
+
+
+def table_grid(fmt: TensorFormat, rounding: TableRounding = TableRounding.LIN_NEAREST) -> Restored:
+    """Restored samples in an unsigned table format: `to_real` of `to_codes`, from where the borders lie among them."""
+    borders = np.ldexp(table_thresholds(fmt.table, rounding, CODE_GUARD_BITS), -CODE_GUARD_BITS)
+    operands = fmt.operands()
+
+    def restored(x: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+        edges = np.searchsorted(x / scale, borders)
+        return np.repeat(scale * operands, np.diff(edges, prepend=0, append=len(x)))
+
+    return restored
 
 
 def linear_format(
