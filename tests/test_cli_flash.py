@@ -131,6 +131,14 @@ def test_missing_tool(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "iceprog" in found and "openFPGALoader" not in found
 
 
+def test_dry_run_needs_no_tool(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what the first tool of the board would be called with, or the one that is installed."""
+    assert flash("digits", "--board", "icebreaker", "--dry-run", capsys=capsys)["programmer"] == "iceprog"
+    install(bench, "openFPGALoader")
+    assert flash("digits", "--board", "icebreaker", "--dry-run", capsys=capsys)["programmer"] == "openFPGALoader"
+    assert "--volatile" in error("digits", "--board", "fomu-pvt", "--volatile", "--dry-run", capsys=capsys)
+
+
 def test_board_without_a_way(bench: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     only_flash = dataclasses.replace(BOARDS["icebreaker"], programmers=(Programmer("x", "y", "0403:6010", ()),))
     monkeypatch.setitem(registry.BOARDS, "icebreaker", only_flash)
@@ -146,6 +154,7 @@ def test_unknown_board(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 DENIED = [
     "unable to open ftdi device: -4 (usb_open() failed)",
+    "unable to open ftdi device: -4 usb_open failed",
     "dfu-util: Cannot open DFU device 1d50:614b found on devnum 7 (LIBUSB_ERROR_ACCESS)",
     "libusb: error [get_usbfs_fd] could not open /dev/bus/usb/001/007: Permission denied",
 ]

@@ -114,6 +114,8 @@ MISTAKES = {
     "delays": (TINY.replace("table_lookup", "polynomial"), "delay_model must be table_lookup, not polynomial"),
     "inverter": (without("INV").replace('"!A"', '"A"'), "Library tiny must have an inverter, function !A"),
     "buffer": (without("BUF"), "Library tiny must have a buffer, function A: abc does not map without"),
+    "flip-flop": (without("DFF"), "Library tiny must have a flip-flop, a cell with a group ff: it has none"),
+    "more": (TINY + "}", "Liberty file mine.lib: behind the end of library (tiny) there is '}'"),
     "loads": (two_loads(), "Library tiny must have tables of at least 3 loads: abc does not map without, INV has 2"),
 }
 
@@ -130,13 +132,13 @@ def test_mistakes(
 
 
 @pytest.mark.synth
-def test_library_without_flip_flops(
+def test_library_without_usable_flip_flops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Yosys says so, and its log is still there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUBBYTE_CACHE", str(tmp_path / "cache"))
-    Path("mine.lib").write_text(without("DFF"))
+    Path("mine.lib").write_text(TINY.replace('next_state : "D"', 'next_state : "D & QN"'))
     assert main(["synth", "--liberty", "mine.lib", "--lane", "xnor"]) == 2
     told, log = capsys.readouterr(), tmp_path / "cache" / "failed-synth.log"
     assert told.err.count("\n") == 1 and f"D flip-flops are not supported (log: {log})" in told.err

@@ -52,6 +52,7 @@ def test_syntax() -> None:
         ("", r"does not begin with library \(NAME\)"),
         ("module top; endmodule", r"does not begin with library \(NAME\)"),
         ("library (l) { cell (a) { area : 1;", r"cell \(a\) has no end"),
+        ("library (l) { } }", r"behind the end of library \(l\) there is '}'"),
         ("library (l) { cell (a", r"no \) behind cell \("),
         ("library (l) { area 1; }", r"no : or \( behind 'area' in library \(l\)"),
         ('library (l) {\n x : "1', "a string without end in line 2"),

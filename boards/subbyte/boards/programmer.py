@@ -17,7 +17,8 @@ SECONDS = 300
 """Longest time that programming takes."""
 
 _DENIED = re.compile(
-    r"LIBUSB_ERROR_ACCESS|permission denied|access denied|insufficient permissions|usb_open\(\) failed", re.IGNORECASE
+    r"LIBUSB_ERROR_ACCESS|permission denied|access denied|insufficient permissions|usb_open(?:\(\))? failed",
+    re.IGNORECASE,
 )
 """Told by libusb, libftdi (openFPGALoader: error -4) and dfu-util when the device may not be opened."""
 _ABSENT = re.compile(
@@ -105,9 +106,12 @@ class Programmer:
         return f"{self.tool} failed with exit status {status}: {lines[-1] if lines else 'it says nothing'}"
 
 
-def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool, image: bool = False) -> Programmer:
+def choose(
+    name: str, programmers: tuple[Programmer, ...], volatile: bool, image: bool = False, missing: bool = False
+) -> Programmer:
     """The first of a board's programmers that is installed and can do it; `image`: also write an image to the flash.
 
+    With `missing` it may be one that is not installed, the first that can, where none is.
     ToolError tells that none can, or how to install those that could.
     """
     able = [one for one in programmers if one.arguments(volatile) is not None]
@@ -124,6 +128,8 @@ def choose(name: str, programmers: tuple[Programmer, ...], volatile: bool, image
     for one in able:
         if shutil.which(one.tool):
             return one
+    if missing:
+        return able[0]
     ways = " or ".join(f"{one.tool} ({one.install})" for one in able)
     raise ToolError(f"A programmer for {name} is missing: install {ways}")
 

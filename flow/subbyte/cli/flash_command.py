@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--volatile", action="store_true", help="the configuration memory alone, until power goes (the flash)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, installed or not")
 
 
 def _bitstream(directory: Path, board: Board) -> Path:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     bitstream = _bitstream(options.directory, board)
     image = bitstream.with_name(image_name(board))
     standalone = image.is_file() and not options.volatile
-    programmer = choose(board.name, board.programmers, options.volatile, standalone)
+    programmer = choose(board.name, board.programmers, options.volatile, standalone, options.dry_run)
     command, target = programmer.command(bitstream, options.volatile), "sram" if options.volatile else "flash"
     image_command = programmer.image_command(image, board.flash.address) if standalone else None
     # The board starts anew behind each of them: the image first.

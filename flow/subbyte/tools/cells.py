@@ -31,7 +31,9 @@ class Mapped:
 
 
 def _check(library: Library) -> None:
-    """ToolError unless the library has what abc takes for granted, and crashes without."""
+    """ToolError unless the library has what Yosys and abc take for granted, and fail or crash without."""
+    if not any(cell.flip_flop for cell in library.cells.values()):
+        raise ToolError(f"Library {library.name} must have a flip-flop, a cell with a group ff: it has none")
     for kind, function in (("an inverter", "!A"), ("a buffer", "A")):
         cell = library.smallest(function)
         if cell is None:

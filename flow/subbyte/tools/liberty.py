@@ -19,6 +19,7 @@ _LOAD_FF = {"pf": 1e3, "ff": 1.0}
 _END = "\0"
 """Behind the last token."""
 EDGES = ("rise", "fall")
+_STORAGE = ("ff", "latch", "ff_bank", "latch_bank", "statetable")
 
 
 class LibertyError(ToolError):
@@ -83,12 +84,16 @@ class Pin:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell. area in the library's unit, usually square micrometres; `sequential`: flip-flop or latch."""
+    """A cell. area in the library's unit, usually square micrometres.
+
+    sequential : flip-flop, latch or other storage; flip_flop : one with an edge
+    """
 
     name: str
     area: float
     sequential: bool
     pins: dict[str, Pin] = field(repr=False)
+    flip_flop: bool = False
 
     @property
     def inputs(self) -> list[Pin]:
@@ -149,12 +154,15 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def parse(text: str) -> Group:
-    """The outermost group of a Liberty text. LibertyError when there is none, or when it has no end."""
+    """The outermost group of a Liberty text. LibertyError when there is none, it has no end, or more comes behind."""
     tokens = [*_tokens(text), _END, _END]
     if tokens[:2] != ["library", "("]:
         raise LibertyError("it does not begin with library (NAME)")
     arguments, position = _arguments(tokens, 1)
-    return _group(tokens, Group("library", arguments), position + 1)[0]
+    library, end = _group(tokens, Group("library", arguments), position + 1)
+    if tokens[end] not in (";", _END):
+        raise LibertyError(f"behind the end of library ({', '.join(arguments)}) there is {tokens[end]!r}")
+    return library
 
 
 def _arguments(tokens: list[str], position: int) -> tuple[tuple[str, ...], int]:
@@ -268,8 +276,11 @@ class _Reader:
                     one.attributes.get("function", ""),
                     tuple(arc for timing in one.all("timing") for arc in self._arcs(timing)),
                 )
-        sequential = any(one.kind in ("ff", "latch", "ff_bank", "latch_bank", "statetable") for one in group.groups)
-        return Cell(group.arguments[0], float(group.attributes.get("area", 0)), sequential, pins)
+        kinds = {one.kind for one in group.groups}
+        return Cell(
+            group.arguments[0], float(group.attributes.get("area", 0)), not kinds.isdisjoint(_STORAGE), pins,
+            "ff" in kinds,
+        )
 
 
 def _is_first(variable: str) -> bool:
