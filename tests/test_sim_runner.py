@@ -112,8 +112,12 @@ def test_key_depends_on_everything() -> None:
     verilator, other = Simulator("verilator", "5.48", {}), Simulator("verilator", "5.50", {})
     design = stub()
     renamed = Design({"engine.v": STUB.read_text()}, "subbyte_engine")
-    keys = {design.key(verilator), design.key(other), renamed.key(verilator), Design({}, "top").key(verilator)}
-    assert len(keys) == 4
+    slower = Design(design.sources, design.top, optimized=False)
+    keys = {
+        design.key(verilator), design.key(other), renamed.key(verilator), Design({}, "top").key(verilator),
+        slower.key(verilator),
+    }
+    assert len(keys) == 5
     assert design.key(verilator) == stub().key(Simulator("verilator", "5.48", {"PATH": "elsewhere"}))
 
 

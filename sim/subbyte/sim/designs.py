@@ -32,7 +32,7 @@ def netlist_design(engine: EngineConfig, verilog: str) -> Design:
     synthesize = _SYNTHESIS[engine.family]
     with tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         netlist = synthesize(verilog, TOP, Path(scratch)).verilog.read_text()
-    return Design({"netlist.v": netlist, **cell_models(engine.family)}, TOP)
+    return Design({"netlist.v": netlist, **cell_models(engine.family)}, TOP, optimized=False)
 
 
 def cell_models(family: Family) -> dict[str, str]:

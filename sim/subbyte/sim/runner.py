@@ -33,16 +33,22 @@ class SimulationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Design:
-    """Verilog to simulate: `sources` is file name -> text, `top` the module that the bench drives."""
+    """Verilog to simulate.
+
+    sources : file name -> text
+    top : the module that the bench drives
+    optimized : the simulator is compiled for speed. A netlist's takes longer to compile than to run
+    """
 
     sources: Mapping[str, str]
     top: str
+    optimized: bool = True
 
     def key(self, simulator: Simulator) -> str:
         """Digest of everything that a build depends on."""
         tools = (simulator.name, simulator.version, importlib.metadata.version("cocotb"), sys.version)
         texts = (part for item in self.sources.items() for part in item)
-        return digest("simulator", *tools, CHILD.read_text(), self.top, *texts)
+        return digest("simulator", *tools, CHILD.read_text(), self.top, repr(self.optimized), *texts)
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
@@ -97,6 +103,7 @@ def build(design: Design, simulator: Simulator, work: Path, tick: Callable[[], N
             (work / name).write_text(text)
         job = {
             "action": "build", "simulator": simulator.name, "sources": " ".join(design.sources), "top": design.top,
+            "optimize": "-O1" if design.optimized else "-O0",
             "objects": str(cache_root().resolve() / f"objects-{digest(simulator.name, simulator.version)}"),
         }
         _run_child(simulator, work, job, {}, tick)
