@@ -10,7 +10,7 @@ import pytest
 from networks import NetworkBuilder, random_codes, with_outliers
 
 from subbyte.bundled import digits_data, digits_model
-from subbyte.compiler.compensate import compensated_weights
+from subbyte.compiler.compensate import TRUST, compensated_weights, input_rows
 from subbyte.compiler.compile import compile_model
 from subbyte.compiler.compiled import load_compiled
 from subbyte.compiler.data import load_calibration
@@ -181,14 +181,19 @@ def test_places_mind_the_scale(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("compensation", [False, True])
 def test_importance(compensation: bool, rng: np.random.Generator) -> None:
-    """A weight whose operand never changes is left to the bias, one whose operand is also another's to that."""
+    """A weight whose operand never changes is left to the bias, one whose operand is also another's to that.
+
+    Compensation asks of both no more than the pull towards the given weights.
+    """
     codes = rng.integers(0, 16, (6, 7, 6, 5))
     codes[..., 2] = 15
     codes[..., 4] = codes[..., 3]
     costs = importance(conv_layer(), linear(4), codes, compensation)
     constant, twin, alone = (costs[0, 1, 1, channel] for channel in (2, 3, 0))
-    assert costs.shape == SHAPE and (costs == costs[0]).all() and constant < 0.2 * alone
-    assert twin < 0.5 * alone if compensation else constant == 0 and twin > 0.5 * alone
+    assert costs.shape == SHAPE and (costs == costs[0]).all()
+    pull = TRUST * input_rows(conv_layer(), linear(4), codes).var(axis=0).mean() if compensation else 0.0
+    assert constant == pytest.approx(pull, rel=1e-5) and constant < 0.25 * alone
+    assert twin < 0.5 * alone if compensation else twin > 0.5 * alone
 
 
 def test_importance_of_groups(rng: np.random.Generator) -> None:

@@ -28,8 +28,12 @@ SCALE_FACTORS = settled(2.0 ** (np.arange(-2, 3) / 6))
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
-TRUST = 0.1
-"""Pull towards the given weights, in units of the inputs' mean variance: few samples must not bend them far."""
+TRUST = 0.3
+"""Pull towards the given weights, in units of the inputs' mean variance: few samples must not bend them far.
+
+Chosen on calibration samples that were held out (`held_out`): 0.1 leaves KWS DS-CNN and ResNet-8 5 and 15 % more
+error with `w4o-a4fit`, 9 and 1.5 % more with `w4o-a4`.
+"""
 
 
 def thinned(rows: NDArray[np.float64]) -> NDArray[np.float64]:
