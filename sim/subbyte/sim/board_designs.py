@@ -46,7 +46,7 @@ module {BOARD}(input clk, rst, rx, output tx);
     {module} board({pins});
 endmodule
 """
-    return Design({"board.v": verilog + top, **routed_models(family)}, BOARD, optimized=False)
+    return Design({"board.v": verilog + top, **routed_models(family)}, BOARD)
 
 
 def routed_design(family: Family, netlist: Path, ports: Mapping[str, str]) -> Design:

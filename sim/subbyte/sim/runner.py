@@ -37,7 +37,8 @@ class Design:
 
     sources : file name -> text
     top : the module that the bench drives
-    optimized : the simulator is compiled for speed. A netlist's takes longer to compile than to run
+    optimized : the simulator is compiled for speed. An engine's netlist takes longer to compile than to run; a board's,
+        whose wires are slow, does not
     """
 
     sources: Mapping[str, str]
