@@ -249,9 +249,10 @@ def test_pixels_take_bytes_and_fractions() -> None:
     assert torch.equal(model(x), model(x.float() / 255))
 
 
-def test_networks_start_quantizers_without_moving_batchnorm() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_networks_start_quantizers_without_moving_batchnorm(training: bool) -> None:
     model = nets.NETWORKS["ds_cnn"](nets.SCHEMES["min_max"], nets.SHAPE, 4, 1 / 255, 8)
-    model.calibrate(nets.images())
+    model.calibrate(nets.images(), training)
     assert all(bool(quantizer.ready) for quantizer in model.quantizers())
     assert model.layers["stem"].norm.running_mean.abs().max() == 0 and not model.training
 

@@ -101,6 +101,22 @@ def test_nothing_of_the_loss_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shapes and (100, classes) not in shapes
 
 
+def test_quantizers_start_from_what_training_will_see() -> None:
+    """DoReFa's weights are the same for filters of any size, so PACT's clips are too, whatever BatchNorm had seen of
+    the float network's."""
+    runs, data = [], small.bars()
+    for size in (1.0, 2.0**-6):
+        training = loops.Training(recipe(scheme=schemes.method("pact", 2), float_epochs=0), data)
+        block = training.model.layers["conv2"]
+        with torch.no_grad():
+            block.op.weight.copy_(torch.ones_like(block.op.weight).cumsum(0) * size)
+            block.norm.running_mean.mul_(size)
+            block.norm.running_var.mul_(size**2)
+        training._begin(training.stages[0])
+        runs.append((float(block.out.alpha.detach()), float(block.norm.running_var.mean()) / size**2))
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=0.05) and runs[0][1] == runs[1][1] == 1
+
+
 def test_seeds_matter() -> None:
     runs = [loops.Training(recipe(seed=seed), small.bars()) for seed in (1, 1, 2)]
     for run in runs:
@@ -170,15 +186,22 @@ def test_frozen_weights_do_not_move_and_batchnorm_does() -> None:
 
 
 def test_aiwq_divergence_is_that_of_normal_distributions() -> None:
-    """KL(N(1, 4) || N(0, 1)) = (4 + 1 - 1 - log 4) / 2, on numbers with exactly these moments."""
+    """KL(N(1, 4) || N(0, 1)) = (4 + 1 - 1 - log 4) / 2, on numbers with exactly these moments.
+
+    A channel that is constant in one of the two has none.
+    """
     old = torch.tensor([-1.0, 1.0]).reshape(2, 1)
     new = torch.tensor([-1.0, 3.0]).reshape(2, 1)
     assert aiwq.divergence(new, old).item() == pytest.approx((4 + 1 - 1 - math.log(4)) / 2)
     assert aiwq.divergence(old, old).item() == pytest.approx(0.0)
+    still = torch.ones(2, 1)
+    for pair in ((still, old), (new, still)):
+        assert aiwq.divergence(*pair).shape == (0,)
+        assert aiwq.divergence(*(torch.cat([a, b], 1) for a, b in zip(pair, (new, old), strict=True))).shape == (1,)
 
 
 def test_aiwq_sees_steps_of_the_weights_only() -> None:
-    """0 while the quantized weights stay; channels that move by more than 1 do not count."""
+    """0 while the quantized weights stay; a step that moves the layer by more than 1 does not count."""
     model = nets.settled("cnn", "min_max").train()
     meter = aiwq.Aiwq(model, momentum=0.5)
     for _ in range(2):
@@ -186,10 +209,16 @@ def test_aiwq_sees_steps_of_the_weights_only() -> None:
     assert set(meter.values.values()) == {0.0}
     weight = model.layers["conv2"].op.weight
     with torch.no_grad():
-        weight[0] *= -1  # far
         weight[1, 0] *= 1.3
     model(nets.images())
-    assert 0 < meter.values["conv2"] < 0.5 and meter.values["conv1"] == 0
+    measured = meter.values["conv2"]
+    assert 0 < measured < 0.5 and meter.values["conv1"] == 0
+    model(nets.images())
+    assert meter.values["conv2"] == measured / 2
+    with torch.no_grad():
+        weight *= -1  # far
+    model(nets.images())
+    assert meter.values["conv2"] == measured / 2
     meter.detach()
     before = dict(meter.values)
     with torch.no_grad():

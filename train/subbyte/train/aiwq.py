@@ -2,7 +2,8 @@
 
 How much one step of the weights moves what a layer puts out: per channel the Kullback-Leibler divergence of two normal
 distributions, N(mean, variance) of the output with the new quantized weights and with the old ones, on the same input;
-the mean over channels, without values above 1; a moving average over steps.
+the mean over the channels that vary; a moving average over steps, from which steps with a mean above 1 are left out, as
+in the authors' code.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from subbyte.train.networks.base import QuantNetwork
 
 MOMENTUM = 0.999
 LARGEST = 1.0
-SMALLEST_VARIANCE = 1e-12
 
 
 def divergence(new: Tensor, old: Tensor) -> Tensor:
-    """KL(N_new || N_old) per channel, axis 1, of two outputs (n, channels, ...); shape (channels,)."""
+    """KL(N_new || N_old) per channel, axis 1, of two outputs (n, channels, ...); of those alone that vary in both."""
     axes = [axis for axis in range(new.dim()) if axis != 1]
     (new_variance, new_mean), (old_variance, old_mean) = (
         torch.var_mean(values, dim=axes, correction=0) for values in (new, old)
     )
-    new_variance, old_variance = (v.clamp(min=SMALLEST_VARIANCE) for v in (new_variance, old_variance))
+    varying = (new_variance > 0) & (old_variance > 0)
     ratio = (new_variance + (new_mean - old_mean) ** 2) / old_variance
-    return 0.5 * (torch.log(old_variance / new_variance) + ratio - 1)
+    return (0.5 * (torch.log(old_variance / new_variance) + ratio - 1))[varying]
 
 
 class Aiwq:
@@ -56,13 +56,12 @@ class Aiwq:
                 return
             with torch.no_grad():
                 new, old = block.weights(block.op.weight).detach(), self._old.get(name)
-                if old is not None and not torch.equal(new, old):
+                if old is not None:
                     signal = given[0]
-                    outputs = (block._apply_weight(signal.real(), w, signal.offset) for w in (new, old))
-                    channels = divergence(*outputs)
-                    kept = channels[channels <= LARGEST]
-                    value = float(kept.mean()) if kept.numel() else 0.0
-                    self.values[name] = self.momentum * self.values[name] + (1 - self.momentum) * value
+                    channels = divergence(*(block._apply_weight(signal.real(), w, signal.offset) for w in (new, old)))
+                    value = float(channels.mean()) if channels.numel() else 0.0
+                    if value <= LARGEST:
+                        self.values[name] = self.momentum * self.values[name] + (1 - self.momentum) * value
                 self._old[name] = new.clone()
 
         return measure

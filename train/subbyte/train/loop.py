@@ -117,7 +117,7 @@ class Training:
         """Settings of a stage, from which its first epoch starts."""
         self._apply(stage)
         if stage.quantized:
-            self.model.calibrate(self._x[: self.recipe.batch])
+            self.model.calibrate(self._x[: self.recipe.batch], training=True)
         self._optimizer = self._new_optimizer()
         if stage.measured:
             self._meter = Aiwq(self.model)

@@ -65,15 +65,23 @@ class QuantNetwork(nn.Module):
         blocks = [block for _, block in self.blocks()]
         return [blocks[0], blocks[-1]]
 
-    def calibrate(self, x: Tensor) -> None:
-        """Start all quantizers from a batch, without touching weights or BatchNorm: post-training quantization."""
+    def calibrate(self, x: Tensor, training: bool = False) -> None:
+        """Start all quantizers from a batch, without touching weights or BatchNorm: post-training quantization.
+
+        With `training` BatchNorm takes the batch's own statistics, as steps of training will. Quantized weights may be
+        of another size than the float ones (DoReFa's, QIL's), which those of the float network know nothing of.
+        """
         norms = [module for module in self.modules() if isinstance(module, ChannelNorm)]
+        before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
         self.train()
         for norm in norms:
-            norm.eval()
+            norm.train(training)
         with torch.no_grad():
             self(x)
         self.eval()
+        for norm, (mean, variance) in zip(norms, before, strict=True):
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
 
 
 def conv(
