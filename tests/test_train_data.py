@@ -73,6 +73,9 @@ def spoilt(tmp_path: Path, rng: np.random.Generator, **changes: Any) -> str:
     ({"x": np.zeros((3, 5, 4))}, "test images must be bytes of shape .*, not float64"),
     ({"x": np.zeros((3, 9, 9), np.uint8)}, r"test images must be \(1, 5, 4\), not \(1, 9, 9\)"),
     ({"y_train": np.zeros(2, np.int64)}, "training classes must be 6 integers"),
+    ({"y_train": np.full(6, 0.5)}, "y_train must hold integers, the classes, not float64"),
+    ({"y_train": np.full(6, "cat")}, "y_train must hold integers, the classes, not <U3"),
+    ({"y_train": np.full(6, 2_000_000_000)}, "training classes must be below 4096, not 2000000000"),
 ])
 def test_npz_refusals(tmp_path: Path, rng: np.random.Generator, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataFileError, match=message):
@@ -98,3 +101,17 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "data_batch_1.bin").write_bytes(b"abc")
     with pytest.raises(DataFileError, match="must be records of 3073 bytes, it has 3"):
         load_data("cifar", folder=str(tmp_path))
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes([200]) * 3073)
+    with pytest.raises(DataFileError, match="must have classes below 10, not 200"):
+        load_data("cifar", folder=str(tmp_path))
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    whole = gzip.compress(bytes(4000))
+    (tmp_path / "images.gz").write_bytes(whole[:12] + bytes(8) + whole[20:])
+    for call in (
+        lambda: load_data("npz", file=str(tmp_path / "one.npy")), lambda: read_idx(tmp_path / "images.gz"),
+    ):
+        with pytest.raises(DataFileError, match="^Data file .*(one.npy must be an .npz of arrays|images.gz): "):
+            call()

@@ -18,6 +18,7 @@ from subbyte.cli.main import main
 from subbyte.compiler.schedule import schedule
 from subbyte.spec.engine import PRESETS
 from subbyte.spec.network_io import load_network
+from subbyte.train.errors import TrainError
 from subbyte.train.stages import Stage, stages
 
 torch = pytest.importorskip("torch")
@@ -26,6 +27,7 @@ aiwq = import_module("subbyte.train.aiwq")
 distill = import_module("subbyte.train.distill")
 quantizers = import_module("subbyte.train.quantizers")
 profiles = import_module("subbyte.train.profiles")
+commands = import_module("subbyte.train.command")
 recipes = import_module("subbyte.train.recipe")
 schemes = import_module("subbyte.train.scheme")
 small = import_module("small_data")
@@ -115,6 +117,18 @@ def test_quantizers_start_from_what_training_will_see() -> None:
         training._begin(training.stages[0])
         runs.append((float(block.out.alpha.detach()), float(block.norm.running_var.mean()) / size**2))
     assert runs[0][0] == pytest.approx(runs[1][0], rel=0.05) and runs[0][1] == runs[1][1] == 1
+
+
+def test_a_clip_above_everything_decays() -> None:
+    """The loss says nothing of it, its L2 term does; the decay of the filters' kind would take thousands of epochs."""
+    training = loops.Training(recipe(scheme=schemes.method("pact", 4), float_epochs=0), small.bars())
+    training._begin(training.stages[0])
+    clip = training.model.layers["conv2"].out.alpha
+    with torch.no_grad():
+        clip.fill_(1e3)
+    training._optimizer = training._new_optimizer()
+    training._epoch(0, 0)
+    assert 500 < float(clip.detach()) < 990
 
 
 def test_seeds_matter() -> None:
@@ -331,6 +345,26 @@ def test_the_command_line_does_not_load_torch() -> None:
     ("distillation = 0.5\nfloat_epochs = 0", "distillation needs float_epochs"),
     ("backward = { bit = 3 }", "backward has no bit"),
     ("schedule = 1", "Recipe schedule must be one of"),
+    ("ladder = 5", "Recipe ladder must be a list of integers, not 5"),
+    ("ladder = ['a']", r"Recipe ladder must be a list of integers in 1\.\.8, not \['a'\]"),
+    ("profile = 'DEC'\nlevels = []", r"Recipe levels must be a list of integers in 1\.\.8, not \[\]"),
+    ("levels = [0]", r"Recipe levels must be a list of integers in 1\.\.8, not \[0\]"),
+    ("profile = 'DEC'\nschedule = 'profit'", "Recipe profile needs schedule plain, .* not profit"),
+    ("data = 'digits'", "Recipe data must be a table of texts, not 'digits'"),
+    ("data = { kind = 'npz', file = 3 }", "Recipe data must be a table of texts"),
+    ("options = 3", "Recipe options must be a table of integers of at least 1, not 3"),
+    ("options = { width = 'a' }", "Recipe options must be a table of integers of at least 1"),
+    ("options = { width = true }", "Recipe options must be a table of integers of at least 1"),
+    ("options = { width = 0 }", "Recipe options must be a table of integers of at least 1, not {'width': 0}"),
+    ("backward = 3", "Recipe backward must be a table of numbers, not 3"),
+    ("train = 1", "Recipe train must be an integer of at least 2, not 1"),
+    ("train = 'x'", "Recipe train must be an integer of at least 2, not 'x'"),
+    ("test = 0", "Recipe test must be an integer of at least 1, not 0"),
+    ("decay = 'x'", "Recipe decay must be a number of at least 0, not 'x'"),
+    ("distillation = 'x'", "Recipe distillation must be a number of at least 0, not 'x'"),
+    ("rate = nan", "Recipe rate must be a number above 0, not nan"),
+    ("rate = inf", "Recipe rate must be a number above 0, not inf"),
+    ("seed = 100000000000000000000", "Recipe seed must be at most 1099511627776, not 100000000000000000000"),
     ("a = [", "Recipe file"),
 ])
 def test_recipe_refusals(tmp_path: Path, text: str, message: str) -> None:
@@ -339,6 +373,49 @@ def test_recipe_refusals(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(recipes.TrainRecipeError, match=message) as caught:
         recipes.load_train_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+REHEARSED = [
+    *(
+        ({"scheme": {name: "float"}}, "schedule plain needs a scheme that quantizes weights, edge_weights and activ")
+        for name in ("weights", "edge_weights", "activations")
+    ),
+    ({"backward": {"bits": 1}}, "Saved activations must have 2..8 bits and a ratio of 0..1, not 1 and 0.02"),
+    ({"scheme": {"weight_options": {"foo": 1}}}, "unexpected keyword argument 'foo'"),
+    ({"scheme": {"weight_options": {"grid": "x"}}}, "Grid of 4-bit weights must be narrow, full, lanes or"),
+    ({"scheme": {"activations": "fitted", "activation_bits": 3}}, "A fitted table has 4 bits, not 3"),
+    ({"scheme": {"weight_bits": 1}}, "Bits of linear weights must be in 2..8, not 1"),
+    ({"scheme": {"weights": "weq", "weight_bits": 5}}, "Bits of codebook weights must be in 2..4, not 5"),
+    ({"scheme": {"weights": "weq", "weight_bits": 2}, "schedule": "progressive"}, "must be in 2..4, not 8"),
+    ({"scheme": {"activations": "log"}, "schedule": "progressive"}, "must stay 4, not become 8"),
+    ({"scheme": {"weights": "dorefa", "weight_bits": 8}}, "Bits of linear weights must be in 2..8, not 9"),
+    ({"scheme": {"weights": "outliers", "weight_options": {"ratio": 2.0}}}, "Ratio of outliers must be in 0..1"),
+    ({"scheme": {"activations": "log", "activation_options": {"rounding": "x"}}}, "not a valid TableRounding"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), REHEARSED)
+def test_what_quantizers_refuse_is_told_before_training(
+    values: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what only the bits of a later stage bring about, or the export; nothing is left behind."""
+    given = {**values, "scheme": schemes.Scheme(**values.get("scheme", {}))}
+    monkeypatch.setattr(commands, "load_data", lambda **files: small.bars())
+    with pytest.raises(TrainError, match=re.escape(message)) as caught:
+        commands.train(recipe(**given), tmp_path / "out")
+    assert str(caught.value).startswith("Recipe cannot be trained: ") and not (tmp_path / "out").exists()
+
+
+def test_a_rehearsal_changes_nothing() -> None:
+    """The run behind it gives the same numbers."""
+    made = recipe()
+    runs = []
+    for first in (False, True):
+        if first:
+            commands.rehearse(made, small.bars())
+        runs.append(loops.Training(made, small.bars()))
+        runs[-1].run()
+    assert digest(runs[0]) == digest(runs[1])
 
 
 def test_the_recipe_of_the_documentation(tmp_path: Path) -> None:

@@ -101,6 +101,15 @@ def test_all_outliers_are_exact_gradients() -> None:
         assert (a - b).norm() < 5e-3 * a.norm()
 
 
+def test_weights_of_linear_layers_stay() -> None:
+    """Autograd keeps them turned; gradients of the input depend on nothing else here."""
+    model, x = torch.nn.Linear(300, 10), torch.rand(40, 300, requires_grad=True)
+    with packing.QuantizedBackward(model, 3, 0.02):
+        total = model(x).sum()
+    total.backward()
+    assert torch.allclose(x.grad, model.weight.detach().sum(dim=0).expand(40, 300), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("two_zeros", [False, True])
 def test_gradients_point_where_exact_ones_do(two_zeros: bool) -> None:
     model, x = float_network(), nets.images(64)

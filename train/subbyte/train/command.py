@@ -12,6 +12,7 @@ from subbyte.spec.network_io import save_network
 from subbyte.train.data import load_data
 from subbyte.train.loop import Progress, Training
 from subbyte.train.recipe import TrainRecipe
+from subbyte.train.rehearsal import rehearse
 from subbyte.train.to_network import to_network
 from subbyte.train.to_qonnx import to_qonnx
 
@@ -24,10 +25,12 @@ def train(
     """Run `recipe` in the directory `out`, from its checkpoint if there is one; the JSON object of the command.
 
     Writes checkpoint.pt after every epoch, and at the end train.json, network.npz (see `subbyte.spec.network_io`), for
-    `engine` if there is one, and where it can be model.onnx, QONNX for `subbyte compile`. TrainError as `load_data` and
-    `Training.load`.
+    `engine` if there is one, and where it can be model.onnx, QONNX for `subbyte compile`. TrainError as `load_data`,
+    `rehearse` and `Training.load`.
     """
-    training = Training(recipe, load_data(**recipe.data))
+    data = load_data(**recipe.data)
+    rehearse(recipe, data)
+    training = Training(recipe, data)
     checkpoint = out / CHECKPOINT
     resumed = checkpoint.exists()
     if resumed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from subbyte.train.errors import TrainError
 
-CIFAR_RECORD = 1 + 3 * 32 * 32
+CIFAR_RECORD, CIFAR_CLASSES = 1 + 3 * 32 * 32, 10
 DIGITS_TRAIN = 1000
+MOST_CLASSES = 1 << 12
+"""A label beyond is a mistake, and a last layer for it would fill the memory."""
 
 
 class DataFileError(TrainError):
@@ -69,6 +72,8 @@ def _checked(kind: str, data: Dataset) -> Dataset:
                                 f"not {x.dtype} of {x.shape}")
         if y.shape != x.shape[:1] or y.min() < 0:
             raise DataFileError(f"Data {kind}: {subject} classes must be {len(x)} integers of 0 or more, not {y.shape}")
+        if (largest := int(y.max())) >= MOST_CLASSES:
+            raise DataFileError(f"Data {kind}: {subject} classes must be below {MOST_CLASSES}, not {largest}")
     if data.x.shape[1:] != data.x_test.shape[1:]:
         raise DataFileError(f"Data {kind}: test images must be {data.x.shape[1:]}, not {data.x_test.shape[1:]}")
     return data
@@ -94,12 +99,15 @@ def _npz(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataFileError(f"Data file {path}: {error}") from None
+    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataFileError(f"Data file {path} must be an .npz of arrays: {error}") from None
     prefix = "train" if "x_train" in arrays else "calib"
     missing = [name for name in (f"x_{prefix}", f"y_{prefix}", "x", "y") if name not in arrays]
     if missing:
         raise DataFileError(f"Data file {path} lacks {', '.join(missing)}; it has {', '.join(sorted(arrays))}")
+    for name in (f"y_{prefix}", "y"):
+        if arrays[name].dtype.kind not in "iu":
+            raise DataFileError(f"Data file {path}: {name} must hold integers, the classes, not {arrays[name].dtype}")
     return Dataset(
         _images(arrays[f"x_{prefix}"]), arrays[f"y_{prefix}"].astype(np.int64), _images(arrays["x"]),
         arrays["y"].astype(np.int64),
@@ -110,7 +118,7 @@ def _bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataFileError(f"Data file {path}: {error}") from None
 
 
@@ -137,6 +145,8 @@ def _cifar_file(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if not len(content) or len(content) % CIFAR_RECORD:
         raise DataFileError(f"Data file {path} must be records of {CIFAR_RECORD} bytes, it has {len(content)} bytes")
     records = content.reshape(-1, CIFAR_RECORD)
+    if (largest := int(records[:, 0].max())) >= CIFAR_CLASSES:
+        raise DataFileError(f"Data file {path} must have classes below {CIFAR_CLASSES}, not {largest}")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
 

@@ -35,7 +35,8 @@ Progress = Callable[[float, str], None]
 """Takes the fraction that is done, and a line about it."""
 
 EVALUATION_BATCH = 500
-QUANTIZER_RATE, SMALLEST_SIZE = 0.1, 0.01
+SMALLEST_SIZE = 0.01
+"""Of a quantizer's parameter, to which its rate is in proportion."""
 
 
 class CheckpointError(TrainError):
@@ -148,13 +149,12 @@ class Training:
                 self.teacher.eval()
 
     def _new_optimizer(self) -> torch.optim.AdamW:
-        """Filters and PACT's clips decay, nothing else does.
+        """Filters decay here, and PACT's clips by their gradients, see `_step`; nothing else does.
 
         Adam's steps do not depend on the size of gradients, so a quantizer's parameter has a rate in proportion to
         its own size, its `share` of the recipe's.
         """
         filters = [block.op.weight for _, block in self.model.blocks()]
-        decayed = {getattr(q, name) for q in self.model.quantizers() for name in getattr(q, "decayed", ())}
         learned = [p for quantizer in self.model.quantizers() for p in quantizer.parameters(recurse=False)]
         others = [p for p in self.model.parameters() if p not in {*filters, *learned}]
         groups = [
@@ -162,9 +162,8 @@ class Training:
             {"params": others, "weight_decay": 0.0, "share": 1.0},
         ]
         for parameter in learned:
-            share = QUANTIZER_RATE * max(abs(float(parameter.detach())), SMALLEST_SIZE)
-            decay = self.recipe.decay if parameter in decayed else 0.0
-            groups.append({"params": [parameter], "weight_decay": decay, "share": share})
+            share = max(abs(float(parameter.detach())), SMALLEST_SIZE)
+            groups.append({"params": [parameter], "weight_decay": 0.0, "share": share})
         return torch.optim.AdamW(groups, lr=self.recipe.rate)
 
     # An epoch
@@ -202,6 +201,11 @@ class Training:
             logits = self.model(x)
         loss = self._loss(logits, x, y, stage)
         loss.backward()
+        # The L2 term of PACT's loss. AdamW's own decay is in proportion to the rate, and moves nothing in so few steps.
+        for quantizer in self.model.quantizers():
+            for parameter in (getattr(quantizer, name) for name in getattr(quantizer, "decayed", ())):
+                if parameter.grad is not None:
+                    parameter.grad += 2 * self.recipe.decay * parameter.detach()
         self._optimizer.step()
         return float(loss.detach()), (packing.full_bytes, packing.kept_bytes) if packing else (0, 0)
 

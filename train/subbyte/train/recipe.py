@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from subbyte.train.data import KINDS
 from subbyte.train.errors import TrainError
 from subbyte.train.networks import NETWORKS
 from subbyte.train.profiles import PROFILES
-from subbyte.train.scheme import Scheme
+from subbyte.train.scheme import WIDE_BITS, Scheme
 from subbyte.train.stages import SCHEDULES
+
+MOST_SEED = 1 << 40
+"""Seeds of epochs are made of it, and have 64 bits."""
 
 
 class TrainRecipeError(TrainError):
@@ -58,9 +63,34 @@ class TrainRecipe:
     backward: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problems = list(self._problems())
-        if problems:
+        if problems := [*self._wrong_kinds()] or [*self._problems()]:
             raise TrainRecipeError("; ".join(problems))
+
+    def _wrong_kinds(self) -> Iterator[str]:
+        """What is wrong with single values, whatever the others are."""
+        for subject, table, fits, what in (
+            ("options", self.options, lambda value: _is(int, value) and value >= 1, "integers of at least 1"),
+            ("data", self.data, lambda value: isinstance(value, str), "texts"),
+            ("backward", self.backward, lambda value: isinstance(value, int | float), "numbers"),
+        ):
+            if not isinstance(table, dict) or not all(fits(value) for value in table.values()):
+                yield f"Recipe {subject} must be a table of {what}, not {table!r}"
+        for subject, number, low in (
+            ("epochs", self.epochs, 0), ("float_epochs", self.float_epochs, 0), ("norm_epochs", self.norm_epochs, 0),
+            ("batch", self.batch, 2), ("shift", self.shift, 0), ("seed", self.seed, 0),
+            ("train", 2 if self.train is None else self.train, 2), ("test", 1 if self.test is None else self.test, 1),
+        ):
+            if not _is(int, number) or number < low:
+                yield f"Recipe {subject} must be an integer of at least {low}, not {number!r}"
+        if _is(int, self.seed) and self.seed > MOST_SEED:
+            yield f"Recipe seed must be at most {MOST_SEED}, not {self.seed}"
+        for subject, real, least in (("rate", self.rate, False), ("temperature", self.temperature, False),
+                                     ("decay", self.decay, True), ("distillation", self.distillation, True)):
+            if not _is(int | float, real) or not math.isfinite(real) or real < 0 or (real == 0 and not least):
+                yield f"Recipe {subject} must be a number {'of at least' if least else 'above'} 0, not {real!r}"
+        for subject, bits in (("ladder", self.ladder), ("levels", self.levels)):
+            if not all(_is(int, one) and 1 <= one <= WIDE_BITS for one in bits) or (subject == "levels" and not bits):
+                yield f"Recipe {subject} must be a list of integers in 1..{WIDE_BITS}, not {list(bits)!r}"
 
     def _problems(self) -> list[str]:
         found = []
@@ -70,16 +100,9 @@ class TrainRecipe:
         ):
             if value not in known:
                 found.append(f"Recipe {subject} must be one of {', '.join(filter(None, known))}, not {value!r}")
-        for subject, number, low in (
-            ("epochs", self.epochs, 0), ("float_epochs", self.float_epochs, 0), ("norm_epochs", self.norm_epochs, 0),
-            ("batch", self.batch, 2), ("shift", self.shift, 0), ("seed", self.seed, 0),
-        ):
-            if not isinstance(number, int) or isinstance(number, bool) or number < low:
-                found.append(f"Recipe {subject} must be an integer of at least {low}, not {number!r}")
-        for subject, real in (("rate", self.rate), ("temperature", self.temperature)):
-            if not isinstance(real, int | float) or isinstance(real, bool) or real <= 0:
-                found.append(f"Recipe {subject} must be a number above 0, not {real!r}")
-        if not 0 <= self.distillation <= 1:
+        if self.profile and self.schedule != "plain":
+            found.append(f"Recipe profile needs schedule plain, whose stages leave bits alone, not {self.schedule}")
+        if self.distillation > 1:
             found.append(f"Recipe distillation must be in 0..1, not {self.distillation!r}")
         if self.distillation and not self.float_epochs:
             found.append("Recipe distillation needs float_epochs, whose network is the teacher")
@@ -113,8 +136,10 @@ def train_recipe(values: dict[str, Any]) -> TrainRecipe:
     """The recipe of plain values. TrainRecipeError names an unknown key or a wrong value."""
     given = dict(values)
     for key in ("ladder", "levels"):
-        if key in given:
+        if isinstance(given.get(key), list):
             given[key] = tuple(given[key])
+        elif key in given:
+            raise TrainRecipeError(f"Recipe {key} must be a list of integers, not {given[key]!r}")
     try:
         given["scheme"] = Scheme(**_known(Scheme, "scheme", given.get("scheme", {})))
         return TrainRecipe(**_known(TrainRecipe, "recipe", given))
@@ -122,6 +147,11 @@ def train_recipe(values: dict[str, Any]) -> TrainRecipe:
         raise
     except (TypeError, ValueError) as error:
         raise TrainRecipeError(str(error)) from None
+
+
+def _is(kind: Any, value: object) -> bool:
+    """Whether it is a number of that kind; truths are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _known(kind: type[Any], subject: str, values: Any) -> dict[str, Any]:

@@ -102,8 +102,9 @@ def value_aware(x: Tensor, bits: int, ratio: float, two_zeros: bool = False) -> 
 class QuantizedBackward:
     """Context in which the activations that autograd saves of `model` are packed.
 
-    Tensors of float numbers are activations unless they have the shape of a parameter; those of fewer than 256 numbers
-    stay. `full_bytes` and `kept_bytes` count what was saved since the context began, each tensor once, everything
+    Tensors of float numbers are activations unless they have the shape of a parameter, or of a turned matrix, as
+    autograd keeps those of linear layers; those of fewer than 256 numbers stay. `full_bytes` and `kept_bytes` count
+    what was saved since the context began, each tensor once, everything
     that is not packed in both.
     """
 
@@ -112,7 +113,8 @@ class QuantizedBackward:
             raise ValueError(f"Saved activations must have 2..8 bits and a ratio of 0..1, not {bits} and {ratio}")
         self.bits, self.ratio, self.two_zeros = bits, ratio, two_zeros
         self.full_bytes = self.kept_bytes = 0
-        self._parameters = {p.shape for p in model.parameters()}
+        shapes = {p.shape for p in model.parameters()}
+        self._parameters = shapes | {shape[::-1] for shape in shapes if len(shape) == 2}
         self._recent: deque[tuple[Tensor, Packed]] = deque(maxlen=SHARED)
         self._plain: set[tuple[int, int]] = set()
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, self._unpack)
