@@ -48,7 +48,7 @@ def run(context: Context) -> Section:
         axes.set(ylabel="accuracy, %")
     return Section(
         "Weighted entropy and bit profiles", "Activations of 8 bits for codebooks, of 4 for profiles, whose hidden "
-        "weights have 4, 3 and 2 bits, each in nearly as many layers. A codebook belongs to a layer: the bars compare it with "
-        "linear weights of one scale, as its paper does; those with a scale for each channel stand beside.",
+        "weights have 4, 3 and 2 bits, each in nearly as many layers. A codebook belongs to a layer: the bars compare "
+        "it with linear weights of one scale, as its paper does; those with a scale for each channel stand beside.",
         ("network and weights", "not trained, %", "trained, %"), tuple(rows), tuple(engines), tuple(bars), path.name,
     )
