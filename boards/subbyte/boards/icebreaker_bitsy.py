@@ -6,6 +6,7 @@ from amaranth.build import Attrs
 from amaranth_boards.icebreaker_bitsy import ICEBreakerBitsyPlatform
 from amaranth_boards.resources import UARTResource
 
+from subbyte.boards.board import Placement
 from subbyte.boards.icebreaker import ICEBREAKER
 from subbyte.boards.programmer import dfu_util, openfpgaloader
 from subbyte.boards.wires import ICE40_PULLED_UP, spi_pins
@@ -15,7 +16,7 @@ ICEBREAKER_BITSY = dataclasses.replace(
     name="icebreaker-bitsy",
     description="1BitSquared iCEBreaker Bitsy v1, iCE40UP5K-SG48",
     platform=ICEBreakerBitsyPlatform,
-    placements={},
+    placements={"up5k": Placement((5, 6, 7, 8))},
     # Pins P2 and P4, which are 2 and 3 of the first Pmod, as Pmods with a UART have them.
     resources=(UARTResource(0, tx="2", rx="3", conn=("pmod", 1), attrs=Attrs(IO_STANDARD="SB_LVCMOS")),),
     spi=spi_pins("1", "2", "3", "4", ("pmod", 2), ICE40_PULLED_UP),
