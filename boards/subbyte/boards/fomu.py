@@ -15,7 +15,7 @@ FOMU_PVT = dataclasses.replace(
     description="Fomu PVT, iCE40UP5K-UWG30",
     package="uwg30",
     platform=FomuPVTPlatform,
-    clock_hz=20_000_000,  # two seeds that were to reach 30 came to 22, this one to 29
+    clock_hz=20_000_000,  # of three seeds for 30 two came to 22 and one was not routed
     placements={},
     pll_pad=False,
     # Pads 1 and 2.

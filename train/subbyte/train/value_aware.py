@@ -104,8 +104,7 @@ class QuantizedBackward:
 
     Tensors of float numbers are activations unless they have the shape of a parameter, or of a turned matrix, as
     autograd keeps those of linear layers; those of fewer than 256 numbers stay. `full_bytes` and `kept_bytes` count
-    what was saved since the context began, each tensor once, everything
-    that is not packed in both.
+    what was saved since the context began, each tensor once, everything that is not packed in both.
     """
 
     def __init__(self, model: nn.Module, bits: int = 3, ratio: float = 0.02, two_zeros: bool = False) -> None:
