@@ -97,7 +97,7 @@ def test_all_samples_set_the_range() -> None:
     """The error is measured on part of a large sample, the range on all of it."""
     x = np.zeros(1 << 18)
     x[1] = 3.0
-    assert chosen_scale(x, 0, 15, Method.MIN_MAX, lambda values, scale: values) == 0.2
+    assert chosen_scale(x, 0, 15, Method.MIN_MAX, lambda values, _: values) == 0.2
 
 
 @pytest.mark.parametrize("rounding", TableRounding)
@@ -113,7 +113,8 @@ def test_table_grid_is_that_of_the_codes(table: tuple[int, ...], rounding: Table
     for scale in (1.0, 0.125, 0.1, 7 / 3):
         form = TensorFormat(Kind.CODEBOOK, (len(table) - 1).bit_length(), scale, 0, table, 0)
         x = np.sort(fine * scale)
-        assert table_grid(form, rounding)(x, scale).tolist() == to_real(to_codes(x, form, rounding), form).tolist()
+        restored = table_grid(form, rounding)(x, np.array([scale]))
+        assert restored.tolist() == [to_real(to_codes(x, form, rounding), form).tolist()]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

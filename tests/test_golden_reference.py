@@ -209,11 +209,11 @@ def test_dense(fmt: TensorFormat, size: tuple[int, int, int], seed: int) -> None
 
 
 def test_conv2d_in_pieces(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    """A batch whose patches are too many for one piece gives the same."""
+    """A batch too large for one piece gives the same."""
     layer = Conv2d("conv", "x", "a", rng.integers(-9, 7, (3, 2, 2, 2)), np.arange(3), WEIGHTS)
     codes = rng.integers(0, 16, (7, 4, 4, 2))
     whole = ops.conv2d(layer, linear(4), codes)
-    monkeypatch.setattr(ops, "PATCH_VALUES", 2 * 9 * 8)
+    monkeypatch.setattr(ops, "PIECE_VALUES", 2 * 9 * 3)
     assert (ops.conv2d(layer, linear(4), codes) == whole).all()
 
 

@@ -25,6 +25,7 @@ from subbyte.compiler.provenance import provenance
 from subbyte.compiler.recipe import Recipe
 from subbyte.compiler.sampling import act_format, kept_samples, quality
 from subbyte.compiler.schedule import schedule
+from subbyte.compiler.threads import single_threaded
 from subbyte.compiler.usage import layer_costs, memory_use, utilisation, weight_bytes
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network import Conv2d, Dense
@@ -70,6 +71,7 @@ def _layers(compiled: Compiled, cost: Estimate) -> list[dict[str, Any]]:
     ]
 
 
+@single_threaded
 def compile_model(
     model: Path, engine: EngineConfig, recipe: Recipe, calib: Path | None, transform: InputTransform, seed: int,
     out: Path,

@@ -31,6 +31,7 @@ from subbyte.compiler.nodes import (
     Shape,
     Size,
 )
+from subbyte.golden.ops import slide
 from subbyte.golden.settled import settled
 
 BATCH = 64
@@ -153,23 +154,7 @@ def _windows(
 
 
 def _convolve(node: ConvNode, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One position of the kernel after the other: no copy of the input is larger than the input."""
-    out, height, width, channels = node.weight.shape
-    padded = _padded(x, node.padding, 0.0)
-    down, right = node.stride
-    rows, columns = (padded.shape[1] - height) // down + 1, (padded.shape[2] - width) // right + 1
-    total = np.zeros((len(x), rows, columns, out)) + node.bias
-    for i in range(height):
-        for j in range(width):
-            seen = padded[:, i : i + (rows - 1) * down + 1 : down, j : j + (columns - 1) * right + 1 : right]
-            if node.groups == 1:
-                total += seen @ node.weight[:, i, j].T
-                continue
-            runs = seen.reshape(*seen.shape[:3], node.groups, channels)
-            weight = node.weight[:, i, j].reshape(node.groups, out // node.groups, channels)
-            for channel in range(channels):
-                total += (runs[..., None, channel] * weight[..., channel]).reshape(total.shape)
-    return total
+    return slide(_padded(x, node.padding, 0.0), node.weight, node.bias, node.stride, node.groups)
 
 
 def run_node(node: Node, *inputs: NDArray[np.float64]) -> NDArray[np.float64]:

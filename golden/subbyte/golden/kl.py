@@ -39,16 +39,17 @@ def divergence(counts: NDArray[np.int64], levels: NDArray[np.float64], inside: N
 
 def kl_scale(
     x: NDArray[np.float64], low: int, high: int, scales: NDArray[np.float64],
-    restored: Callable[[NDArray[np.float64], float], NDArray[np.float64]],
+    restored: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
 ) -> float:
     """The one of `scales` with the least divergence, for a format with operands low..high.
 
-    x : samples, one of them other than 0; restored : (values, scale) -> the values after quantization
+    x : samples, one of them other than 0; restored : (values, scales) -> the values after quantization
+        with each scale
     """
     counts, edges = np.histogram(x[x != 0], BINS)
     middles = (edges[:-1] + edges[1:]) / 2
     found = [
-        divergence(counts, restored(middles, scale), (scale * low <= middles) & (middles <= scale * high))
-        for scale in scales
+        divergence(counts, values, (scale * low <= middles) & (middles <= scale * high))
+        for scale, values in zip(scales, restored(middles, scales), strict=True)
     ]
     return float(scales[int(np.argmin(found))])

@@ -44,9 +44,9 @@ def log_format(
     x = x if signed else np.maximum(x, 0.0)
     base = TensorFormat(Kind.LOG, (len(table) - 1).bit_length() + signed, 1.0, 0, table, 0, signed)
 
-    def signed_grid(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-        fmt = dataclasses.replace(base, scale=scale)
-        return to_real(to_codes(values, fmt, rounding), fmt)
+    def signed_grid(values: NDArray[np.float64], scales: NDArray[np.float64]) -> NDArray[np.float64]:
+        forms = [dataclasses.replace(base, scale=scale) for scale in scales]
+        return np.stack([to_real(to_codes(values, form, rounding), form) for form in forms])
 
     restored = signed_grid if signed else table_grid(base, rounding)
     scale = chosen_scale(x, base.bounds()[0], table[-1], Method(method), restored)

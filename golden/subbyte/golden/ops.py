@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,8 @@ from subbyte.spec.two_phase import PHASE_BITS, PHASE_ROOT, phases
 from subbyte.spec.weight_formats import adds_exponents
 
 EXACT_FLOAT = 1 << 53
-PATCH_VALUES = 1 << 23
-"""Values that the patches of one piece of a batch may have (64 MB)."""
+PIECE_VALUES = 1 << 16
+"""Values that the sums, or what they are of, may have in one piece of a batch: half a megabyte stays in the cache."""
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -27,17 +29,19 @@ def matmul(x: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]
     Runs in float64 when no partial sum can reach 2**53, whatever the order of the additions: every
     partial sum of row i is at most max|x| * sum over k of |weight[n, k]|.
     """
-    largest = max(-int(x.min()), int(x.max())) if x.size else 0
-    heaviest = int(np.abs(weight).sum(axis=-1).max()) if weight.size else 0
     transposed = weight.swapaxes(-1, -2)
-    if largest * heaviest < EXACT_FLOAT:
+    if _exact_in_float(x, np.abs(weight).sum(axis=-1)):
         return (x.astype(np.float64) @ transposed.astype(np.float64)).astype(np.int64)
     return x @ transposed
 
 
-def patches(
-    x: NDArray[np.int64], kernel: tuple[int, int], stride: tuple[int, int]
-) -> NDArray[np.int64]:
+def _exact_in_float(x: NDArray[np.int64], heaviness: NDArray[np.int64]) -> bool:
+    """Whether no partial sum reaches 2**53, of x times weights whose magnitudes add up to `heaviness` per output."""
+    largest = max(-int(x.min()), int(x.max())) if x.size else 0
+    return largest * int(heaviness.max(initial=0)) < EXACT_FLOAT
+
+
+def patches(x: NDArray[Any], kernel: tuple[int, int], stride: tuple[int, int]) -> NDArray[Any]:
     """Windows of x (n, height, width, c), a view of shape (n, out height, out width, c, kernel h, kernel w)."""
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
     return windows[:, :: stride[0], :: stride[1]]
@@ -82,18 +86,39 @@ def convolve(
 
     `weight` and `groups` as in `Conv2d`.
     """
+    if _exact_in_float(operands, np.abs(weight).sum(axis=(1, 2, 3))):
+        return slide(operands.astype(np.float64), weight.astype(np.float64), 0.0, stride, groups).astype(np.int64)
+    return slide(operands, weight, 0, stride, groups)
+
+
+def slide(
+    x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any] | float, stride: tuple[int, int], groups: int
+) -> NDArray[Any]:
+    """bias + sums of weight * x under a window, (n, out height, out width, out channels), in the numbers of x.
+
+    One position of the kernel after the other, some samples at a time. Other arguments as for `convolve`.
+    """
     out, height, width, _ = weight.shape
-    flat = weight.transpose(0, 3, 1, 2).reshape(groups, out // groups, -1)
-    windows = patches(operands, (height, width), stride)
-    n, rows, columns = windows.shape[:3]
-    acc = np.empty((n, rows, columns, out), dtype=np.int64)
-    step = max(1, PATCH_VALUES // (rows * columns * groups * flat.shape[2]))
-    for start in range(0, n, step):
-        piece = windows[start : start + step]
-        runs = piece.reshape(-1, groups, flat.shape[2]).swapaxes(0, 1)
-        sums = matmul(runs, flat).swapaxes(0, 1)
-        acc[start : start + step] = sums.reshape(-1, rows, columns, out)
-    return acc
+    rows, columns = (x.shape[1] - height) // stride[0] + 1, (x.shape[2] - width) // stride[1] + 1
+    total = np.zeros((len(x), rows, columns, out), dtype=x.dtype) + bias
+    step = max(1, PIECE_VALUES // (rows * columns * max(out, x.shape[3])))
+    for first in range(0, len(x), step):
+        windows, sums = patches(x[first : first + step], (height, width), stride), total[first : first + step]
+        for i in range(height):
+            for j in range(width):
+                sums += _position(windows[..., i, j], weight[:, i, j], groups)
+    return total
+
+
+def _position(x: NDArray[Any], weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """Products of x (n, height, width, channels) with weights (out, channels / groups), (n, height, width, out)."""
+    out, channels = weight.shape
+    if channels == 1 and out == groups:
+        scaled: NDArray[Any] = x * weight[:, 0]
+        return scaled
+    runs = x.reshape(-1, groups, channels)
+    parts = [runs[:, i] @ part.T for i, part in enumerate(np.split(weight, groups))]
+    return np.concatenate(parts, axis=1).reshape(*x.shape[:3], out)
 
 
 def dense(layer: Dense, source: TensorFormat, codes: NDArray[np.int64]) -> NDArray[np.int64]:

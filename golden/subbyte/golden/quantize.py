@@ -22,10 +22,11 @@ SEARCH_SCALES = np.linspace(0.15, 1.0, 86)
 """Fractions of the min-max scale that a search for the smallest squared error tries."""
 
 MAX_SAMPLES = 1 << 17
+PIECE_VALUES = 1 << 16
+"""Samples times scales that a search looks at in one piece, a vector at least: half a megabyte stays in the cache."""
 
-
-Restored = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
-"""(increasing x, scale) -> x after quantization with that scale."""
+Restored = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""(increasing x, scales) -> x after quantization with each scale, (scales, x)."""
 
 
 class Method(enum.Enum):
@@ -77,18 +78,19 @@ def chosen_scale(
     x, scales = np.sort(thin(x)), widest * SEARCH_SCALES
     if method is Method.KL and x.any():
         return kl_scale(x, low, high, scales, restored)
-    errors = settled(np.array([np.square(restored(x, scale) - x).sum() for scale in scales]))
+    pieces = np.array_split(scales, min(len(scales), -(-len(scales) * len(x) // PIECE_VALUES)))
+    errors = settled(np.concatenate([np.square(restored(x, piece) - x).sum(axis=1) for piece in pieces]))
     return float(scales[int(np.argmin(errors))])
 
 
 def _linear_grid(low: int, high: int) -> Restored:
     """Restored samples on the grid scale * low .. scale * high."""
-    return lambda x, scale: np.multiply(scale, np.clip(round_half_up(x / scale), low, high))
+    return lambda x, scales: scales[:, None] * np.clip(round_half_up(x / scales[:, None]), low, high)
 
 
 def _weight_grid(weight_format: AnyWeightFormat) -> Restored:
     """Restored samples on the legal weights times scale."""
-    return lambda x, scale: np.multiply(scale, nearest_weights(x / scale, weight_format))
+    return lambda x, scales: scales[:, None] * nearest_weights(x / scales[:, None], weight_format)
 
 
 def table_grid(fmt: TensorFormat, rounding: TableRounding = TableRounding.LIN_NEAREST) -> Restored:
@@ -100,7 +102,7 @@ def table_grid(fmt: TensorFormat, rounding: TableRounding = TableRounding.LIN_NE
         edges = np.searchsorted(x / scale, borders)
         return np.repeat(scale * operands, np.diff(edges, prepend=0, append=len(x)))
 
-    return restored
+    return lambda x, scales: np.stack([restored(x, scale) for scale in scales])
 
 
 def linear_format(
