@@ -35,7 +35,7 @@ Progress = Callable[[float, str], None]
 """Takes the fraction that is done, and a line about it."""
 
 EVALUATION_BATCH = 500
-SMALLEST_SIZE = 0.01
+SMALLEST_EXTENT = 0.01
 """Of a quantizer's parameter, to which its rate is in proportion."""
 
 
@@ -152,18 +152,19 @@ class Training:
         """Filters decay here, and PACT's clips by their gradients, see `_step`; nothing else does.
 
         Adam's steps do not depend on the size of gradients, so a quantizer's parameter has a rate in proportion to
-        its own size, its `share` of the recipe's.
+        its `extent`, its `share` of the recipe's.
         """
         filters = [block.op.weight for _, block in self.model.blocks()]
-        learned = [p for quantizer in self.model.quantizers() for p in quantizer.parameters(recurse=False)]
+        learned = {
+            p: quantizer.extent(p) for quantizer in self.model.quantizers() for p in quantizer.parameters(recurse=False)
+        }
         others = [p for p in self.model.parameters() if p not in {*filters, *learned}]
         groups = [
             {"params": filters, "weight_decay": self.recipe.decay, "share": 1.0},
             {"params": others, "weight_decay": 0.0, "share": 1.0},
         ]
-        for parameter in learned:
-            share = max(abs(float(parameter.detach())), SMALLEST_SIZE)
-            groups.append({"params": [parameter], "weight_decay": 0.0, "share": share})
+        for parameter, extent in learned.items():
+            groups.append({"params": [parameter], "weight_decay": 0.0, "share": max(extent, SMALLEST_EXTENT)})
         return torch.optim.AdamW(groups, lr=self.recipe.rate)
 
     # An epoch

@@ -25,6 +25,10 @@ class Switched(nn.Module):
 
     active = True
 
+    starts_anew = False
+    """Whether parameters start again, from the next numbers, when bits change: for those whose best range depends on
+    the bits. Others keep what they learned about ranges."""
+
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
@@ -36,8 +40,14 @@ class Switched(nn.Module):
         return not self.active
 
     def set_bits(self, bits: int) -> None:
-        """Another number of bits from now on; what is learned about ranges stays."""
+        """Another number of bits from now on, see `starts_anew`."""
+        if bits != self.bits and self.starts_anew:
+            self.ready.fill_(False)
         self.bits = bits
+
+    def extent(self, parameter: nn.Parameter) -> float:
+        """By how much a learned parameter must change to change what it stands for by all of its size."""
+        return abs(float(parameter.detach()))
 
 
 class ActivationQuantizer(Switched):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from subbyte.spec.weight_formats import AnyWeightFormat
-from subbyte.train.quantizers.base import UniformActivation, WeightQuantizer, weight_grid
+from subbyte.train.quantizers.base import Switched, UniformActivation, WeightQuantizer, weight_grid
 from subbyte.train.quantizers.rounding import round_half_up
 
 HSWISH_SHIFT = 0.375
@@ -24,7 +24,15 @@ def inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
 
 
-class DuqActivation(UniformActivation):
+class _Softplus(Switched):
+    """Whose parameters stand for their softplus."""
+
+    def extent(self, parameter: nn.Parameter) -> float:
+        value = parameter.detach()
+        return float(functional.softplus(value) / torch.sigmoid(value))
+
+
+class DuqActivation(_Softplus, UniformActivation):
     """Unsigned behind ReLU, signed, or `hswish`: unsigned codes of x + 3/8."""
 
     def __init__(self, bits: int, signed: bool = False, hswish: bool = False) -> None:
@@ -36,7 +44,7 @@ class DuqActivation(UniformActivation):
 
     def start(self, x: Tensor) -> None:
         """Clip and scale at the largest magnitude but for a thousandth of the numbers."""
-        size = (x + HSWISH_SHIFT if self.hswish else x).abs().flatten()
+        size = (x.abs() if self.signed else torch.relu(x - self.offset)).flatten()
         size = size[: 1 << 20].kthvalue(max(1, int(0.999 * min(len(size), 1 << 20)))).values
         value = inverse_softplus(max(float(size), 1e-3))
         self.a.fill_(value)
@@ -64,7 +72,7 @@ class DuqActivation(UniformActivation):
         return round_half_up(inside * self.high) * self.scale() + self.offset
 
 
-class DuqWeights(WeightQuantizer):
+class DuqWeights(_Softplus, WeightQuantizer):
     """Symmetric, one clip and one scale per layer: codes -Q..Q of Q = 2**(bits - 1) - 1."""
 
     def __init__(self, bits: int) -> None:

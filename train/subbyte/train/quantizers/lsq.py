@@ -56,6 +56,8 @@ def lsq(x: Tensor, step: Tensor, offset: Tensor, low: int, high: int) -> Tensor:
 class LsqActivation(UniformActivation):
     """LSQ of activations, unsigned behind a ReLU or signed; the step begins at 2 mean |x| / sqrt(high)."""
 
+    starts_anew = True
+
     def __init__(self, bits: int, signed: bool = False) -> None:
         super().__init__(bits)
         self.signed = signed
@@ -64,13 +66,6 @@ class LsqActivation(UniformActivation):
     def start(self, x: Tensor) -> None:
         x = x if self.signed else torch.relu(x)
         self.size.copy_((2 * x.abs().mean() / math.sqrt(self.high)).clamp(min=SMALLEST))
-
-    def set_bits(self, bits: int) -> None:
-        """The range stays."""
-        before = self.high
-        super().set_bits(bits)
-        with torch.no_grad():
-            self.size.mul_(before / self.high)
 
     def step(self) -> Tensor:
         return self.size.clamp(min=SMALLEST)
@@ -96,6 +91,10 @@ class LsqPlusActivation(LsqActivation):
     def bypass(self, x: Tensor) -> Tensor:
         return x
 
+    def extent(self, parameter: nn.Parameter) -> float:
+        """Of the offset, which may be 0, all of the range."""
+        return super().extent(self.size) * (self.high if parameter is self.beta else 1)
+
     def start(self, x: Tensor) -> None:
         self.beta.copy_(x.min())
         self.size.copy_(((x.max() - x.min()) / self.high).clamp(min=SMALLEST))
@@ -115,6 +114,8 @@ class LsqPlusActivation(LsqActivation):
 class LsqWeights(WeightQuantizer):
     """LSQ of weights, one step per layer; it begins at 2 mean |w| / sqrt(high)."""
 
+    starts_anew = True
+
     def __init__(self, bits: int, grid: str = "narrow") -> None:
         super().__init__(bits)
         self.grid = grid
@@ -130,13 +131,6 @@ class LsqWeights(WeightQuantizer):
 
     def start(self, w: Tensor) -> None:
         self.step.copy_((2 * w.abs().mean() / math.sqrt(self.range[1])).clamp(min=SMALLEST))
-
-    def set_bits(self, bits: int) -> None:
-        """The range stays."""
-        before = self.range[1]
-        super().set_bits(bits)
-        with torch.no_grad():
-            self.step.mul_(before / self.range[1])
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
         (low, high), step = self.range, self.step.detach().double().clamp(min=SMALLEST)

@@ -37,6 +37,8 @@ class PactActivation(UniformActivation):
     decayed = ("alpha",)
     """Parameters that training is to decay."""
 
+    starts_anew = True
+
     def __init__(self, bits: int, alpha: float | None = None) -> None:
         super().__init__(bits)
         self._given = alpha is not None
