@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from subbyte.host.driver import Driver, Identity
-from subbyte.host.errors import DriverError
+from subbyte.host.errors import DriverError, LinkError
+from subbyte.host.link_transport import LinkTransport
 from subbyte.host.serial_line import SerialLine
 from subbyte.spec import frames, link
 from subbyte.spec.engine import PRESETS, EngineConfig
@@ -247,6 +248,17 @@ def test_serial_port_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_serial_port_that_is_not_there() -> None:
     with pytest.raises(ConnectionError, match=r"^Cannot open serial port /dev/no-such-port: it does not exist$"):
         SerialLine("/dev/no-such-port", 1_000_000)
+
+
+def test_socket_without_a_port() -> None:
+    with pytest.raises(ConnectionError, match=r"^Serial port socket://board must be socket://HOST:PORT$"):
+        SerialLine("socket://board", 1_000_000)
+
+
+def test_an_echo_is_no_board() -> None:
+    with SerialLine("loop://", 1_000_000) as port:
+        with pytest.raises(LinkError, match=r"^No board answers: the port sends back what it was sent$"):
+            LinkTransport(port).reset()
 
 
 def test_serial_port_at_a_rate_that_no_number_holds() -> None:

@@ -87,11 +87,12 @@ class LinkTransport:
     def _ask(self, command: bytes, run_seconds: float) -> bytes:
         self._sequence = link.following(self._sequence)
         expected = link.answer_bytes(command)
-        request = LIMIT + sliplib.encode(link.request(self._sequence, command)) + LIMIT
+        body = link.request(self._sequence, command)
+        request = LIMIT + sliplib.encode(body) + LIMIT
         self._line.write(request)
         # An answer is as long as it is, and twice that if all of it is escaped.
         seconds = self._timeout + self._line.byte_seconds * (len(request) + 2 * (expected + HEADER_BYTES + 3))
-        for answer in self._frames(seconds, run_seconds):
+        for answer in self._frames(seconds, run_seconds, body):
             if answer.sequence != self._sequence:
                 continue  # late
             if answer.version != link.VERSION:
@@ -104,8 +105,11 @@ class LinkTransport:
             return answer.data
         raise AssertionError("the frames end with an exception")
 
-    def _frames(self, seconds: float, run_seconds: float) -> Iterator[Answer]:
-        """Valid frames that come within `seconds`, or `run_seconds` more once something came. Then _Failed."""
+    def _frames(self, seconds: float, run_seconds: float, sent: bytes) -> Iterator[Answer]:
+        """Valid frames that come within `seconds`, or `run_seconds` more once something came. Then _Failed.
+
+        LinkError for what was `sent`: that is an echo, and no board.
+        """
         line, count, wrong = self._line, 0, 0
         deadline = line.now() + seconds
         while (left := deadline - line.now()) > 0:
@@ -114,6 +118,8 @@ class LinkTransport:
                 deadline += run_seconds
             count += len(data)
             for packet in self._packets(data):
+                if packet == sent:
+                    raise LinkError("No board answers: the port sends back what it was sent")
                 answer = link.parse_answer(packet)
                 wrong += answer is None
                 if answer is not None:

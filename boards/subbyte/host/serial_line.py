@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -32,6 +33,8 @@ class SerialLine:
     def __init__(self, port: str, baud: int) -> None:
         self._port = port
         self.byte_seconds = BITS_PER_BYTE / baud
+        if port.startswith("socket://") and not re.search(r":\d+$", port):
+            raise ConnectionError(f"Serial port {port} must be socket://HOST:PORT")
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, write_timeout=WRITE_SECONDS, exclusive=True)
             self._serial.reset_input_buffer()
