@@ -80,7 +80,7 @@ def test_uniform_codes(rng: np.random.Generator, name: str, bits: int, signed: b
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_lsq_plus_codes(rng: np.random.Generator, bits: int) -> None:
-    x, module = samples(rng), quantizers.LsqPlusActivation(bits)
+    x, module = samples(rng), quantizers.LsqPlusActivation(bits, hswish=True)
     module(x)
     wanted = learned.lsq_codes(x.numpy(), 0, module.high, module.format().scale, module.offset)
     assert module.offset < 0

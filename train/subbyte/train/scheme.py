@@ -14,6 +14,7 @@ from subbyte.train.quantizers import (
     DuqActivation,
     FloatActivation,
     LsqActivation,
+    LsqPlusActivation,
     MinMaxActivation,
     UniformActivation,
     WeightQuantizer,
@@ -83,9 +84,11 @@ class Scheme:
         return ACTIVATIONS[name](self.activation_bits, signed=True)
 
     def hswish(self) -> ActivationQuantizer:
-        """Of h-swish: DuQ with the shift of 3/8; padding is -3/8 without it too."""
+        """Of h-swish: LSQ+, or DuQ with the shift of 3/8; padding is -3/8 without it too."""
         if self.is_float:
             return FloatActivation(signed=True, pad=-HSWISH_SHIFT)
+        if self.activations == "lsq_plus":
+            return LsqPlusActivation(self.activation_bits, hswish=True)
         return DuqActivation(self.activation_bits, hswish=True)
 
     def wide(self, signed: bool = False) -> UniformActivation | FloatActivation:

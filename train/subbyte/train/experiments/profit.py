@@ -12,11 +12,12 @@ from subbyte.train.scheme import Scheme
 SCHEME = Scheme("duq", "duq", 4, 4, edge_weights="duq", edge_bits=4)
 
 
-def instability(training: Training) -> tuple[list[float], list[float]]:
+def instability(trainings: list[Training]) -> tuple[list[float], list[float]]:
     """AIWQ of depthwise blocks and of the others."""
     kinds: tuple[list[float], list[float]] = [], []
-    for name, block in training.model.blocks():
-        kinds[0 if block.depthwise else 1].append(training.aiwq[name])
+    for training in trainings:
+        for name, block in training.model.blocks():
+            kinds[0 if block.depthwise else 1].append(training.aiwq[name])
     return kinds
 
 
@@ -30,12 +31,12 @@ def run(context: Context) -> Section:
     epochs = sum(stage.epochs for stage in runs[0].stages)
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed, epochs))
     found, plain = [one.accuracy() for one in runs], [one.accuracy() for one in others]
-    depthwise, rest = instability(runs[0])
+    depthwise, rest = instability(runs)
     path = context.folder / "aiwq.svg"
     with figure(path, size=(6.0, 3.0)) as (axes,):
-        names = list(runs[0].aiwq)
-        blocks = dict(runs[0].model.blocks())
-        axes.bar(names, list(runs[0].aiwq.values()), color=["C1" if blocks[n].depthwise else "C0" for n in names])
+        names, blocks = list(runs[0].aiwq), dict(runs[0].model.blocks())
+        values = [np.mean([run.aiwq[name] for run in runs]) for name in names]
+        axes.bar(names, values, color=["C1" if blocks[name].depthwise else "C0" for name in names])
         axes.set(ylabel="AIWQ", yscale="log")
         axes.tick_params(axis="x", rotation=90)
     gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(rest))

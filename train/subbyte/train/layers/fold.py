@@ -26,7 +26,7 @@ from subbyte.golden.requant import multiplier_shift
 from subbyte.golden.thresholds import thresholds_of
 from subbyte.spec.formats import Kind, TensorFormat
 from subbyte.spec.rounding import TableRounding, table_thresholds
-from subbyte.train.quantizers.base import ActivationQuantizer, UniformActivation, scalar
+from subbyte.train.quantizers.base import LANES, ActivationQuantizer, UniformActivation, scalar
 from subbyte.train.quantizers.table import TableActivation
 
 ACC_BITS = 28
@@ -94,7 +94,7 @@ def fold(
     Parameters
     ----------
     gain, offset : float64 (channels,), gain >= 0
-    largest_weight : magnitude; a line may ask for weights 2, 4, .. 16 times as large, up to 127
+    largest_weight : magnitude; a line may ask for weights 2, 4, 8, .. times as large, up to those of 8-bit lanes
     exact : True for thresholds, False for a line, None for the rule above
     """
     form = quantizer.format()
@@ -107,7 +107,7 @@ def fold(
     rounding = (quantizer.rounding, quantizer.guard_bits) if isinstance(quantizer, TableActivation) else ()
     largest = LARGEST_MULTIPLIER / (1 << (16 + quantizer.guard_bits)) if rounding else LARGEST_RATIO
     ratio, weight_gain = 1 / width, 1
-    while (ratio / weight_gain > largest).any() and 2 * weight_gain * largest_weight <= 127 and weight_gain < 16:
+    while (ratio / weight_gain > largest).any() and 2 * weight_gain * largest_weight <= LANES[8]:
         weight_gain *= 2
     ratio = np.clip(ratio / weight_gain, SMALLEST_RATIO, largest)
     start = _start(quantizer)

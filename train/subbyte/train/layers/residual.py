@@ -29,16 +29,11 @@ class SignedView(UniformActivation):
         """As the other."""
         return not self.active or self.grid.is_float
 
-    def start(self, x: Tensor) -> None:
-        if not self.grid.ready:
-            self.grid.start(x.abs())
-            self.grid.ready.fill_(True)
-
     def step(self) -> Tensor:
         return self.grid.step()
 
     def quantize(self, x: Tensor) -> Tensor:
-        if self.is_float:
+        if self.is_float or not self.grid.ready:  # the grid starts from sums, which come later
             return x
         step = self.step()
         return round_half_up(x / step).clamp(self.low, self.high) * step

@@ -7,6 +7,9 @@ With q = round(clip((x - offset) / step, low, high)) and y = q * step + offset:
     dy/doffset = 0 inside, 1 outside
 
 The gradients of step and offset are scaled by 1 / sqrt(numbers * high), of activations the numbers of one image.
+
+The step begins at 2 mean |x| / sqrt(high). Of eight bits that range is several times as wide as what there is; so it
+begins with the largest number as the last code where that is less.
 """
 
 from __future__ import annotations
@@ -48,13 +51,19 @@ def _like(grad: Tensor, parameter: Tensor) -> Tensor:
     return grad.sum_to_size(parameter.shape) if parameter.dim() else grad.sum()
 
 
+def first_step(x: Tensor, high: int) -> Tensor:
+    """Where the step begins for numbers x and the largest integer."""
+    size = x.abs()
+    return torch.minimum(2 * size.mean() / math.sqrt(high), size.max() / high).clamp(min=SMALLEST)
+
+
 def lsq(x: Tensor, step: Tensor, offset: Tensor, low: int, high: int) -> Tensor:
     """The quantizer above, with unscaled gradients; `step` and `offset` are broadcast."""
     return _Lsq.apply(x, step, offset, low, high)
 
 
 class LsqActivation(UniformActivation):
-    """LSQ of activations, unsigned behind a ReLU or signed; the step begins at 2 mean |x| / sqrt(high)."""
+    """LSQ of activations, unsigned behind a ReLU or signed."""
 
     starts_anew = True
 
@@ -64,8 +73,7 @@ class LsqActivation(UniformActivation):
         self.size = nn.Parameter(torch.ones(()))
 
     def start(self, x: Tensor) -> None:
-        x = x if self.signed else torch.relu(x)
-        self.size.copy_((2 * x.abs().mean() / math.sqrt(self.high)).clamp(min=SMALLEST))
+        self.size.copy_(first_step(x if self.signed else torch.relu(x), self.high))
 
     def step(self) -> Tensor:
         return self.size.clamp(min=SMALLEST)
@@ -81,21 +89,23 @@ class LsqActivation(UniformActivation):
 class LsqPlusActivation(LsqActivation):
     """LSQ+ of activations: codes 0..L are worth code * step + offset, and padding is code 0, the offset.
 
-    It begins at the range of the first batch, as min-max; meant for functions that are negative somewhere.
+    It begins at the range of the first batch, as min-max: behind ReLU, or of h-swish, which is negative somewhere.
     """
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, hswish: bool = False) -> None:
         super().__init__(bits)
+        self.hswish = hswish
         self.beta = nn.Parameter(torch.zeros(()))
 
     def bypass(self, x: Tensor) -> Tensor:
-        return x
+        return x if self.hswish else super().bypass(x)
 
     def extent(self, parameter: nn.Parameter) -> float:
         """Of the offset, which may be 0, all of the range."""
         return super().extent(self.size) * (self.high if parameter is self.beta else 1)
 
     def start(self, x: Tensor) -> None:
+        x = self.bypass(x)
         self.beta.copy_(x.min())
         self.size.copy_(((x.max() - x.min()) / self.high).clamp(min=SMALLEST))
 
@@ -112,7 +122,7 @@ class LsqPlusActivation(LsqActivation):
 
 
 class LsqWeights(WeightQuantizer):
-    """LSQ of weights, one step per layer; it begins at 2 mean |w| / sqrt(high)."""
+    """LSQ of weights, one step per layer."""
 
     starts_anew = True
 
@@ -130,7 +140,7 @@ class LsqWeights(WeightQuantizer):
         return weight_range(self.bits, self.grid)
 
     def start(self, w: Tensor) -> None:
-        self.step.copy_((2 * w.abs().mean() / math.sqrt(self.range[1])).clamp(min=SMALLEST))
+        self.step.copy_(first_step(w, self.range[1]))
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
         (low, high), step = self.range, self.step.detach().double().clamp(min=SMALLEST)
