@@ -84,6 +84,15 @@ def test_the_smallest_engine_that_holds_a_network(context: Any) -> None:
     assert row[1].startswith("none (up5k-binary: ") and row[2:] == ("model = reference", "", "")
 
 
+def test_experiments_side_by_side_give_the_same(context: Any, tmp_path: Path) -> None:
+    names = ["binary", "histograms"]
+    one = pages.run_experiments(context, names, "tiny")
+    other = contexts.Context(context.data, context.effort, tmp_path / "other")
+    two = pages.run_experiments(other, names, "tiny", jobs=2)
+    assert two["experiments"] == one["experiments"] and list(two["experiments"]) == names
+    assert (other.folder / pages.PAGE).read_text() == (context.folder / pages.PAGE).read_text()
+
+
 def test_unknown_experiments_are_named_before_anything_runs(context: Any) -> None:
     with pytest.raises(ValueError, match="must be one of methods, logarithm, .*, not luck"):
         pages.run_experiments(context, ["binary", "luck"], "tiny")

@@ -28,5 +28,5 @@ ECPIX5_45F = dataclasses.replace(
 
 ECPIX5_85F = dataclasses.replace(
     ECPIX5_45F, name="ecpix5-85f", description="LambdaConcept ECPIX-5, LFE5UM5G-85F", device="um5g-85k",
-    platform=ECPIX585Platform, engine=ULX3S_85F.engine,
+    platform=ECPIX585Platform, engine=ULX3S_85F.engine, clock_hz=80_000_000,
 )

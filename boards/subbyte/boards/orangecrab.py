@@ -41,5 +41,5 @@ ORANGECRAB_25F = dataclasses.replace(
 
 ORANGECRAB_85F = dataclasses.replace(
     ORANGECRAB_25F, name="orangecrab-85f", description="OrangeCrab r0.2, LFE5U-85F", device="85k",
-    platform=_without_suffix(OrangeCrabR0_2_85FPlatform), engine=ULX3S_85F.engine,
+    platform=_without_suffix(OrangeCrabR0_2_85FPlatform), engine=ULX3S_85F.engine, clock_hz=80_000_000,
 )

@@ -28,10 +28,9 @@ ULX3S_25F = Board(
     programmers=(openfpgaloader("ulx3s", "0403:6015"), dfu_util("1d50:614b"), ecpprog("0403:6010")),
 )
 
-# Not measured: place and route of `ecp5-85` takes long.
 ULX3S_85F = dataclasses.replace(
     ULX3S_25F, name="ulx3s-85f", description="Radiona ULX3S, LFE5U-85F", device="85k", platform=ULX3S_85F_Platform,
-    engine="ecp5-85", placements={},
+    engine="ecp5-85", clock_hz=60_000_000, placements={},
 )
 
 # The chip of a 25F under another name, so the same placement.

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--effort", default=EFFORTS[0], choices=EFFORTS, help="%(choices)s (%(default)s)")
     parser.add_argument("--rtl", action="store_true", help="simulate the Verilog of what was trained, 20 images each")
     parser.add_argument("--seeds", type=positive, metavar="N", help="run with seeds 1..N")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="experiments at a time (%(default)s)")
 
 
 def simulated(program: Program, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
@@ -38,7 +39,7 @@ def simulated(program: Program, codes: NDArray[np.int64]) -> tuple[NDArray[np.in
 
 
 def run(options: argparse.Namespace, console: Console) -> Outcome:
-    """Run them one after the other."""
+    """Run them, write the page and tell which bars were met."""
     for module in ("torch", "matplotlib"):
         need("subbyte experiments", module, "train")
     from subbyte.train.data import load_data
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     with console.step(f"Experiments in {options.output}") as bar:
         hardware = Hardware(simulated if options.rtl else None, {n: e["luts"] for n, e in measured_engines().items()})
         context = Context(data, effort, options.output, console.note, hardware)
-        found = run_experiments(context, options.names, options.effort, bar)
+        found = run_experiments(context, options.names, options.effort, bar, options.jobs)
     table = plain_table("experiment", "must be", "measured", "met")
     for name, section in found["experiments"].items():
         for one in section["bars"]:

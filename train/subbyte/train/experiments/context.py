@@ -59,6 +59,10 @@ class Section:
     figure: str = ""
 
 
+def _unheard(line: str) -> None:
+    """A note that nobody takes."""
+
+
 class Context:
     """Trains, and remembers the float networks.
 
@@ -68,13 +72,17 @@ class Context:
     """
 
     def __init__(
-        self, data: Dataset, effort: Effort, folder: Path, note: Callable[[str], None] = lambda line: None,
+        self, data: Dataset, effort: Effort, folder: Path, note: Callable[[str], None] = _unheard,
         hardware: Hardware | None = None,
     ) -> None:
         self.data = data.limited(effort.train, effort.test)
         self.effort, self.folder, self.note, self._hardware = effort, folder, note, hardware or Hardware()
         self._floats: dict[tuple[str, int], Training] = {}
         self._longer: dict[tuple[str, int, int], float] = {}
+
+    def silent(self) -> Context:
+        """The same for another process: nothing trained as yet, no notes."""
+        return Context(self.data, self.effort, self.folder, hardware=self._hardware)
 
     def recipe(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> TrainRecipe:
         """A recipe of the effort."""

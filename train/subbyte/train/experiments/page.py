@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
 from subbyte.train.errors import TrainError
@@ -31,20 +33,23 @@ PAGE = "experiments.md"
 
 
 def run_experiments(
-    context: Context, names: Sequence[str], effort: str, progress: Callable[[float], None] = lambda done: None
+    context: Context, names: Sequence[str], effort: str, progress: Callable[[float], None] = lambda done: None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Run the experiments of these names, all if there are none; write the page and its figures; the JSON object.
 
+    With several `jobs` so many at a time, each in a process of its own; the numbers are the same.
     TrainError for an unknown name, before anything is run.
     """
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise TrainError(f"Experiment must be one of {', '.join(EXPERIMENTS)}, not {', '.join(unknown)}")
     chosen = list(names) or list(EXPERIMENTS)
     context.folder.mkdir(parents=True, exist_ok=True)
-    sections = {}
-    for index, name in enumerate(chosen):
-        sections[name] = EXPERIMENTS[name](context)
-        progress((index + 1) / len(chosen))
+    done = {}
+    for name, section in _sections(context, chosen, jobs):
+        done[name] = section
+        progress(len(done) / len(chosen))
+    sections = {name: done[name] for name in chosen}
     page = context.folder / PAGE
     new = page.with_name(f".{PAGE}.new")
     new.write_text(_page(list(sections.values()), context, effort))
@@ -59,6 +64,23 @@ def run_experiments(
             } for name, section in sections.items()
         },
     }
+
+
+def _sections(context: Context, names: Sequence[str], jobs: int) -> Iterator[tuple[str, Section]]:
+    """(name, section) of each, as they are done."""
+    if jobs == 1:
+        for name in names:
+            yield name, EXPERIMENTS[name](context)
+        return
+    # Not forked: the terminal's progress bar is a thread of this process.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(EXPERIMENTS[name], context.silent()): name for name in names}
+        try:
+            for future in as_completed(running):
+                context.note(f"{running[future]}: done")
+                yield running[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
