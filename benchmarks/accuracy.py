@@ -37,6 +37,7 @@ from subbyte.compiler.recipe import RECIPES, Recipe
 from subbyte.compiler.sampling import chosen_samples
 from subbyte.compiler.schedule import schedule
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.threads import single_threaded
 from subbyte.golden.quantize import Method, to_real
 from subbyte.spec.engine import PRESETS, EngineConfig
 from subbyte.spec.network import Network
@@ -175,6 +176,7 @@ def _costs(network: Network, engine: EngineConfig) -> dict[str, object]:
     return {"weights": program.weights.nbytes, "cycles": estimate(program).cycles}
 
 
+@single_threaded
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--network", choices=[*LABELLED, *UNLABELLED], nargs="+", default=[*LABELLED, *UNLABELLED])

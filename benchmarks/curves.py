@@ -20,6 +20,7 @@ from measure import CONSOLE, options, show
 from subbyte.compiler.cost import estimate
 from subbyte.compiler.recipe import SHARED, Recipe
 from subbyte.compiler.schedule import schedule
+from subbyte.compiler.threads import single_threaded
 from subbyte.spec.engine import PRESETS, EngineConfig
 
 ENGINE = PRESETS["ecp5-85"]
@@ -99,6 +100,7 @@ def draw(name: str, rows: list[dict[str, Any]], top1: float) -> Path:
     return path
 
 
+@single_threaded
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--network", choices=LABELLED, nargs="+", default=list(LABELLED))

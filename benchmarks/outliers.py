@@ -22,6 +22,7 @@ from measure import CONSOLE, options, show
 from subbyte.compiler.lower import lower
 from subbyte.compiler.outlier_room import Anywhere, Room, Slots
 from subbyte.compiler.recipe import RECIPES
+from subbyte.compiler.threads import single_threaded
 from subbyte.spec.engine import EngineConfig, Family, Lane
 
 SHARE = 0.03
@@ -58,6 +59,7 @@ def rows_of(name: str, source: Measured, compensation: bool) -> list[dict[str, o
     return rows
 
 
+@single_threaded
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--network", choices=LABELLED, nargs="+", default=LABELLED)
