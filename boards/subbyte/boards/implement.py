@@ -47,8 +47,8 @@ ROUTED = "routed.json.gz"
 """In a build's folder: the netlist that nextpnr writes back after place and route."""
 
 SEED_SECONDS = 7200
-"""Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full. `ecp5-85` takes three
-quarters of an hour, all others minutes."""
+"""Longest build of one seed: nextpnr's routers may go on for ever on a device that is nearly full. `ecp5-85`
+takes three quarters of an hour, all others minutes."""
 
 _TIMING = "top.tim"
 """nextpnr's log, in Amaranth's names."""
