@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 RUN := $(VENV)/bin/
 ROOTS := golden hw flow sim boards train
+# Of matrix products, which are small: more threads wait for each other, above all beside other workers of pytest.
+export OPENBLAS_NUM_THREADS := 1
 
 # Prints the apt packages that are missing, one line each, and fails if there are any.
 define CHECK

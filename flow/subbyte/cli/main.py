@@ -17,6 +17,7 @@ from subbyte.compiler.data import DataError
 from subbyte.compiler.graph import ModelError
 from subbyte.compiler.recipe import RecipeError
 from subbyte.compiler.schedule_error import ScheduleError
+from subbyte.compiler.threads import single_threaded
 from subbyte.host.errors import DriverError
 from subbyte.sim.runner import SimulationError
 from subbyte.spec.engine import EngineError
@@ -62,6 +63,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
     screen.print(outcome.text)
 
 
+@single_threaded
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status: 0, 1 for a mismatch, 2 for a mistake of the user."""
     arguments = sys.argv[1:] if arguments is None else arguments

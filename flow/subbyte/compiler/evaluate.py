@@ -14,7 +14,6 @@ from subbyte.compiler.data import DataError, Samples
 from subbyte.compiler.feed import arrange, feed
 from subbyte.compiler.graph import run_float
 from subbyte.compiler.input_codes import encode
-from subbyte.compiler.threads import single_threaded
 from subbyte.golden import reference
 from subbyte.spec.network import Network
 
@@ -42,7 +41,6 @@ def flat(values: NDArray[np.float64], order: str = "chw") -> NDArray[np.float64]
     return values.transpose(0, *(1 + "hwc".index(axis) for axis in order)).reshape(len(values), -1)
 
 
-@single_threaded
 def evaluate(
     compiled: Compiled, data: Samples, metric: str = "top1", limit: int | None = None, run: Level = run_reference
 ) -> dict[str, Any]:
