@@ -63,7 +63,7 @@ def test_reads_that_change_nothing_are_left_out() -> None:
     model = nets.settled("resnet", "lsq")
     network = to_network.to_network(model).network
     reads = [layer for layer in network.layers if isinstance(layer, Lookup)]
-    assert len(reads) == 4 and all(network.tensors[r.input].format.bits == 8 for r in reads)
+    assert len(reads) == 3 and all(network.tensors[r.input].format.bits == 8 for r in reads)
     same = nets.settled("cnn", "lsq")
     trace = to_network.NetworkTrace(same, None)
     trace.input(linear(8), (4, 4, 1))

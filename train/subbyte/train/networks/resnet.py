@@ -45,7 +45,8 @@ def resnet(
             channels = outputs
             if stage and block == 0:
                 read = scheme.activation()
-    layers["read"] = Recode(read)
+    if not scheme.highway:  # the mean multiplies nothing, so it is on the highway
+        layers["read"] = Recode(read)
     layers["mean"] = GlobalAverage()
     layers["dense"] = head(scheme, channels, classes)
     return QuantNetwork(shape, scale, layers)
