@@ -30,7 +30,7 @@ ULX3S_25F = Board(
 
 ULX3S_85F = dataclasses.replace(
     ULX3S_25F, name="ulx3s-85f", description="Radiona ULX3S, LFE5U-85F", device="85k", platform=ULX3S_85F_Platform,
-    engine="ecp5-85", clock_hz=60_000_000, placements={},
+    engine="ecp5-85", clock_hz=60_000_000, placements={"ecp5-85": Placement((1, 2, 3, 4))},
 )
 
 # The chip of a 25F under another name, so the same placement.
