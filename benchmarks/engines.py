@@ -19,12 +19,12 @@ from subbyte.boards.board import Board
 from subbyte.boards.build import build
 from subbyte.boards.registry import BOARDS
 from subbyte.bundled import engines_file, measured_engines
-from subbyte.spec.engine import PRESETS, Family
+from subbyte.spec.engine import PRESETS, EngineConfig, Family
 
 CELLS = 4900
 """Most logic cells of a UP5K."""
-LEAST_MHZ = {Family.ICE40: 36.0, Family.ECP5: 100.0}
-"""But for `ecp5-85`, which takes all memories of its device: there it is the board's clock."""
+LEAST_MHZ = 36.0
+"""Of a UP5K; other engines must meet the board's clock."""
 KEPT = ("board", "device", "verilog_sha256", "luts", "ffs", "dsps", "rams", "spram", "available", "fmax_mhz")
 COLUMNS = ("engine", "board", "luts", "most", "fmax_mhz", "least", "met")
 
@@ -34,15 +34,17 @@ def board_of(engine: str) -> Board | None:
     return next((board for board in BOARDS.values() if engine in board.placements), None)
 
 
+def _least_mhz(engine: EngineConfig, board: Board) -> float:
+    return LEAST_MHZ if engine.family is Family.ICE40 else board.clock_hz / 1e6
+
+
 def measure(name: str, board: Board) -> tuple[dict[str, object], dict[str, Any]]:
     """(row of the table, entry of the file)."""
     engine = PRESETS[name]
     with CONSOLE.step(f"{name} on {board.name}"), tempfile.TemporaryDirectory(prefix="subbyte-") as scratch:
         built = build(board, engine, Path(scratch) / "out")
     most = CELLS if engine.family is Family.ICE40 else None
-    cells, mhz, least = int(str(built["luts"])), float(str(built["fmax_mhz"])), LEAST_MHZ[engine.family]
-    if name == "ecp5-85":
-        least = board.clock_hz / 1e6
+    cells, mhz, least = int(str(built["luts"])), float(str(built["fmax_mhz"])), _least_mhz(engine, board)
     row = {"engine": name, "board": board.name, "luts": cells, "most": most, "fmax_mhz": mhz, "least": least}
     met = mhz >= least and (most is None or cells <= most)
     return row | {"met": met}, {key: built[key] for key in KEPT}
