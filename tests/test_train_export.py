@@ -20,7 +20,7 @@ to_network = import_module("subbyte.train.to_network")
 
 CASES = [
     ("cnn", "lsq", "up5k"), ("cnn", "qil3", "up5k"), ("cnn", "ternary", "up5k"), ("cnn", "log2", "ecp5-85"),
-    ("cnn", "refined", "up5k"), ("cnn", "pact2", "up5k-plain"), ("resnet", "lsq", "ecp5-85"),
+    ("cnn", "refined", "up5k"), ("cnn", "log4h", "up5k"), ("cnn", "pact2", "up5k-plain"), ("resnet", "lsq", "ecp5-85"),
     ("resnet", "pact2", "ecp5-85"),
     ("resnet", "coarse", "ecp5-85"), ("ds_cnn", "digit", "up5k"), ("ds_cnn", "log", "up5k"),
     ("ds_cnn", "outliers", "ecp5-85"), ("mobilenet", "duq", "ecp5-85"), ("xnor", "xnor", "up5k-binary"),

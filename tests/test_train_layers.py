@@ -28,9 +28,10 @@ signals = import_module("subbyte.train.layers.signal")
 to_network = import_module("subbyte.train.to_network")
 
 PAIRS = [
-    ("cnn", "lsq"), ("cnn", "qil3"), ("cnn", "ternary"), ("cnn", "log2"), ("cnn", "refined"), ("resnet", "lsq"),
-    ("resnet", "pact2"), ("resnet", "coarse"), ("ds_cnn", "digit"), ("ds_cnn", "min_max"), ("ds_cnn", "log"),
-    ("ds_cnn", "outliers"), ("mobilenet", "duq"), ("mobilenet", "pact2"), ("xnor", "xnor"), ("xnor", "bnn"),
+    ("cnn", "lsq"), ("cnn", "qil3"), ("cnn", "ternary"), ("cnn", "log2"), ("cnn", "log4h"), ("cnn", "refined"),
+    ("resnet", "lsq"), ("resnet", "pact2"), ("resnet", "coarse"), ("ds_cnn", "digit"), ("ds_cnn", "min_max"),
+    ("ds_cnn", "log"), ("ds_cnn", "outliers"), ("mobilenet", "duq"), ("mobilenet", "pact2"), ("xnor", "xnor"),
+    ("xnor", "bnn"),
 ]
 
 

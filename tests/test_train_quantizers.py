@@ -497,6 +497,18 @@ def test_log_weights_are_goldens(rng: np.random.Generator) -> None:
     assert np.array_equal(q.numpy(), quantize_weights(w.numpy(), scales, LogWeights(4)))
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_half_octave_weights(rng: np.random.Generator, bits: int) -> None:
+    """Both signs of powers of the square root of 2, in integers of 7 bits; every weight has the nearest."""
+    w, module = filters(rng), quantizers.LogQuantWeights(bits, steps=2)
+    q, unit = module.integers(w)
+    sizes = [math.floor(63 / math.sqrt(2) ** n + 0.5) for n in range((1 << (bits - 1)) - 1)]
+    assert sorted({*sizes, 0, *(-size for size in sizes)}) == module.format().values.tolist()
+    x = w.double() / unit.reshape(-1, 1, 1, 1)
+    nearest = (x[..., None] - torch.tensor(module.format().values)).abs().amin(dim=-1)
+    assert torch.equal((x - q).abs(), nearest) and len(q.unique()) == len(module.format().values)
+
+
 @pytest.mark.parametrize(("bits", "levels"), [(2, 3), (2, 4), (3, 7), (3, 8)])
 def test_weighted_entropy_is_goldens(rng: np.random.Generator, bits: int, levels: int) -> None:
     w, module = filters(rng), quantizers.WeightedEntropyWeights(bits, levels=levels)
@@ -601,6 +613,7 @@ def test_gradients_of_weights_pass(rng: np.random.Generator, name: str) -> None:
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: quantizers.LogQuantActivation(4, steps=3), "steps per octave must be 1 or 2, not 3"),
+    (lambda: quantizers.LogQuantWeights(4, steps=4), "steps per octave must be 1 or 2, not 4"),
     (lambda: quantizers.FittedActivation(3), "has 4 bits, not 3"),
     (lambda: quantizers.OutlierWeightQuantizer(4, ratio=1.5), r"must be in 0\.\.1, not 1\.5"),
     (lambda: quantizers.OutlierWeightQuantizer(4, engine="hx8k"), "must be a preset with slots for them, not 'hx8k'"),

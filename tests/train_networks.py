@@ -22,6 +22,7 @@ SCHEMES = {
     "min_max": method("min_max", 4),
     "log": Scheme("lsq", "log"),
     "log2": Scheme("log", "log", activation_bits=3, activation_options={"steps": 1}),
+    "log4h": Scheme("log", weight_options={"steps": 2}),
     "refined": Scheme("weq", "refined_log", 2, activation_options={"largest": 31}),
     "outliers": Scheme("outliers", "fitted", weight_options={"engine": "ecp5-85"}),
     "ternary": Scheme("ternary", "lsq_plus", activation_bits=4),

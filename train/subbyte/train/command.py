@@ -48,7 +48,7 @@ def _summary(training: Training, resumed: bool) -> dict[str, Any]:
         "network": training.recipe.network,
         "parameters": sum(p.numel() for _, block in training.model.blocks() for p in block.op.parameters()),
         "accuracy": {
-            "float_value": training.float_value, "value": training.accuracy(), "n": len(training.data.x_test),
+            "float_value": training.float_value, "value": training.value, "n": len(training.data.x_test),
         },
         "resumed": resumed,
         "epochs": training.history,

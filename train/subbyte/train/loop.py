@@ -29,6 +29,7 @@ from subbyte.train.profiles import apply_profile
 from subbyte.train.recipe import TrainRecipe
 from subbyte.train.scheme import FLOAT
 from subbyte.train.stages import Stage, stages
+from subbyte.train.statistics import measure_statistics
 from subbyte.train.value_aware import QuantizedBackward
 
 Progress = Callable[[float, str], None]
@@ -47,7 +48,8 @@ class Training:
     """One run.
 
     model : the network; its quantizers are off in float stages
-    history : one entry per epoch: stage, epoch, loss, accuracy, seconds, and bytes of saved activations if packed
+    history : one entry per epoch: stage, epoch, loss, accuracy (of the last epoch of a stage alone unless
+        `every_epoch`), seconds, and bytes of saved activations if packed
     aiwq : block name -> metric, when a stage has measured it; frozen : names of frozen blocks
     """
 
@@ -79,16 +81,18 @@ class Training:
         )
 
     def start_from(self, other: Training) -> None:
-        """Weights and BatchNorm of another run's network of the same shape, and its accuracy as the float one."""
+        """Weights and BatchNorm of another run's network of the same shape, and the float accuracy that it has."""
         own = self.model.state_dict()
         state = {k: v for k, v in other.model.state_dict().items() if k in own and (".op." in k or ".norm." in k)}
         self.model.load_state_dict(state, strict=False)
-        self.float_value = other.accuracy()
+        self.float_value = other.float_value
 
     # The run
 
-    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
-        """Train to the end, from where the run is."""
+    def run(
+        self, checkpoint: Path | None = None, progress: Progress | None = None, every_epoch: bool = True
+    ) -> None:
+        """Train to the end, from where the run is. Without `every_epoch` accuracy is that of the ends of stages."""
         total = sum(stage.epochs for stage in self.stages) or 1
         index, epoch = self._done
         while index < len(self.stages):
@@ -96,17 +100,20 @@ class Training:
             if epoch == 0:
                 self._begin(stage)
             while epoch < stage.epochs:
-                self._epoch(index, epoch)
+                start = time.monotonic()
+                entry = self._epoch(index, epoch)
                 epoch += 1
                 self._done = index, epoch
                 if epoch == stage.epochs:
-                    self._end(stage)
+                    entry["accuracy"] = self._end(stage)
                     self._done = index + 1, 0
+                elif every_epoch:
+                    entry["accuracy"] = self.accuracy()
+                self.history.append(entry | {"seconds": time.monotonic() - start})
                 if checkpoint:
                     self.save(checkpoint)
                 if progress:
-                    last = self.history[-1]
-                    told = f"loss {last['loss']:.3f}, accuracy {last['accuracy']:.4f}"
+                    told = ", ".join(f"{key} {entry[key]:.4f}" for key in ("loss", "accuracy") if key in entry)
                     progress(len(self.history) / total, f"{stage.name} {epoch}/{stage.epochs}: {told}")
             if stage.epochs == 0:
                 self._end(stage)
@@ -136,17 +143,21 @@ class Training:
         elif stage.frozen:
             self.frozen = freeze(self.model, self.aiwq, stage.frozen)
 
-    def _end(self, stage: Stage) -> None:
+    def _end(self, stage: Stage) -> float:
+        """The accuracy at the end of a stage, whose weights get statistics of their own."""
         if self._meter is not None:
             self.aiwq = dict(self._meter.values)
             self._meter.detach()
             self._meter = None
+        measure_statistics(self.model, self._x)
+        value = self.accuracy()
         if not stage.quantized:
-            self.float_value = self.accuracy()
+            self.float_value = value
             if self.recipe.distillation:
                 self.teacher = self._network(FLOAT)
                 self.teacher.load_state_dict(self.model.state_dict(), strict=False)
                 self.teacher.eval()
+        return value
 
     def _new_optimizer(self) -> torch.optim.AdamW:
         """Filters decay here, and PACT's clips by their gradients, see `_step`; nothing else does.
@@ -169,8 +180,9 @@ class Training:
 
     # An epoch
 
-    def _epoch(self, index: int, epoch: int) -> None:
-        stage, start = self.stages[index], time.monotonic()
+    def _epoch(self, index: int, epoch: int) -> dict[str, Any]:
+        """Train on all samples once; the entry of the history but for what is measured behind it."""
+        stage = self.stages[index]
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + index * 1009 + epoch)
         order = torch.randperm(len(self._x), generator=generator)
         batches = [pick for pick in order.split(self.recipe.batch) if len(pick) > 1]
@@ -184,13 +196,8 @@ class Training:
             loss, saved = self._step(shifted(self._x[pick], self.recipe.shift, generator), self._y[pick], stage)
             losses += loss
             full, kept = full + saved[0], kept + saved[1]
-        entry = {
-            "stage": stage.name, "epoch": epoch, "loss": losses / len(batches), "accuracy": self.accuracy(),
-            "seconds": time.monotonic() - start,
-        }
-        if full:
-            entry |= {"saved_bytes_full": full, "saved_bytes": kept}
-        self.history.append(entry)
+        entry = {"stage": stage.name, "epoch": epoch, "loss": losses / len(batches)}
+        return entry | ({"saved_bytes_full": full, "saved_bytes": kept} if full else {})
 
     def _step(self, x: Tensor, y: Tensor, stage: Stage) -> tuple[float, tuple[int, int]]:
         """(loss, bytes of saved activations without and with packing)."""
@@ -216,6 +223,11 @@ class Training:
         with torch.no_grad():
             soft = self.teacher(x).to(logits.dtype)
         return distillation_loss(logits, soft, y, self.recipe.distillation, self.recipe.temperature)
+
+    @property
+    def value(self) -> float:
+        """Accuracy at the end of the run; without epochs, of the network that it starts with."""
+        return float(self.history[-1]["accuracy"]) if self.history else self.accuracy()
 
     def accuracy(self) -> float:
         """Part of the test images whose largest logit, the first of equal ones, is their class."""

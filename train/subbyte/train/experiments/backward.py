@@ -26,8 +26,8 @@ def run(context: Context) -> Section:
                 network, FLOAT, seed, schedule="float", float_epochs=context.effort.float_epochs, rate=0.01,
                 backward=kind,
             ), context.data)
-            training.run()
-            values.append(training.accuracy())
+            training.run(every_epoch=False)
+            values.append(training.value)
         found[name] = values
         last = training.history[-1]
         ratios[name] = last["saved_bytes_full"] / last["saved_bytes"] if kind else 1.0

@@ -12,8 +12,8 @@ def run(context: Context) -> Section:
     rows = [("float", shown(context.over_seeds(lambda seed: context.float_accuracy(network, seed))))]
     for weights in ("xnor", "bnn"):
         runs = [context.trained(network, Scheme(weights, "sign", 1, 1), seed) for seed in context.effort.seeds]
-        rows.append((weights, shown([one.accuracy() for one in runs])))
-        engines.append(context.on_engine(f"{network}, {weights}", runs[0], ("up5k-binary",)))
+        rows.append((weights, shown([one.value for one in runs])))
+        engines.append(context.on_engine(f"{network}, {weights}", runs[0].model, ("up5k-binary",)))
     return Section(
         "Binary networks", f"The network `{network}`: inner layers of -1 and 1, first and last weights at 8 bits.",
         ("weights", "accuracy, %"), tuple(rows), tuple(engines),

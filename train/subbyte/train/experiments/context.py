@@ -35,7 +35,7 @@ TINY = {name: {"width": 4} for name in NETWORKS}
 
 EFFORTS = {
     "tiny": Effort(96, 64, 1, 1, (1,), TINY),
-    "quick": Effort(2000, 1000, 6, 3, (1,)),
+    "quick": Effort(2000, 2000, 8, 3, (1, 2, 3)),
     "full": Effort(10000, 5000, 15, 10, (1, 2, 3)),
 }
 
@@ -45,7 +45,7 @@ class Section:
     """A part of the page.
 
     header, rows : of a table, cells are text
-    engines : under `on_engine.HEADER`, trained networks on engines
+    engines : under `on_engine.HEADER`, networks on engines
     bars : (what must be, what was measured, whether it is met)
     figure : file name beside the page, "" for none
     """
@@ -99,7 +99,7 @@ class Context:
             training = Training(self.recipe(
                 network, FLOAT, seed, schedule="float", float_epochs=self.effort.float_epochs, rate=0.01
             ), self.data)
-            training.run()
+            training.run(every_epoch=False)
             self._floats[network, seed] = training
         return self._floats[network, seed]
 
@@ -113,8 +113,8 @@ class Context:
             self.note(f"{network}, seed {seed}: float, {more} epochs more")
             training = Training(self.recipe(network, FLOAT, seed, schedule="float", float_epochs=more), self.data)
             training.start_from(self.float_run(network, seed))
-            training.run()
-            self._longer[network, seed, more] = training.accuracy()
+            training.run(every_epoch=False)
+            self._longer[network, seed, more] = training.value
         return self._longer[network, seed, more]
 
     def trained(self, network: str, scheme: Scheme, seed: int, **changes: Any) -> Training:
@@ -123,7 +123,7 @@ class Context:
                   f"{scheme.activation_bits} {' '.join(map(str, changes.values()))}")
         training = Training(self.recipe(network, scheme, seed, **changes), self.data)
         training.start_from(self.float_run(network, seed))
-        training.run()
+        training.run(every_epoch=False)
         return training
 
     def untrained(self, network: str, scheme: Scheme, seed: int) -> QuantNetwork:
@@ -137,10 +137,10 @@ class Context:
         """On the test images."""
         return accuracy(model, self.data.x_test, self.data.y_test)
 
-    def on_engine(self, label: str, run: Training, engines: Sequence[str] = ENGINES) -> tuple[str, ...]:
+    def on_engine(self, label: str, model: QuantNetwork, engines: Sequence[str] = ENGINES) -> tuple[str, ...]:
         """A row of `Section.engines`."""
         self.note(f"{label}: on an engine")
-        return engine_row(label, run.model, self.data.x_test, self._hardware, engines)
+        return engine_row(label, model, self.data.x_test, self._hardware, engines)
 
     def over_seeds(self, measure: Callable[[int], float]) -> list[float]:
         """What `measure` gives for every seed."""

@@ -19,9 +19,9 @@ def run(context: Context) -> Section:
             context.trained(network, scheme, seed, schedule="progressive", ladder=LADDER)
             for seed in context.effort.seeds
         ]
-        found[name] = [one.accuracy() for one in runs]
+        found[name] = [one.value for one in runs]
         rows.append((name, shown(found[name])))
-        engines.append(context.on_engine(name, runs[0]))
+        engines.append(context.on_engine(name, runs[0].model))
     epochs = sum(stage.epochs for stage in runs[0].stages)
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed, epochs))
     rows.insert(0, ("float", shown(exact)))

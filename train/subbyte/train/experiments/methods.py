@@ -14,7 +14,7 @@ WITHIN = {4: 0.5, 2: 3.0}
 def run(context: Context) -> Section:
     """PACT, QIL and LSQ at 4/4, 3/3 and 2/2 bits."""
     network = "cnn"
-    start = context.over_seeds(lambda seed: context.float_run(network, seed).accuracy())
+    start = context.over_seeds(lambda seed: context.float_run(network, seed).value)
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed))
     rows = [("float", *[shown(exact)] * len(BITS)), ("float, where all start", *[shown(start)] * len(BITS))]
     bars, engines, curves = [], [], {}
@@ -28,12 +28,12 @@ def run(context: Context) -> Section:
         found = []
         for bits in BITS:
             runs = [context.trained(network, method(name, bits), seed) for seed in context.effort.seeds]
-            found.append([one.accuracy() for one in runs])
+            found.append([one.value for one in runs])
             if bits in WITHIN:
                 gap = points(found[-1], exact)
                 must = f"{name} {bits}/{bits} within {WITHIN[bits]} points of float"
                 bars.append(bar(must, gap, gap >= -WITHIN[bits]))
-            engines.append(context.on_engine(f"{network}, {name}, {bits}/{bits} bits", runs[0]))
+            engines.append(context.on_engine(f"{network}, {name}, {bits}/{bits} bits", runs[0].model))
         curves[name] = found
         rows.append((name, *map(shown, found)))
     path = context.folder / "methods.svg"

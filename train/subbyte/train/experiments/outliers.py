@@ -18,10 +18,10 @@ def _scheme(bits: int, **options: float | str) -> Scheme:
 
 def run(context: Context) -> Section:
     """4-bit and 3-bit weights, outliers anywhere, and an engine's slots beside it."""
-    rows, curves = [], {}
+    rows, engines, curves = [], [], {}
     shares = {name: PRESETS[name].outlier_slots / (PRESETS[name].m * PRESETS[name].k) for name in ENGINES}
     for network in ("cnn", "resnet"):
-        exact = context.over_seeds(lambda seed, n=network: context.float_run(n, seed).accuracy())
+        exact = context.over_seeds(lambda seed, n=network: context.float_run(n, seed).value)
         for bits in (4, 3):
             schemes = [
                 *(_scheme(bits, ratio=ratio) for ratio in RATIOS),
@@ -33,6 +33,9 @@ def run(context: Context) -> Section:
             ]
             curves[f"{network}, {bits} bits"] = found[: len(RATIOS)]
             rows.append((network, str(bits), shown(exact), *map(shown, found)))
+            for name, scheme in zip(shares, schemes[len(RATIOS) :], strict=True):
+                model = context.untrained(network, scheme, context.effort.seeds[0])
+                engines.append(context.on_engine(f"{network}, {bits} bits, slots of {name}", model, (name,)))
     path = context.folder / "outliers.svg"
     with figure(path) as (axes,):
         for name, found in curves.items():
@@ -43,5 +46,6 @@ def run(context: Context) -> Section:
         "Outliers without training", "Weights of few bits with 8-bit outliers, activations of 8 bits. Percentages: "
         "anywhere in a layer. Slots: in each of an engine's weight rows, with the share of the weights that they are.",
         ("network", "bits", "float", *(f"{100 * r:g} %" for r in RATIOS),
-         *(f"slots of {name}, {100 * share:.1f} %" for name, share in shares.items())), tuple(rows), figure=path.name,
+         *(f"slots of {name}, {100 * share:.1f} %" for name, share in shares.items())),
+        tuple(rows), tuple(engines), figure=path.name,
     )

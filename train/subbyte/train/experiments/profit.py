@@ -13,11 +13,12 @@ SCHEME = Scheme("duq", "duq", 4, 4, edge_weights="duq", edge_bits=4)
 
 
 def instability(trainings: list[Training]) -> tuple[list[float], list[float]]:
-    """AIWQ of depthwise blocks and of the others."""
+    """AIWQ of the depthwise blocks of bottlenecks, and of the pointwise ones around them."""
     kinds: tuple[list[float], list[float]] = [], []
     for training in trainings:
         for name, block in training.model.blocks():
-            kinds[0 if block.depthwise else 1].append(training.aiwq[name])
+            if name.startswith("bottleneck"):
+                kinds[0 if block.depthwise else 1].append(training.aiwq[name])
     return kinds
 
 
@@ -30,8 +31,8 @@ def run(context: Context) -> Section:
     )
     epochs = sum(stage.epochs for stage in runs[0].stages)
     exact = context.over_seeds(lambda seed: context.float_accuracy(network, seed, epochs))
-    found, plain = [one.accuracy() for one in runs], [one.accuracy() for one in others]
-    depthwise, rest = instability(runs)
+    found, plain = [one.value for one in runs], [one.value for one in others]
+    depthwise, pointwise = instability(runs)
     path = context.folder / "aiwq.svg"
     with figure(path, size=(6.0, 3.0)) as (axes,):
         names, blocks = list(runs[0].aiwq), dict(runs[0].model.blocks())
@@ -39,13 +40,14 @@ def run(context: Context) -> Section:
         axes.bar(names, values, color=["C1" if blocks[name].depthwise else "C0" for name in names])
         axes.set(ylabel="AIWQ", yscale="log")
         axes.tick_params(axis="x", rotation=90)
-    gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(rest))
-    engines = (context.on_engine("PROFIT", runs[0]), context.on_engine("without freezing", others[0]))
+    gap, ratio = points(found, exact), float(np.mean(depthwise) / np.mean(pointwise))
+    engines = (context.on_engine("PROFIT", runs[0].model), context.on_engine("without freezing", others[0].model))
     return Section(
         "PROFIT", f"The network `{network}`, every layer of 4 bits, the first and the last included. Orange in the "
-        "figure: depthwise layers.",
+        "figure: depthwise layers; they are compared with the pointwise layers of the same bottlenecks. The stem, which "
+        "reads a single channel, has as few weights for an output as they have, and `enter` fewer.",
         ("training", "accuracy, %"),
         (("float", shown(exact)), ("PROFIT", shown(found)), ("without freezing", shown(plain))), engines,
         (bar("within 1.5 points of float", gap, gap >= -1.5),
-         bar("AIWQ larger on depthwise layers", ratio, ratio > 1, "times the others")), path.name,
+         bar("AIWQ larger on depthwise layers", ratio, ratio > 1, "times the pointwise ones")), path.name,
     )

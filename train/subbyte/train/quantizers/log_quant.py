@@ -1,7 +1,8 @@
 """LogQuant: activations and weights as powers of 2 or of its square root (Miyashita, Lee, Murmann 2016, 1603.01025).
 
-A code is zero or one of 2**bits - 1 exponents under the full-scale range; rounding is to the nearest exponent. For the
-engine powers are entries of an integer table; those of half octaves are rounded, unless the table is exact for them.
+A code of an activation is zero or one of 2**bits - 1 exponents under the full-scale range, that of a weight has a sign
+for one bit of them. It is the code of the nearest power, or with `rounding` of activations "log_nearest" of the nearest
+exponent. For the engine powers are entries of an integer table; those of half octaves are rounded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from subbyte.golden.codebooks import codebook
 from subbyte.golden.logquant import log_format
 from subbyte.golden.quantize import quantize_weights, weight_scales
 from subbyte.spec.formats import half_octave_table, log2_table
@@ -20,6 +22,13 @@ from subbyte.train.quantizers.rounding import through
 from subbyte.train.quantizers.table import TableActivation
 
 SAMPLES = 1 << 14
+
+
+def _checked(steps: int) -> int:
+    """Exponents per octave. ValueError for others than 1 and 2."""
+    if steps not in (1, 2):
+        raise ValueError(f"LogQuant steps per octave must be 1 or 2, not {steps}")
+    return steps
 
 
 class LogQuantActivation(TableActivation):
@@ -33,9 +42,7 @@ class LogQuantActivation(TableActivation):
         self, bits: int, steps: int = 2, largest: int = 31, full_scale: int | None = None,
         rounding: str = "lin_nearest", guard_bits: int = 1,
     ) -> None:
-        if steps not in (1, 2):
-            raise ValueError(f"LogQuant steps per octave must be 1 or 2, not {steps}")
-        table = log2_table(bits) if steps == 1 else half_octave_table(bits, largest)
+        table = log2_table(bits) if _checked(steps) == 1 else half_octave_table(bits, largest)
         super().__init__(bits, table, TableRounding(rounding), guard_bits)
         if full_scale is not None:
             self.unit.fill_(2.0 ** ((full_scale - 1) / steps) / table[-1])
@@ -49,10 +56,20 @@ class LogQuantActivation(TableActivation):
 
 
 class LogQuantWeights(WeightQuantizer):
-    """Sign and exponent, base 2, `bits` with the sign; the nearest power, the scale per channel by squared error."""
+    """Sign and exponent, `bits` with the sign; the nearest power, the scale per channel by squared error.
+
+    `steps` exponents per octave: 1, or 2, whose powers are entries of `entry_bits` bits, two rows of any lane.
+    """
+
+    def __init__(self, bits: int, steps: int = 1, entry_bits: int = 7) -> None:
+        super().__init__(bits)
+        self.steps, self.entry_bits = _checked(steps), entry_bits
 
     def format(self) -> AnyWeightFormat:
-        return LogWeights(self.bits)
+        if self.steps == 1:
+            return LogWeights(self.bits)
+        powers = half_octave_table(self.bits - 1, (1 << (self.entry_bits - 1)) - 1)
+        return codebook([*powers, *(-power for power in powers[1:])], self.bits, self.entry_bits)
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
         x, form = to_numpy(w), self.format()
