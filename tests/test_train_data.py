@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from subbyte.train.data import DataFileError, load_data, read_idx
+from subbyte.train.data import DataFileError, data_at, load_data, read_idx
 
 
 def idx(path: Path, values: Any, packed: bool = False) -> str:
@@ -45,12 +45,32 @@ def test_idx(tmp_path: Path, rng: np.random.Generator, packed: bool) -> None:
     assert np.array_equal(data.x[:, 0], given["x_train"]) and np.array_equal(data.y, given["y_train"])
 
 
+@pytest.mark.parametrize("ending", ["-idx3-ubyte.gz", ".idx3-ubyte"])
+def test_a_folder_of_idx_files(tmp_path: Path, rng: np.random.Generator, ending: str) -> None:
+    given = arrays(rng)
+    starts = {"train-images": "x_train", "train-labels": "y_train", "t10k-images": "x", "t10k-labels": "y"}
+    for start, name in starts.items():
+        idx(tmp_path / f"{start}{ending}", given[name], packed=ending.endswith("gz"))
+    data = data_at(tmp_path)
+    assert np.array_equal(data.x[:, 0], given["x_train"]) and np.array_equal(data.y_test, given["y"])
+    (tmp_path / f"train-labels{ending}.old").write_bytes(b"")
+    with pytest.raises(DataFileError, match=r"must hold data_batch_\*.bin, or one train-labels\* .* it has 2$"):
+        data_at(tmp_path)
+
+
+def test_a_folder_of_nothing_and_a_file(tmp_path: Path, rng: np.random.Generator) -> None:
+    with pytest.raises(DataFileError, match="or one train-images.* it has 0$"):
+        data_at(tmp_path)
+    assert data_at(Path(spoilt(tmp_path, rng))).shape == (1, 5, 4)
+
+
 def test_cifar(tmp_path: Path, rng: np.random.Generator) -> None:
     records = rng.integers(0, 256, (3, 4, 3073), dtype=np.uint8)
     records[:, :, 0] %= 10
     for index, name in enumerate(("data_batch_1.bin", "data_batch_2.bin", "test_batch.bin")):
         (tmp_path / name).write_bytes(records[index].tobytes())
     data = load_data("cifar", folder=str(tmp_path))
+    assert data.digest == data_at(tmp_path).digest != data.limited(7, 4).digest
     assert data.shape == (3, 32, 32) and len(data.x) == 8 and len(data.x_test) == 4
     assert data.x[5, 2, 1, 3] == records[1, 1, 1 + 2048 + 32 + 3] and data.y[5] == records[1, 1, 0]
 
@@ -62,6 +82,14 @@ def test_digits() -> None:
     assert data.x.max() == 16 and data.scale == 1 / 16
 
 
+def test_idx_of_an_enormous_shape(tmp_path: Path) -> None:
+    """2**64 bytes are not none."""
+    path = tmp_path / "x"
+    path.write_bytes(b"\0\0\x08\x03" + struct.pack(">3I", 1 << 31, 1 << 31, 4))
+    with pytest.raises(DataFileError, match="must hold 18446744073709551616 bytes behind its head .* not 0$"):
+        read_idx(path)
+
+
 def spoilt(tmp_path: Path, rng: np.random.Generator, **changes: Any) -> str:
     given = {**arrays(rng), **changes}
     np.savez(tmp_path / "d.npz", **{name: value for name, value in given.items() if value is not None})
@@ -69,6 +97,7 @@ def spoilt(tmp_path: Path, rng: np.random.Generator, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(("changes", "message"), [
+    ({"x_train": np.zeros((1, 5, 4), np.uint8), "y_train": np.zeros(1, np.int64)}, "at least 2 training images"),
     ({"y": None}, "lacks y; it has x, x_train, y_train"),
     ({"x": np.zeros((3, 5, 4))}, "test images must be bytes of shape .*, not float64"),
     ({"x": np.zeros((3, 9, 9), np.uint8)}, r"test images must be \(1, 5, 4\), not \(1, 9, 9\)"),

@@ -277,3 +277,26 @@ def test_scheme_refusals() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             schemes.Scheme(**values)
+
+
+def test_other_bits_in_evaluation() -> None:
+    """Integers are those of the bits that are set, without a step of training in between."""
+    model, x = nets.settled("cnn", "min_max"), nets.images()
+    other = nets.settled("cnn", "min_max")
+    with torch.no_grad():
+        first = model(x)
+        model.set_bits(2, 2)
+        other.set_bits(2, 2)
+        assert torch.equal(model(x), other(x)) and not torch.equal(model(x), first)
+        model.set_active(False)
+        other.set_active(False)
+        assert torch.equal(model(x), other(x))
+
+
+def test_the_code_that_symmetric_ones_leave_out() -> None:
+    """A signed DuQ gives no code 0, behind a layer too, of 8 bits as of 4."""
+    for bits in (4, 8):
+        quantizer = quantizers.DuqActivation(bits, signed=True)
+        folded = fold_module.fold(quantizer, np.array([1e-4]), np.array([0.0]))
+        acc = torch.tensor([[-100_000], [0], [100_000]])
+        assert folded.codes(acc).flatten().tolist() == [1, 1 << (bits - 1), (1 << bits) - 1]

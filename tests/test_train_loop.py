@@ -138,14 +138,65 @@ def test_seeds_matter() -> None:
     assert digest(runs[0]) == digest(runs[1]) != digest(runs[2])
 
 
-def test_checkpoints_of_other_recipes_are_refused(tmp_path: Path) -> None:
+def test_checkpoints_of_other_recipes_and_data_are_refused(tmp_path: Path) -> None:
     training = loops.Training(recipe(), small.bars())
     training.run(tmp_path / "checkpoint.pt")
     with pytest.raises(loops.CheckpointError, match="is of another recipe, in rate"):
         loops.Training(recipe(rate=0.02), small.bars()).load(tmp_path / "checkpoint.pt")
+    with pytest.raises(loops.CheckpointError, match="is of other data than the recipe's files have now"):
+        loops.Training(recipe(), small.bars(seed=1)).load(tmp_path / "checkpoint.pt")
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
-    with pytest.raises(loops.CheckpointError, match="cannot be read"):
+    with pytest.raises(loops.CheckpointError, match="is damaged, or of another version of Subbyte$"):
         loops.Training(recipe(), small.bars()).load(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("place", [0, 40, -40, -1])
+def test_damaged_checkpoints_are_refused(tmp_path: Path, place: int) -> None:
+    """A bit anywhere; and a file that ends early."""
+    path = tmp_path / "checkpoint.pt"
+    loops.Training(recipe(), small.bars()).run(path)
+    good = path.read_bytes()
+    bad = bytearray(good)
+    bad[place] ^= 4
+    for content in (bytes(bad), good[:-1], good[:30], b""):
+        path.write_bytes(content)
+        with pytest.raises(loops.CheckpointError, match="is damaged"):
+            loops.Training(recipe(), small.bars()).load(path)
+    path.write_bytes(good)
+    loops.Training(recipe(), small.bars()).load(path)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_quantized_without_training(tmp_path: Path, resumed: bool) -> None:
+    """Stages without epochs: the accuracy is that of the quantized network, not of the float one before."""
+    one = recipe(scheme=schemes.method("min_max", 2), epochs=0, float_epochs=6, shift=1)
+    run = loops.Training(one, small.bars(320))
+    run.run(tmp_path / "checkpoint.pt")
+    if resumed:
+        run = loops.Training(one, small.bars(320))
+        run.load(tmp_path / "checkpoint.pt")
+        run.run()
+    assert run.value == run.accuracy() != run.float_value
+
+
+@pytest.mark.parametrize(("network", "scheme"), [
+    ("xnor", schemes.Scheme("xnor", "sign", 1, 1)), ("mobilenet", schemes.Scheme("duq", "duq")),
+    ("resnet", schemes.Scheme(highway=False)), ("ds_cnn", schemes.Scheme("weq", weight_bits=2)),
+])
+def test_the_teacher_is_the_float_network(network: str, scheme: Any) -> None:
+    """That of the float stage, with its own activations; it gives what that gave."""
+    run = loops.Training(
+        recipe(network=network, scheme=scheme, float_epochs=3, distillation=0.5, ladder=()), small.bars(320)
+    )
+    run.run()
+    assert loops.accuracy(run.teacher, run.data.x_test, run.data.y_test) == run.float_value
+    assert not any(quantizer.active for quantizer in run.teacher.quantizers())
+
+
+def test_a_run_that_diverges_says_so() -> None:
+    run = loops.Training(recipe(rate=1e6, epochs=20, float_epochs=0), small.bars())
+    with pytest.raises(TrainError, match="^Training diverged in stage quantized: .*; try a lower rate$"):
+        run.run()
 
 
 # Schedules
@@ -360,10 +411,12 @@ def test_the_command_line_does_not_load_torch() -> None:
     ("train = 1", "Recipe train must be an integer of at least 2, not 1"),
     ("train = 'x'", "Recipe train must be an integer of at least 2, not 'x'"),
     ("test = 0", "Recipe test must be an integer of at least 1, not 0"),
-    ("decay = 'x'", "Recipe decay must be a number of at least 0, not 'x'"),
-    ("distillation = 'x'", "Recipe distillation must be a number of at least 0, not 'x'"),
-    ("rate = nan", "Recipe rate must be a number above 0, not nan"),
-    ("rate = inf", "Recipe rate must be a number above 0, not inf"),
+    ("decay = 'x'", "Recipe decay must be a number of at least 0 and at most 1e.06, not 'x'"),
+    ("distillation = 'x'", "Recipe distillation must be a number of at least 0 and at most 1e.06, not 'x'"),
+    ("rate = nan", "Recipe rate must be a number above 0 and at most 1e.06, not nan"),
+    ("rate = inf", "Recipe rate must be a number above 0 and at most 1e.06, not inf"),
+    ("rate = 1e38", "Recipe rate must be a number above 0 and at most 1e.06, not 1e.38"),
+    ("[scheme]\nhighway = 'no'", "Scheme highway must be true or false, not 'no'"),
     ("seed = 100000000000000000000", "Recipe seed must be at most 1099511627776, not 100000000000000000000"),
     ("a = [", "Recipe file"),
 ])
@@ -381,6 +434,10 @@ REHEARSED = [
         for name in ("weights", "edge_weights", "activations")
     ),
     ({"backward": {"bits": 1}}, "Saved activations must have 2..8 bits and a ratio of 0..1, not 1 and 0.02"),
+    ({"backward": {"bits": 3.5}}, "Saved activations must have 2..8 bits and a ratio of 0..1, not 3.5 and 0.02"),
+    ({"network": "mobilenet", "scheme": {"activation_bits": 1}},
+     "activation_bits must be at least 2 in a network that reads signed numbers, not 1"),
+    ({"scheme": {"activations": "pact", "activation_options": {"alpha": 0}}}, "PACT alpha must be above 0, not 0"),
     ({"scheme": {"weight_options": {"foo": 1}}}, "unexpected keyword argument 'foo'"),
     ({"scheme": {"weight_options": {"grid": "x"}}}, "Grid of 4-bit weights must be narrow, full, lanes or"),
     ({"scheme": {"activations": "fitted", "activation_bits": 3}}, "A fitted table has 4 bits, not 3"),
@@ -433,3 +490,23 @@ def test_recipes_come_back_from_plain_values() -> None:
     one = recipe(scheme=schemes.method("qil", 3), schedule="progressive")
     assert recipes.train_recipe(json.loads(json.dumps(one.to_dict()))) == one
     assert dataclasses.replace(one, seed=2) != one
+
+
+def test_a_network_without_qonnx_leaves_none_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that of an earlier network, nor half of one when the disk is full."""
+    monkeypatch.setattr(commands, "load_data", lambda **files: small.bars())
+    commands.train(recipe(), tmp_path)
+    before = (tmp_path / "model.onnx").read_bytes()
+
+    def full(model: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commands, "to_qonnx", full)
+        with pytest.raises(OSError, match="no space"):
+            commands.train(recipe(), tmp_path)
+    assert (tmp_path / "model.onnx").read_bytes() == before and not list(tmp_path.glob(".new*"))
+    (tmp_path / "checkpoint.pt").unlink()
+    found = commands.train(recipe(scheme=schemes.Scheme(activations="log")), tmp_path)
+    assert found["qonnx_refused"] and not (tmp_path / "model.onnx").exists()

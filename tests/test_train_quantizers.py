@@ -24,6 +24,7 @@ from subbyte.spec.weight_formats import LinearWeights, LogWeights, linear_weight
 from subbyte.spec.weights import WeightFormat, WeightSet
 
 torch = pytest.importorskip("torch")
+base = import_module("subbyte.train.quantizers.base")
 quantizers = import_module("subbyte.train.quantizers")
 
 
@@ -502,7 +503,7 @@ def test_half_octave_weights(rng: np.random.Generator, bits: int) -> None:
     """Both signs of powers of the square root of 2, in integers of 7 bits; every weight has the nearest."""
     w, module = filters(rng), quantizers.LogQuantWeights(bits, steps=2)
     q, unit = module.integers(w)
-    sizes = [math.floor(63 / math.sqrt(2) ** n + 0.5) for n in range((1 << (bits - 1)) - 1)]
+    sizes = [math.floor(63 / 2 ** (n / 2) + 0.5) for n in range((1 << (bits - 1)) - 1)]
     assert sorted({*sizes, 0, *(-size for size in sizes)}) == module.format().values.tolist()
     x = w.double() / unit.reshape(-1, 1, 1, 1)
     nearest = (x[..., None] - torch.tensor(module.format().values)).abs().amin(dim=-1)
@@ -638,3 +639,30 @@ def test_formats_of_goldens() -> None:
     form = dataclasses.replace(module.format(), scale=1.0)
     assert form == TensorFormat(Kind.LOG, 4, 1.0, 0, half_octave_table(4, 31))
     assert quantizers.DorefaActivation(4).format() == linear(4, 1 / 15)
+
+
+@pytest.mark.parametrize(("make", "parameters"), [
+    (lambda: quantizers.PactActivation(4), ["alpha"]), (lambda: quantizers.DuqActivation(4), ["a", "c"]),
+    (lambda: quantizers.DuqActivation(4, signed=True), ["a", "c"]), (lambda: quantizers.LsqActivation(4), ["size"]),
+])
+def test_ranges_never_turn(rng: np.random.Generator, make: Any, parameters: list[str]) -> None:
+    """A step of training too far leaves a small range, no negative one and none of no size."""
+    module, x = make(), samples(rng)
+    module(x)
+    with torch.no_grad():
+        for name in parameters:
+            getattr(module, name).fill_(-300.0)
+            assert math.isfinite(module.extent(getattr(module, name)))
+    assert module.format().scale > 0 and module(x).isfinite().all()
+    borders = [border for border in module.borders() if border > base.ALWAYS]
+    assert borders == sorted(set(borders))
+
+
+def test_duq_weights_never_turn(rng: np.random.Generator) -> None:
+    w, module = filters(rng), quantizers.DuqWeights(4)
+    module(w)
+    with torch.no_grad():
+        module.a.fill_(-300.0)
+        module.c.fill_(-300.0)
+    q, unit = module.integers(w)
+    assert (unit > 0).all() and q.abs().max() == 7

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data, where to, and how much."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (all)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--data", metavar="FILE.npz", help="x_train, y_train, x, y (scikit-learn's digits)")
+    parser.add_argument(
+        "--data", type=Path, metavar="PATH",
+        help=".npz of x_train, y_train, x, y, or folder of idx or CIFAR-10 files (scikit-learn's digits)",
+    )
     parser.add_argument("--effort", default=EFFORTS[0], choices=EFFORTS, help="%(choices)s (%(default)s)")
     parser.add_argument("--rtl", action="store_true", help="simulate the Verilog of what was trained, 20 images each")
     parser.add_argument("--seeds", type=positive, metavar="N", help="run with seeds 1..N")
@@ -42,13 +45,13 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
     """Run them, write the page and tell which bars were met."""
     for module in ("torch", "matplotlib"):
         need("subbyte experiments", module, "train")
-    from subbyte.train.data import load_data
+    from subbyte.train.data import data_at, load_data
     from subbyte.train.experiments.context import EFFORTS as KNOWN
     from subbyte.train.experiments.context import Context
     from subbyte.train.experiments.on_engine import Hardware
     from subbyte.train.experiments.page import run_experiments
 
-    data = load_data("npz", file=options.data) if options.data else load_data("digits")
+    data = data_at(options.data) if options.data else load_data("digits")
     effort = KNOWN[options.effort]
     if options.seeds:
         effort = dataclasses.replace(effort, seeds=tuple(range(1, options.seeds + 1)))

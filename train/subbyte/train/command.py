@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from subbyte.spec.engine import EngineConfig
 from subbyte.spec.network_io import save_network
 from subbyte.train.data import load_data
+from subbyte.train.files import replaced
 from subbyte.train.loop import Progress, Training
 from subbyte.train.recipe import TrainRecipe
 from subbyte.train.rehearsal import rehearse
@@ -39,7 +39,8 @@ def train(
     summary = _summary(training, resumed)
     if recipe.schedule != "float":
         summary |= _exported(training, out, engine)
-    _write(out / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    with replaced(out / SUMMARY) as new:
+        new.write_text(json.dumps(summary, indent=1) + "\n")
     return summary
 
 
@@ -62,27 +63,16 @@ def _exported(training: Training, out: Path, engine: EngineConfig | None) -> dic
     """Files of the trained network, and whether the reference gives its accuracy."""
     exported = to_network(training.model, engine)
     logits = exported.reference(training.data.x_test)
-    staged = out / f".{NETWORK}.new"
-    try:
-        save_network(exported.network, staged)
-        os.replace(staged, out / NETWORK)
-    finally:
-        staged.unlink(missing_ok=True)
+    with replaced(out / NETWORK) as new:
+        save_network(exported.network, new)
     found: dict[str, Any] = {
         "reference_value": float((logits.argmax(axis=1) == training.data.y_test).mean()), "network_file": NETWORK,
         "qonnx_file": QONNX, "qonnx_refused": None,
     }
     try:
-        to_qonnx(training.model, out / QONNX)
+        with replaced(out / QONNX) as new:
+            to_qonnx(training.model, new)
     except ValueError as error:
+        (out / QONNX).unlink(missing_ok=True)  # of an earlier network
         found |= {"qonnx_file": None, "qonnx_refused": str(error)}
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(text)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import math
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -49,6 +51,15 @@ class Dataset:
         """Number of classes."""
         return int(max(self.y.max(), self.y_test.max())) + 1
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it, with the shapes."""
+        found = hashlib.sha256(f"{self.scale!r}".encode())
+        for array in (self.x, self.y, self.x_test, self.y_test):
+            found.update(f"{array.dtype}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array))
+        return found.hexdigest()
+
     def limited(self, train: int | None, test: int | None) -> Dataset:
         """The first so many samples."""
         return Dataset(self.x[:train], self.y[:train], self.x_test[:test], self.y_test[:test], self.scale)
@@ -65,6 +76,26 @@ def load_data(kind: str, **files: str) -> Dataset:
     return _checked(kind, loader(*(Path(files[name]) for name in names)))
 
 
+IDX_NAMES = {
+    "images": "train-images", "labels": "train-labels", "test_images": "t10k-images", "test_labels": "t10k-labels",
+}
+"""Files of MNIST and its likes, whose names begin so, whatever follows: -idx3-ubyte, .idx3-ubyte, .gz."""
+
+
+def data_at(path: Path) -> Dataset:
+    """The data set of an .npz file, or of a folder with MNIST's idx files or CIFAR-10's binary ones. DataFileError."""
+    if not path.is_dir():
+        return load_data("npz", file=str(path))
+    if any(path.glob("data_batch_*.bin")):
+        return load_data("cifar", folder=str(path))
+    found = {name: sorted(path.glob(f"{start}*")) for name, start in IDX_NAMES.items()}
+    for name, files in found.items():
+        if len(files) != 1:
+            raise DataFileError(f"Data folder {path} must hold data_batch_*.bin, or one {IDX_NAMES[name]}* as of "
+                                f"MNIST; of those it has {len(files)}")
+    return load_data("idx", **{name: str(files[0]) for name, files in found.items()})
+
+
 def _checked(kind: str, data: Dataset) -> Dataset:
     for subject, x, y in (("training", data.x, data.y), ("test", data.x_test, data.y_test)):
         if x.dtype != np.uint8 or x.ndim != 4 or not len(x):
@@ -74,6 +105,8 @@ def _checked(kind: str, data: Dataset) -> Dataset:
             raise DataFileError(f"Data {kind}: {subject} classes must be {len(x)} integers of 0 or more, not {y.shape}")
         if (largest := int(y.max())) >= MOST_CLASSES:
             raise DataFileError(f"Data {kind}: {subject} classes must be below {MOST_CLASSES}, not {largest}")
+    if len(data.x) < 2:
+        raise DataFileError(f"Data {kind}: there must be at least 2 training images, BatchNorm's least batch, not 1")
     if data.x.shape[1:] != data.x_test.shape[1:]:
         raise DataFileError(f"Data {kind}: test images must be {data.x.shape[1:]}, not {data.x_test.shape[1:]}")
     return data
@@ -129,8 +162,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise DataFileError(f"Data file {path} must be an idx file of bytes, it begins with {content[:4].hex()!r}")
     head = 4 + 4 * content[3]
     shape = tuple(int(size) for size in np.frombuffer(content[4:head], dtype=">u4"))
-    if len(content) - head != int(np.prod(shape)):
-        raise DataFileError(f"Data file {path} must hold {int(np.prod(shape))} bytes behind its head for {shape}, "
+    if len(content) - head != math.prod(shape):
+        raise DataFileError(f"Data file {path} must hold {math.prod(shape)} bytes behind its head for {shape}, "
                             f"not {len(content) - head}")
     return np.frombuffer(content[head:], dtype=np.uint8).reshape(shape)
 

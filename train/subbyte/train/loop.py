@@ -6,8 +6,9 @@ and goes on from its checkpoint ends with the same numbers as one that was not.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,11 +24,11 @@ from subbyte.train.aiwq import Aiwq, freeze
 from subbyte.train.data import Dataset
 from subbyte.train.distill import distillation_loss
 from subbyte.train.errors import TrainError
+from subbyte.train.files import replaced
 from subbyte.train.layers.norm import ChannelNorm
 from subbyte.train.networks import NETWORKS, QuantNetwork
 from subbyte.train.profiles import apply_profile
 from subbyte.train.recipe import TrainRecipe
-from subbyte.train.scheme import FLOAT
 from subbyte.train.stages import Stage, stages
 from subbyte.train.statistics import measure_statistics
 from subbyte.train.value_aware import QuantizedBackward
@@ -36,12 +37,15 @@ Progress = Callable[[float, str], None]
 """Takes the fraction that is done, and a line about it."""
 
 EVALUATION_BATCH = 500
+DIGEST_BYTES = 32
+"""In front of a checkpoint's content."""
+
 SMALLEST_EXTENT = 0.01
 """Of a quantizer's parameter, to which its rate is in proportion."""
 
 
 class CheckpointError(TrainError):
-    """A checkpoint that is none, or of another recipe."""
+    """A checkpoint that is none, or of another recipe or other data."""
 
 
 class Training:
@@ -57,9 +61,7 @@ class Training:
         torch.set_num_threads(1)
         torch.manual_seed(recipe.seed)
         self.recipe, self.data = recipe, data.limited(recipe.train, recipe.test)
-        self.model = self._network(recipe.scheme)
-        if recipe.profile:
-            apply_profile(self.model, recipe.profile, recipe.levels)
+        self.model = self._network()
         scheme = recipe.scheme
         self.stages = stages(
             recipe.schedule, recipe.epochs, recipe.float_epochs, (scheme.weight_bits, scheme.activation_bits),
@@ -70,15 +72,27 @@ class Training:
         self.frozen: list[str] = []
         self.float_value: float | None = None
         self.teacher: QuantNetwork | None = None
+        self._value: float | None = None
         self._x, self._y = torch.from_numpy(self.data.x), torch.from_numpy(self.data.y)
         self._done = 0, 0
         self._optimizer: torch.optim.AdamW | None = None
         self._meter: Aiwq | None = None
 
-    def _network(self, scheme: Any) -> QuantNetwork:
-        return NETWORKS[self.recipe.network](
-            scheme, self.data.shape, self.data.classes, self.data.scale, **self.recipe.options
+    def _network(self) -> QuantNetwork:
+        recipe = self.recipe
+        model = NETWORKS[recipe.network](
+            recipe.scheme, self.data.shape, self.data.classes, self.data.scale, **recipe.options
         )
+        if recipe.profile:
+            apply_profile(model, recipe.profile, recipe.levels)
+        return model
+
+    def _taught_by(self, state: dict[str, Tensor]) -> None:
+        """The float network, with quantizers off as in its stage, becomes the teacher."""
+        self.teacher = self._network()
+        self.teacher.set_active(False)
+        self.teacher.load_state_dict(state)
+        self.teacher.eval()
 
     def start_from(self, other: Training) -> None:
         """Weights and BatchNorm of another run's network of the same shape, and the float accuracy that it has."""
@@ -150,13 +164,11 @@ class Training:
             self._meter.detach()
             self._meter = None
         measure_statistics(self.model, self._x)
-        value = self.accuracy()
+        self._value = value = self.accuracy()
         if not stage.quantized:
             self.float_value = value
             if self.recipe.distillation:
-                self.teacher = self._network(FLOAT)
-                self.teacher.load_state_dict(self.model.state_dict(), strict=False)
-                self.teacher.eval()
+                self._taught_by(self.model.state_dict())
         return value
 
     def _new_optimizer(self) -> torch.optim.AdamW:
@@ -196,6 +208,9 @@ class Training:
             loss, saved = self._step(shifted(self._x[pick], self.recipe.shift, generator), self._y[pick], stage)
             losses += loss
             full, kept = full + saved[0], kept + saved[1]
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            raise TrainError(f"Training diverged in stage {stage.name}: there are weights beyond any number; "
+                             "try a lower rate")
         entry = {"stage": stage.name, "epoch": epoch, "loss": losses / len(batches)}
         return entry | ({"saved_bytes_full": full, "saved_bytes": kept} if full else {})
 
@@ -226,8 +241,8 @@ class Training:
 
     @property
     def value(self) -> float:
-        """Accuracy at the end of the run; without epochs, of the network that it starts with."""
-        return float(self.history[-1]["accuracy"]) if self.history else self.accuracy()
+        """Accuracy at the end of the last stage; of a run without stages, of the network that it starts with."""
+        return self.accuracy() if self._value is None else self._value
 
     def accuracy(self) -> float:
         """Part of the test images whose largest logit, the first of equal ones, is their class."""
@@ -240,43 +255,41 @@ class Training:
         assert self._optimizer is not None
         index, _ = self._done
         state = {
-            "recipe": self.recipe.to_dict(), "done": self._done, "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(), "history": self.history, "aiwq": self.aiwq,
-            "frozen": self.frozen, "float_value": self.float_value,
+            "recipe": self.recipe.to_dict(), "data": self.data.digest, "done": self._done,
+            "model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(), "history": self.history,
+            "aiwq": self.aiwq, "frozen": self.frozen, "float_value": self.float_value, "value": self._value,
             "teacher": None if self.teacher is None else self.teacher.state_dict(),
             "meter": None if self._meter is None else (self._meter.values, self._meter._old),
             "stage": asdict(self.stages[index]) if index < len(self.stages) else None,
         }
-        new = path.with_name(f".{path.name}.new")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.save(state, new)
-            os.replace(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+        content = io.BytesIO()
+        torch.save(state, content)
+        with replaced(path) as new:
+            new.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint. CheckpointError when it is none or of another recipe."""
-        try:
-            state = torch.load(path, weights_only=True)
-            recipe = state["recipe"]
-        except Exception as error:
-            raise CheckpointError(f"Checkpoint {path} cannot be read: {error}") from None
+        """Go on from a checkpoint. CheckpointError when it is damaged, or of another recipe or other data."""
+        content = path.read_bytes()
+        if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+            raise CheckpointError(f"Checkpoint {path} is damaged, or of another version of Subbyte")
+        state = torch.load(io.BytesIO(content[DIGEST_BYTES:]), weights_only=True)
+        recipe, data = state["recipe"], state["data"]
         if recipe != self.recipe.to_dict():
             different = sorted(k for k in self.recipe.to_dict() if recipe.get(k) != self.recipe.to_dict()[k])
             raise CheckpointError(f"Checkpoint {path} is of another recipe, in {', '.join(different)}")
+        if data != self.data.digest:
+            raise CheckpointError(f"Checkpoint {path} is of other data than the recipe's files have now")
         index, epoch = self._done = state["done"]
         self.history, self.aiwq, self.frozen = state["history"], state["aiwq"], state["frozen"]
-        self.float_value = state["float_value"]
+        self.float_value, self._value = state["float_value"], state["value"]
         for stage in self.stages[: index + (epoch > 0)]:
             self._apply(stage)
         self.model.load_state_dict(state["model"])
         self._optimizer = self._new_optimizer()
         self._optimizer.load_state_dict(state["optimizer"])
         if state["teacher"] is not None:
-            self.teacher = self._network(FLOAT)
-            self.teacher.load_state_dict(state["teacher"])
-            self.teacher.eval()
+            self._taught_by(state["teacher"])
         if state["meter"] is not None:
             self._meter = Aiwq(self.model)
             self._meter.values, self._meter._old = state["meter"]

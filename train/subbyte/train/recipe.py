@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from subbyte.train.profiles import PROFILES
 from subbyte.train.scheme import WIDE_BITS, Scheme
 from subbyte.train.stages import SCHEDULES
 
+LARGEST_NUMBER = 1e6
 MOST_SEED = 1 << 40
 """Seeds of epochs are made of it, and have 64 bits."""
 
@@ -86,8 +86,10 @@ class TrainRecipe:
             yield f"Recipe seed must be at most {MOST_SEED}, not {self.seed}"
         for subject, real, least in (("rate", self.rate, False), ("temperature", self.temperature, False),
                                      ("decay", self.decay, True), ("distillation", self.distillation, True)):
-            if not _is(int | float, real) or not math.isfinite(real) or real < 0 or (real == 0 and not least):
-                yield f"Recipe {subject} must be a number {'of at least' if least else 'above'} 0, not {real!r}"
+            fits = _is(int | float, real) and 0 <= real <= LARGEST_NUMBER
+            if not fits or (real == 0 and not least):
+                yield (f"Recipe {subject} must be a number {'of at least' if least else 'above'} 0 and at most "
+                       f"{LARGEST_NUMBER:g}, not {real!r}")
         for subject, bits in (("ladder", self.ladder), ("levels", self.levels)):
             if not all(_is(int, one) and 1 <= one <= WIDE_BITS for one in bits) or (subject == "levels" and not bits):
                 yield f"Recipe {subject} must be a list of integers in 1..{WIDE_BITS}, not {list(bits)!r}"

@@ -33,7 +33,7 @@ def rehearse(recipe: TrainRecipe, data: Dataset) -> None:
                     training.model.set_bits(*stage.bits)
                 training.model.calibrate(torch.from_numpy(training.data.x[:IMAGES]), training=True)
                 _read(training)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise TrainError(f"Recipe cannot be trained: {' '.join(str(error).split())}") from None
 
 

@@ -63,6 +63,8 @@ class Scheme:
         ):
             if not isinstance(bits, int) or not 1 <= bits <= WIDE_BITS:
                 raise ValueError(f"Scheme {subject} must be an integer in 1..{WIDE_BITS}, not {bits!r}")
+        if not isinstance(self.highway, bool):
+            raise ValueError(f"Scheme highway must be true or false, not {self.highway!r}")
 
     @property
     def is_float(self) -> bool:
@@ -80,6 +82,8 @@ class Scheme:
         """Of what a linear map reads: behind a ReLU, or `signed`."""
         if not signed:
             return ACTIVATIONS[self.activations](self.activation_bits, **self.activation_options)
+        if self.activation_bits < 2:
+            raise ValueError("Scheme activation_bits must be at least 2 in a network that reads signed numbers, not 1")
         name = self.activations if self.activations in SIGNED else "lsq"
         return ACTIVATIONS[name](self.activation_bits, signed=True)
 

@@ -108,13 +108,13 @@ class QuantizedBackward:
     """
 
     def __init__(self, model: nn.Module, bits: int = 3, ratio: float = 0.02, two_zeros: bool = False) -> None:
-        if not 1 < bits <= 8 or not 0 <= ratio <= 1:
+        if not isinstance(bits, int) or not 1 < bits <= 8 or not 0 <= ratio <= 1:
             raise ValueError(f"Saved activations must have 2..8 bits and a ratio of 0..1, not {bits} and {ratio}")
         self.bits, self.ratio, self.two_zeros = bits, ratio, two_zeros
         self.full_bytes = self.kept_bytes = 0
         shapes = {p.shape for p in model.parameters()}
         self._parameters = shapes | {shape[::-1] for shape in shapes if len(shape) == 2}
-        self._recent: deque[tuple[Tensor, Packed]] = deque(maxlen=SHARED)
+        self._recent: deque[tuple[Tensor, int, Packed]] = deque(maxlen=SHARED)
         self._plain: set[tuple[int, int]] = set()
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, self._unpack)
 
@@ -142,13 +142,15 @@ class QuantizedBackward:
                 self.full_bytes += size
                 self.kept_bytes += size
             return x
-        for other, packed in self._recent:
-            if other.data_ptr() == x.data_ptr() and other.shape == x.shape and other._version == x._version:
+        for other, version, packed in self._recent:
+            same = other.data_ptr() == x.data_ptr() and other.shape == x.shape and other.stride() == x.stride()
+            if same and version == x._version:
                 return packed
         packed = value_aware(x, self.bits, self.ratio, self.two_zeros)
         self.full_bytes += size
         self.kept_bytes += packed.nbytes
-        self._recent.append((x.detach(), packed))
+        # Of what is kept here the version goes on with that of x.
+        self._recent.append((x.detach(), x._version, packed))
         return packed
 
     @staticmethod

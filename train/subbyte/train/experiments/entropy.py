@@ -18,6 +18,7 @@ def schemes(bits: int) -> dict[str, Scheme]:
     """
     options = {
         LINEAR: ("min_max", {"layer": True}), "linear, a scale for each channel": ("min_max", {}),
+        "linear, LSQ's scale": ("lsq", {}),
         CODEBOOK: ("weq", {"levels": 1 << bits}), f"{CODEBOOK}, with a zero": ("weq", {}),
     }
     return {
@@ -55,7 +56,8 @@ def run(context: Context) -> Section:
     return Section(
         "Weighted entropy and bit profiles", "Activations of 8 bits for codebooks, of 4 for profiles, whose hidden "
         "weights have 4, 3 and 2 bits, each in nearly as many layers. A codebook belongs to a layer: the bars compare "
-        "it with linear weights of one scale, as its paper does; those with a scale for each channel stand beside. It "
-        "has all levels of its bits, as the authors' script, or one less, of which one is zero.",
+        "it with linear weights of one scale, as its paper does; those with a scale for each channel stand beside, "
+        "and LSQ's, which clips: most of what a codebook gains on a scale that clips nothing. It has all levels of its "
+        "bits, as the authors' script, or one less, of which one is zero; linear weights have one less.",
         ("network and weights", "not trained, %", "trained, %"), tuple(rows), tuple(engines), tuple(bars), path.name,
     )

@@ -60,6 +60,6 @@ def run(context: Context) -> Section:
             rows.append((name, shown([context.accuracy(models[name])]), f"{100 * moved:.1f}"))
     return Section(
         "Features", f"The inputs of the last layer of `{NETWORK}`, on the two main axes of the float network's; "
-        "colours are classes. Moved: distance from the float features over their spread.",
+        "colours are classes. Moved: distance from the float features over their spread. All of the first seed.",
         ("network", "accuracy, %", "moved, %"), tuple(rows), figure=path.name,
     )

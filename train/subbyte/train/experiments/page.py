@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
@@ -23,12 +22,16 @@ from subbyte.train.experiments import (
 )
 from subbyte.train.experiments.context import Context, Section
 from subbyte.train.experiments.on_engine import HEADER
+from subbyte.train.files import replaced
 
 EXPERIMENTS: dict[str, Callable[[Context], Section]] = {
     "methods": methods.run, "logarithm": logarithm.run, "entropy": entropy.run, "outliers": outliers.run,
     "backward": backward.run, "highway": highway.run, "profit": profit.run, "binary": binary.run,
     "histograms": histograms.run, "features": features.run,
 }
+LONGEST = ("profit", "methods", "entropy", "highway")
+"""Begun first of several at a time, so that none of them is alone at the end."""
+
 PAGE = "experiments.md"
 
 
@@ -51,9 +54,8 @@ def run_experiments(
         progress(len(done) / len(chosen))
     sections = {name: done[name] for name in chosen}
     page = context.folder / PAGE
-    new = page.with_name(f".{PAGE}.new")
-    new.write_text(_page(list(sections.values()), context, effort))
-    os.replace(new, page)
+    with replaced(page) as new:
+        new.write_text(_page(list(sections.values()), context, effort))
     return {
         "page": str(page), "effort": effort, "seeds": list(context.effort.seeds),
         "experiments": {
@@ -74,7 +76,8 @@ def _sections(context: Context, names: Sequence[str], jobs: int) -> Iterator[tup
         return
     # Not forked: the terminal's progress bar is a thread of this process.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(EXPERIMENTS[name], context.silent()): name for name in names}
+        order = sorted(names, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+        running = {pool.submit(EXPERIMENTS[name], context.silent()): name for name in order}
         try:
             for future in as_completed(running):
                 context.note(f"{running[future]}: done")

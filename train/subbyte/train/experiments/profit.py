@@ -44,8 +44,8 @@ def run(context: Context) -> Section:
     engines = (context.on_engine("PROFIT", runs[0].model), context.on_engine("without freezing", others[0].model))
     return Section(
         "PROFIT", f"The network `{network}`, every layer of 4 bits, the first and the last included. Orange in the "
-        "figure: depthwise layers; they are compared with the pointwise layers of the same bottlenecks. The stem, which "
-        "reads a single channel, has as few weights for an output as they have, and `enter` fewer.",
+        "figure: depthwise layers; they are compared with the pointwise layers of the same bottlenecks. The stem, "
+        "which reads a single channel, has as few weights for an output as they have, and `enter` fewer.",
         ("training", "accuracy, %"),
         (("float", shown(exact)), ("PROFIT", shown(found)), ("without freezing", shown(plain))), engines,
         (bar("within 1.5 points of float", gap, gap >= -1.5),

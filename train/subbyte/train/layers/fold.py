@@ -6,10 +6,10 @@ The real number of channel o is gain[o] * acc + offset[o]. Two forms of the same
 - `Line`: floor(((acc + bias[o]) * multiplier[o] + 2**(shift[o] - 1)) / 2**shift[o]), a requantizer of any engine. The
   offset is rounded to a whole accumulator and the gain to 16 bits.
 
-Binary codes always have thresholds. Linear ones of up to four bits have them where a code is less than `COARSE`
-accumulators wide, so that rounding an offset could be felt; where it is wider the line is at most 1/32 of a code off.
-Tables and wider codes have the line. Evaluation computes with what is chosen here, so that nothing changes on the way
-to a board.
+Binary codes, and symmetric ones, which leave a code out, always have thresholds. Linear ones of up to four bits have
+them where a code is less than `COARSE` accumulators wide, so that rounding an offset could be felt; where it is wider
+the line is at most 1/32 of a code off. Tables and wider codes have the line. Evaluation computes with what is chosen
+here, so that nothing changes on the way to a board.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def fold(
     width = _unit(quantizer, form) / np.maximum(gain, 1e-300)
     if exact is None:
         narrow = form.kind is Kind.LIN and form.bits <= 4
-        exact = form.kind is Kind.BIN or (narrow and bool((width < COARSE).any()))
+        unused = isinstance(quantizer, UniformActivation) and quantizer.narrow  # the code that no line leaves out
+        exact = form.kind is Kind.BIN or unused or (narrow and bool((width < COARSE).any()))
     if exact:
         return Thresholds(thresholds_of(quantizer.borders(), gain.tolist(), offset.tolist(), ACC_BITS))
     rounding = (quantizer.rounding, quantizer.guard_bits) if isinstance(quantizer, TableActivation) else ()

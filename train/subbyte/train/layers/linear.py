@@ -59,11 +59,15 @@ class Block(nn.Module):
         return self.weights.is_float or self.out.is_float
 
     def train(self, mode: bool = True) -> Block:
-        self._folded = {}
+        self.unfold()
         return super().train(mode)
 
-    def _load_from_state_dict(self, *arguments: object) -> None:
+    def unfold(self) -> None:
+        """Forget the integers: weights or quantizers are others now."""
         self._folded = {}
+
+    def _load_from_state_dict(self, *arguments: object) -> None:
+        self.unfold()
         super()._load_from_state_dict(*arguments)
 
     def forward(self, signal: Signal, skip: Signal | None = None) -> Signal:

@@ -49,6 +49,7 @@ class QuantNetwork(nn.Module):
         for quantizer in self.quantizers():
             if not isinstance(quantizer, FloatActivation | FloatWeights):
                 quantizer.active = active
+        self._unfold()
 
     def set_bits(self, weights: int, activations: int) -> None:
         """Bits of the hidden layers' weights, and of all activations but the wide ones."""
@@ -59,6 +60,11 @@ class QuantNetwork(nn.Module):
         for quantizer in self.quantizers():
             if isinstance(quantizer, ActivationQuantizer) and not quantizer.wide:
                 quantizer.set_bits(activations)
+        self._unfold()
+
+    def _unfold(self) -> None:
+        for _, block in self.blocks():
+            block.unfold()
 
     def edges(self) -> list[Block]:
         """The first and the last block."""

@@ -13,6 +13,9 @@ from subbyte.spec.formats import TensorFormat, linear
 from subbyte.spec.weight_formats import AnyWeightFormat, LinearWeights
 from subbyte.spec.weights import WeightFormat, WeightSet
 
+SMALLEST = 1e-6
+"""Of what is learned about a range: training must not turn its sign."""
+
 ALWAYS = -Fraction(1 << 60)
 """A border below every number: of a code that is never given."""
 
@@ -175,7 +178,7 @@ class FloatActivation(ActivationQuantizer):
 class WeightQuantizer(Switched):
     """Real weights (out channels, ...) -> integers times a unit per output channel.
 
-    `forward` gives exactly integers * unit, in the dtype of w, with the gradients of the method.
+    `forward` gives integers * unit, rounded to the dtype of w, with the gradients of the method.
     """
 
     def format(self) -> AnyWeightFormat:

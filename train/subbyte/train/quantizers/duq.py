@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from subbyte.spec.weight_formats import AnyWeightFormat
-from subbyte.train.quantizers.base import Switched, UniformActivation, WeightQuantizer, weight_grid
+from subbyte.train.quantizers.base import SMALLEST, Switched, UniformActivation, WeightQuantizer, weight_grid
 from subbyte.train.quantizers.rounding import round_half_up
 
 HSWISH_SHIFT = 0.375
@@ -24,11 +24,16 @@ def inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
 
 
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), never below `SMALLEST`."""
+    return functional.softplus(x).clamp(min=SMALLEST)
+
+
 class _Softplus(Switched):
     """Whose parameters stand for their softplus."""
 
     def extent(self, parameter: nn.Parameter) -> float:
-        value = parameter.detach()
+        value = parameter.detach().double()
         return float(functional.softplus(value) / torch.sigmoid(value))
 
 
@@ -62,13 +67,13 @@ class DuqActivation(_Softplus, UniformActivation):
         return self.offset
 
     def step(self) -> Tensor:
-        return functional.softplus(self.a) / self.high
+        return softplus(self.a) / self.high
 
     def scale(self) -> Tensor:
-        return functional.softplus(self.c) / self.high
+        return softplus(self.c) / self.high
 
     def quantize(self, x: Tensor) -> Tensor:
-        inside = torch.clamp((x - self.offset) / functional.softplus(self.a), -1.0 if self.signed else 0.0, 1.0)
+        inside = torch.clamp((x - self.offset) / softplus(self.a), -1.0 if self.signed else 0.0, 1.0)
         return round_half_up(inside * self.high) * self.scale() + self.offset
 
 
@@ -90,11 +95,11 @@ class DuqWeights(_Softplus, WeightQuantizer):
 
     def integers(self, w: Tensor) -> tuple[Tensor, Tensor]:
         high = self.format().high
-        clip, scale = (functional.softplus(p.detach().double()) for p in (self.a, self.c))
+        clip, scale = (softplus(p.detach().double()) for p in (self.a, self.c))
         q = torch.floor(torch.clamp(w.detach().double() / clip, -1.0, 1.0) * high + 0.5).long()
         return q, (scale / high).expand(len(w))
 
     def quantize(self, w: Tensor) -> Tensor:
         high = self.format().high
-        inside = torch.clamp(w / functional.softplus(self.a), -1.0, 1.0)
-        return round_half_up(inside * high) * (functional.softplus(self.c) / high)
+        inside = torch.clamp(w / softplus(self.a), -1.0, 1.0)
+        return round_half_up(inside * high) * (softplus(self.c) / high)

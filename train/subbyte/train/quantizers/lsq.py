@@ -21,11 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from subbyte.spec.weight_formats import AnyWeightFormat
-from subbyte.train.quantizers.base import UniformActivation, WeightQuantizer, scalar, weight_grid, weight_range
+from subbyte.train.quantizers.base import (
+    SMALLEST,
+    UniformActivation,
+    WeightQuantizer,
+    scalar,
+    weight_grid,
+    weight_range,
+)
 from subbyte.train.quantizers.rounding import scale_gradient
-
-SMALLEST = 1e-6
-"""Of a step: training must not turn its sign."""
 
 
 class _Lsq(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from subbyte.golden.quantize import linear_format
-from subbyte.train.quantizers.base import UniformActivation, to_numpy
+from subbyte.train.quantizers.base import SMALLEST, UniformActivation, to_numpy
 
 
 class _Pact(torch.autograd.Function):
@@ -42,14 +42,16 @@ class PactActivation(UniformActivation):
     def __init__(self, bits: int, alpha: float | None = None) -> None:
         super().__init__(bits)
         self._given = alpha is not None
-        self.alpha = nn.Parameter(torch.tensor(float(alpha or 1)))
+        if alpha is not None and not alpha > 0:
+            raise ValueError(f"PACT alpha must be above 0, not {alpha}")
+        self.alpha = nn.Parameter(torch.tensor(1.0 if alpha is None else float(alpha)))
 
     def start(self, x: Tensor) -> None:
         if not self._given:
             self.alpha.fill_(self.high * linear_format(to_numpy(torch.relu(x)), self.bits, "mse", signed=False).scale)
 
     def step(self) -> Tensor:
-        return self.alpha / self.high
+        return self.alpha.clamp(min=SMALLEST) / self.high
 
     def quantize(self, x: Tensor) -> Tensor:
-        return _Pact.apply(x, self.alpha, self.high)
+        return _Pact.apply(x, self.alpha.clamp(min=SMALLEST), self.high)
