@@ -74,12 +74,18 @@ def test_standalone(image: bytes | None, tmp_path: Path, monkeypatch: pytest.Mon
     ("board", "image", "line"),
     [
         ("fomu-pvt", None, "Board fomu-pvt has no pins for an SPI host; its link must be uart"),
-        ("icebreaker", b"image", "A standalone board says its classes on a UART; its link must be uart"),
+        ("icebreaker", b"image", "A standalone board says its classes on a UART; its link must be uart or none"),
     ],
 )
 def test_spi_is_refused(board: str, image: bytes | None, line: str, tmp_path: Path) -> None:
     with pytest.raises(BoardError, match=f"^{line}$"):
         build(find_board(board), PRESETS["up5k"], tmp_path / "out", image, Wire.SPI)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_link_needs_an_image(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="^A board without a link must be standalone: nothing else could load a prog"):
+        build(find_board("icebreaker"), PRESETS["up5k"], tmp_path / "out", None, Wire.NONE)
     assert not (tmp_path / "out").exists()
 
 

@@ -166,6 +166,15 @@ def test_standalone_top_is_synthesized(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.synth
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_standalone_top_without_a_link_is_synthesized(name: str, tmp_path: Path) -> None:
+    """Nothing is received, and there is no pin for it."""
+    check_synthesis(BOARDS[name], ENGINE_DIGEST, tmp_path, Wire.NONE)
+    pins = placed_pins(BOARDS[name], files(BOARDS[name], ENGINE_DIGEST, Wire.NONE))
+    assert [port for port in pins if port.startswith("uart")] == ["uart_0__tx__io"]
+
+
+@pytest.mark.synth
 @pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k-evn", "orangecrab-25f"])
 def test_spi_top_is_synthesized(name: str, tmp_path: Path) -> None:
     """With the driver of each family that can let go of a pin."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from subbyte.boards.export import LINKED_TOP, linked_verilog
 from subbyte.boards.flash_loader import FlashLoader
-from subbyte.boards.wires import UartWires
+from subbyte.boards.wires import TextWire, UartWires
 from subbyte.bundled import digits_data, digits_model
 from subbyte.cli.ports import linked_design
 from subbyte.compiler.compile import compile_model
@@ -24,6 +24,7 @@ from subbyte.compiler.known_answers import load_known_answers
 from subbyte.compiler.recipe import RECIPES
 from subbyte.golden import reference
 from subbyte.host.driver import Driver
+from subbyte.host.errors import DriverError
 from subbyte.host.link_transport import LinkTransport
 from subbyte.sim.runner import Design
 from subbyte.sim.simulated_line import SimulatedLine
@@ -38,7 +39,7 @@ BOARD = f"""
 module board(input clk, input rst, input rx, output tx, output busy);
     wire clock, select, copi, cipo;
     {LINKED_TOP} linked(
-        .clk(clk), .rst(rst), .rx(rx), .tx(tx), .busy(busy), .digit(),
+        .clk(clk), .rst(rst), {{RECEIVER}}.tx(tx), .busy(busy), .digit(),
         .flash__clock(clock), .flash__select(select), .flash__copi(copi), .flash__cipo(cipo)
     );
     spi_flash #(.ADDRESS({ADDRESS}), .BYTES({FLASH_BYTES})) flash(
@@ -73,12 +74,15 @@ def inputs(folder: Path) -> NDArray[np.int64]:
 @pytest.fixture(scope="module")
 def design(compiled: Compiled) -> Design:
     """The board's Verilog, with the model of a flash at its pins."""
+    return standalone(compiled, UartWires(DIVISOR), BOARD.replace("{RECEIVER}", ".rx(rx), "))
+
+
+def standalone(compiled: Compiled, wires: UartWires | TextWire, board: str) -> Design:
     linked = linked_design(compiled.engine, UartWires(DIVISOR))
     model = Path(__file__).with_name("data") / "spi_flash.v"
     loader = FlashLoader(ADDRESS, compiled.engine.digest())
     return replace(linked, top="board", sources={
-        **linked.sources, "linked.v": linked_verilog(UartWires(DIVISOR), loader), "board.v": BOARD,
-        "spi_flash.v": model.read_text(),
+        **linked.sources, "linked.v": linked_verilog(wires, loader), "board.v": board, "spi_flash.v": model.read_text(),
     })
 
 
@@ -130,6 +134,20 @@ def test_starts_classifies_and_serves(design: Design, compiled: Compiled, inputs
         line.reset_board()
         assert said(line) == expected
         assert Driver(transport(line)).identify().program == f"{program_digest(program):08x}"
+
+
+def test_without_a_link(compiled: Compiled, inputs: NDArray[np.int64]) -> None:
+    """It says the same, of a damaged image too, and hears nothing: what is sent to it has no answer."""
+    design = standalone(compiled, TextWire(DIVISOR), BOARD.replace("{RECEIVER}", ""))
+    image = flash_image(compiled.program, inputs)
+    with board(design, image) as line:
+        for _ in range(2):
+            assert said(line) == [*classes(compiled, inputs), "loaded"]
+            with pytest.raises(DriverError):
+                Driver(transport(line)).identify()
+            line.reset_board()
+    with board(design, damaged(image, HEADER_BYTES + 1_000)) as line:
+        assert said(line) == ["refused"]
 
 
 def test_a_host_that_does_not_wait(design: Design, compiled: Compiled, inputs: NDArray[np.int64]) -> None:

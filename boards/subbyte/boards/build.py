@@ -25,8 +25,10 @@ def build(
     """
     if wire is Wire.SPI and board.spi is None:
         raise BoardError(f"Board {board.name} has no pins for an SPI host; its link must be uart")
+    if wire is Wire.NONE and image is None:
+        raise BoardError("A board without a link must be standalone: nothing else could load a program")
     if wire is Wire.SPI and image is not None:
-        raise BoardError("A standalone board says its classes on a UART; its link must be uart")
+        raise BoardError("A standalone board says its classes on a UART; its link must be uart or none")
     if engine.family is not board.family:
         raise BoardError(
             f"Board {board.name} needs an engine for {board.family.value}, "

@@ -9,13 +9,13 @@ from amaranth.back import rtlil
 
 from subbyte.boards.flash_loader import FlashLoader
 from subbyte.boards.top import LinkedEngine
-from subbyte.boards.wires import SpiWires, UartWires
+from subbyte.boards.wires import AnyWires
 from subbyte.tools.run import run_tool
 
 LINKED_TOP = "subbyte_linked"
 
 
-def linked_verilog(wires: UartWires | SpiWires, loader: FlashLoader | None = None) -> str:
+def linked_verilog(wires: AnyWires, loader: FlashLoader | None = None) -> str:
     """`LinkedEngine` as module `subbyte_linked`: clk, rst, the wires, busy. The engine inside is an instance.
 
     With a loader also flash__clock, flash__select, flash__copi, flash__cipo and digit.

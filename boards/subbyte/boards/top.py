@@ -15,7 +15,7 @@ from subbyte.boards.flash_loader import FlashLoader
 from subbyte.boards.handover import Handover
 from subbyte.boards.link import Link
 from subbyte.boards.spi_flash import FlashPins
-from subbyte.boards.wires import SpiWires, UartWires, Wire, wires
+from subbyte.boards.wires import AnyWires, Wire, wires
 
 ENGINE_MODULE = "subbyte_engine"
 
@@ -25,7 +25,8 @@ class LinkedEngine(wiring.Component):
 
     Parameters
     ----------
-    wires : UartWires or SpiWires
+    wires : UartWires, SpiWires or, with a loader, TextWire
+        With a TextWire there is no link: the loader has the engine and the way out, then nobody.
     loader : FlashLoader or None
         Has the engine and the way to the host first, until it is done.
 
@@ -37,7 +38,7 @@ class LinkedEngine(wiring.Component):
     digit : Out(4), with a loader: last decimal digit of the class that it found last
     """
 
-    def __init__(self, wires: UartWires | SpiWires, loader: FlashLoader | None = None) -> None:
+    def __init__(self, wires: AnyWires, loader: FlashLoader | None = None) -> None:
         self._wires = wires
         self._loader = loader
         standalone = {} if loader is None else {"flash": Out(FlashPins()), "digit": Out(DIGIT_BITS)}
@@ -53,19 +54,18 @@ class LinkedEngine(wiring.Component):
             connect(m, link.sent, sent)
             commands, answers, reset, busy = link.commands, link.answers, link.engine_reset, self.busy
         else:
-            m.submodules.link = link = Link(loader=True)
             m.submodules.handover = start = Handover(self._loader)
-            connect(m, received, link.received)
-            connect(m, link.sent, start.sent)
             connect(m, start.transmitted, sent)
-            connect(m, link.commands, start.link_commands)
-            connect(m, start.link_answers, link.answers)
             connect(m, start.flash, flipped(self.flash))
             commands, answers, reset, busy = start.commands, start.answers, start.engine_reset, start.engine_busy
-            m.d.comb += [
-                start.link_reset.eq(link.engine_reset), link.loaded.eq(start.loaded), self.busy.eq(start.busy),
-                self.digit.eq(start.digit),
-            ]
+            m.d.comb += [self.busy.eq(start.busy), self.digit.eq(start.digit)]
+            if received is not None:
+                m.submodules.link = link = Link(loader=True)
+                connect(m, received, link.received)
+                connect(m, link.sent, start.sent)
+                connect(m, link.commands, start.link_commands)
+                connect(m, start.link_answers, link.answers)
+                m.d.comb += [start.link_reset.eq(link.engine_reset), link.loaded.eq(start.loaded)]
         m.d.comb += joints
         m.submodules.engine = Instance(
             ENGINE_MODULE, i_clk=ClockSignal(), i_rst=reset,

@@ -35,6 +35,7 @@ class Wire(enum.Enum):
 
     UART = "uart"
     SPI = "spi"
+    NONE = "none"  #: of a standalone board that says its classes on a UART and hears nothing
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,30 @@ class SpiWires:
         ]
 
 
-def wires(wire: Wire, clock_hz: int, baud: int) -> UartWires | SpiWires:
+@dataclass(frozen=True)
+class TextWire:
+    """One wire, to the host. `divisor`: clock cycles per bit."""
+
+    divisor: int
+    MEMBERS: ClassVar = {"tx": Out(1, init=1)}
+
+    def streams(self, m: Module, ports: Any) -> tuple[None, Any, list[Any]]:
+        """(None, bytes to the host, what joins them to `ports`, which has the members)."""
+        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        return None, transmitter.i, [ports.tx.eq(transmitter.tx)]
+
+    def pins(self, m: Module, platform: Platform, ports: Any) -> None:
+        """Joins `ports` to the pins of the board."""
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += tx.o.eq(ports.tx)
+
+
+AnyWires = UartWires | SpiWires | TextWire
+
+
+def wires(wire: Wire, clock_hz: int, baud: int) -> AnyWires:
     """Those of a board with this clock and, on a UART, so many bits per second."""
-    return SpiWires() if wire is Wire.SPI else UartWires(round(clock_hz / baud))
+    if wire is Wire.SPI:
+        return SpiWires()
+    return (TextWire if wire is Wire.NONE else UartWires)(round(clock_hz / baud))

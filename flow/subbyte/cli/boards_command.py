@@ -23,7 +23,7 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
         entries.append({
             "name": board.name, "description": board.description, "family": board.family.value,
             "device": board.device, "package": board.package, "engine": board.engine, "clock_mhz": clock,
-            "baud": board.baud, "links": [wire.value for wire in Wire if wire is Wire.UART or board.spi is not None],
+            "baud": board.baud, "links": [wire.value for wire in (Wire.UART, Wire.SPI)[: 1 + (board.spi is not None)]],
         })
         device = f"{board.family.value} {board.device} {board.package}"
         table.add_row(board.name, device, board.engine, f"{clock:g} MHz", board.description)

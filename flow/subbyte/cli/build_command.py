@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, help="see subbyte boards")
     parser.add_argument(
         "--link", choices=[wire.value for wire in Wire], default=Wire.UART.value,
-        help="how the host is connected (%(default)s)",
+        help="how the host is connected, none: a standalone board that hears no host (%(default)s)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="DIR/build/BOARD, else build/ENGINE-BOARD")
     parser.add_argument(

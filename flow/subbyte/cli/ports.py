@@ -11,7 +11,7 @@ from pathlib import Path
 from subbyte.boards.export import LINKED_TOP, linked_verilog
 from subbyte.boards.manifest import MANIFEST, built_wire
 from subbyte.boards.registry import BOARDS
-from subbyte.boards.wires import SpiWires, UartWires, Wire
+from subbyte.boards.wires import AnyWires, UartWires, Wire
 from subbyte.cli.devices import build_folder
 from subbyte.cli.extra import need
 from subbyte.cli.outcome import UserError
@@ -37,7 +37,7 @@ SPI_HZ = 1_000_000
 """What every board and most wires can do."""
 
 
-def linked_design(engine: EngineConfig, wires: UartWires | SpiWires) -> Design:
+def linked_design(engine: EngineConfig, wires: AnyWires) -> Design:
     """A board's wires, link and engine, in Verilog."""
     design = rtl_design(engine, engine_verilog(engine))
     return replace(design, sources={**design.sources, "linked.v": linked_verilog(wires)}, top=LINKED_TOP)
