@@ -29,7 +29,7 @@ EXPERIMENTS: dict[str, Callable[[Context], Section]] = {
     "backward": backward.run, "highway": highway.run, "profit": profit.run, "binary": binary.run,
     "histograms": histograms.run, "features": features.run,
 }
-LONGEST = ("profit", "methods", "entropy", "highway")
+LONGEST = ("profit", "backward", "entropy", "methods", "highway")
 """Begun first of several at a time, so that none of them is alone at the end."""
 
 PAGE = "experiments.md"
@@ -68,6 +68,18 @@ def run_experiments(
     }
 
 
+_kept: list[Context] = []
+"""Of a process of several: one context, so that its experiments share the float networks."""
+
+
+def _keep(context: Context) -> None:
+    _kept.append(context)
+
+
+def _one(name: str) -> Section:
+    return EXPERIMENTS[name](_kept[0])
+
+
 def _sections(context: Context, names: Sequence[str], jobs: int) -> Iterator[tuple[str, Section]]:
     """(name, section) of each, as they are done."""
     if jobs == 1:
@@ -75,9 +87,10 @@ def _sections(context: Context, names: Sequence[str], jobs: int) -> Iterator[tup
             yield name, EXPERIMENTS[name](context)
         return
     # Not forked: the terminal's progress bar is a thread of this process.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    start = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, start, initializer=_keep, initargs=(context.silent(),)) as pool:
         order = sorted(names, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
-        running = {pool.submit(EXPERIMENTS[name], context.silent()): name for name in order}
+        running = {pool.submit(_one, name): name for name in order}
         try:
             for future in as_completed(running):
                 context.note(f"{running[future]}: done")
