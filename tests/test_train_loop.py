@@ -393,7 +393,6 @@ def test_the_command_line_does_not_load_torch() -> None:
     ("options = { depth = 3 }", "Recipe options of cnn are width, not depth"),
     ("data = { kind = 'mnist' }", "Recipe data kind must be one of digits, npz, idx, cifar, not 'mnist'"),
     ("distillation = 2.0", r"distillation must be in 0\.\.1, not 2\.0"),
-    ("distillation = 0.5\nfloat_epochs = 0", "distillation needs float_epochs"),
     ("backward = { bit = 3 }", "backward has no bit"),
     ("schedule = 1", "Recipe schedule must be one of"),
     ("ladder = 5", "Recipe ladder must be a list of integers, not 5"),
@@ -434,6 +433,7 @@ REHEARSED = [
         for name in ("weights", "edge_weights", "activations")
     ),
     ({"backward": {"bits": 1}}, "Saved activations must have 2..8 bits and a ratio of 0..1, not 1 and 0.02"),
+    ({"distillation": 0.5, "float_epochs": 0}, "distillation needs float_epochs, whose network is the teacher"),
     ({"backward": {"bits": 3.5}}, "Saved activations must have 2..8 bits and a ratio of 0..1, not 3.5 and 0.02"),
     ({"network": "mobilenet", "scheme": {"activation_bits": 1}},
      "activation_bits must be at least 2 in a network that reads signed numbers, not 1"),

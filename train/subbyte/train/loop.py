@@ -95,18 +95,21 @@ class Training:
         self.teacher.eval()
 
     def start_from(self, other: Training) -> None:
-        """Weights and BatchNorm of another run's network of the same shape, and the float accuracy that it has."""
+        """Weights and BatchNorm of another run's float network of the same shape, which is the teacher if there is one.
+        """
         own = self.model.state_dict()
         state = {k: v for k, v in other.model.state_dict().items() if k in own and (".op." in k or ".norm." in k)}
         self.model.load_state_dict(state, strict=False)
         self.float_value = other.float_value
+        if self.recipe.distillation:
+            self._taught_by(self.model.state_dict())
 
     # The run
 
     def run(
         self, checkpoint: Path | None = None, progress: Progress | None = None, every_epoch: bool = True
     ) -> None:
-        """Train to the end, from where the run is. Without `every_epoch` accuracy is that of the ends of stages."""
+        """Train to the end, from where the run is. Without `every_epoch` accuracy is that of the end alone."""
         total = sum(stage.epochs for stage in self.stages) or 1
         index, epoch = self._done
         while index < len(self.stages):
@@ -118,11 +121,13 @@ class Training:
                 entry = self._epoch(index, epoch)
                 epoch += 1
                 self._done = index, epoch
-                if epoch == stage.epochs:
-                    entry["accuracy"] = self._end(stage)
+                last = epoch == stage.epochs
+                if last:
+                    self._end(stage)
                     self._done = index + 1, 0
-                elif every_epoch:
-                    entry["accuracy"] = self.accuracy()
+                if every_epoch or self._done[0] == len(self.stages):
+                    self._value = self.float_value if last and not stage.quantized else self.accuracy()
+                    entry["accuracy"] = self._value
                 self.history.append(entry | {"seconds": time.monotonic() - start})
                 if checkpoint:
                     self.save(checkpoint)
@@ -137,6 +142,7 @@ class Training:
 
     def _begin(self, stage: Stage) -> None:
         """Settings of a stage, from which its first epoch starts."""
+        self._value = None
         self._apply(stage)
         if stage.quantized:
             self.model.calibrate(self._x[: self.recipe.batch], training=True)
@@ -157,19 +163,17 @@ class Training:
         elif stage.frozen:
             self.frozen = freeze(self.model, self.aiwq, stage.frozen)
 
-    def _end(self, stage: Stage) -> float:
-        """The accuracy at the end of a stage, whose weights get statistics of their own."""
+    def _end(self, stage: Stage) -> None:
+        """What a stage leaves behind: its weights get statistics of their own."""
         if self._meter is not None:
             self.aiwq = dict(self._meter.values)
             self._meter.detach()
             self._meter = None
         measure_statistics(self.model, self._x)
-        self._value = value = self.accuracy()
         if not stage.quantized:
-            self.float_value = value
+            self.float_value = self.accuracy()
             if self.recipe.distillation:
                 self._taught_by(self.model.state_dict())
-        return value
 
     def _new_optimizer(self) -> torch.optim.AdamW:
         """Filters decay here, and PACT's clips by their gradients, see `_step`; nothing else does.
@@ -242,7 +246,9 @@ class Training:
     @property
     def value(self) -> float:
         """Accuracy at the end of the last stage; of a run without stages, of the network that it starts with."""
-        return self.accuracy() if self._value is None else self._value
+        if self._value is None:
+            self._value = self.accuracy()
+        return self._value
 
     def accuracy(self) -> float:
         """Part of the test images whose largest logit, the first of equal ones, is their class."""
@@ -257,7 +263,7 @@ class Training:
         state = {
             "recipe": self.recipe.to_dict(), "data": self.data.digest, "done": self._done,
             "model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(), "history": self.history,
-            "aiwq": self.aiwq, "frozen": self.frozen, "float_value": self.float_value, "value": self._value,
+            "aiwq": self.aiwq, "frozen": self.frozen, "float_value": self.float_value,
             "teacher": None if self.teacher is None else self.teacher.state_dict(),
             "meter": None if self._meter is None else (self._meter.values, self._meter._old),
             "stage": asdict(self.stages[index]) if index < len(self.stages) else None,
@@ -282,7 +288,7 @@ class Training:
             raise CheckpointError(f"Checkpoint {path} is of other data than the recipe's files have now")
         index, epoch = self._done = state["done"]
         self.history, self.aiwq, self.frozen = state["history"], state["aiwq"], state["frozen"]
-        self.float_value, self._value = state["float_value"], state["value"]
+        self.float_value = state["float_value"]
         for stage in self.stages[: index + (epoch > 0)]:
             self._apply(stage)
         self.model.load_state_dict(state["model"])

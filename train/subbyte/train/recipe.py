@@ -106,8 +106,6 @@ class TrainRecipe:
             found.append(f"Recipe profile needs schedule plain, whose stages leave bits alone, not {self.schedule}")
         if self.distillation > 1:
             found.append(f"Recipe distillation must be in 0..1, not {self.distillation!r}")
-        if self.distillation and not self.float_epochs:
-            found.append("Recipe distillation needs float_epochs, whose network is the teacher")
         if unknown := set(self.backward) - {"bits", "ratio", "two_zeros"}:
             found.append(f"Recipe backward has no {', '.join(sorted(unknown))}; it has bits, ratio and two_zeros")
         if self.network in NETWORKS:

@@ -22,6 +22,8 @@ def rehearse(recipe: TrainRecipe, data: Dataset) -> None:
             f"Recipe cannot be trained: schedule {recipe.schedule} needs a scheme that quantizes weights, edge_weights "
             "and activations"
         )
+    if recipe.distillation and not recipe.float_epochs:
+        raise TrainError("Recipe cannot be trained: distillation needs float_epochs, whose network is the teacher")
     try:
         training = Training(recipe, data)
         if recipe.backward:
