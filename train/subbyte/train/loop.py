@@ -52,8 +52,8 @@ class Training:
     """One run.
 
     model : the network; its quantizers are off in float stages
-    history : one entry per epoch: stage, epoch, loss, accuracy (of the last epoch of a stage alone unless
-        `every_epoch`), seconds, and bytes of saved activations if packed
+    history : one entry per epoch: stage, epoch, loss, accuracy (without `every_epoch` of the last one
+        alone), seconds, and bytes of saved activations if packed
     aiwq : block name -> metric, when a stage has measured it; frozen : names of frozen blocks
     """
 
