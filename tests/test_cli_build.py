@@ -98,8 +98,12 @@ def test_link(digits: Path, built: list[tuple[Any, ...]], capsys: pytest.Capture
     [
         (["--board", "fomu-pvt", "--link", "spi"], "Board fomu-pvt has no pins for an SPI host; its link must be uart"),
         (
+            ["--board", "icebreaker", "--link", "none"],
+            "A board without a link must be standalone: nothing else could load a program",
+        ),
+        (
             ["--board", "icebreaker", "--link", "i2c"],
-            "argument --link: invalid choice: 'i2c' (choose from 'uart', 'spi') (see subbyte build --help)",
+            "argument --link: invalid choice: 'i2c' (choose from 'uart', 'spi', 'none') (see subbyte build --help)",
         ),
     ],
 )
