@@ -9,9 +9,6 @@ BITS = 3
 LADDER = (8, 4)
 """Bits in front of these: as its paper, which trains progressively."""
 
-TAUGHT = 0.5
-"""Part of the loss that is the distance from the float network."""
-
 
 def run(context: Context) -> Section:
     """With and without a precision highway."""
@@ -19,7 +16,7 @@ def run(context: Context) -> Section:
     for name, highway in (("3 bits, 8-bit highway", True), ("3 bits, identity of 3 bits", False)):
         scheme = Scheme(weight_bits=BITS, activation_bits=BITS, highway=highway)
         runs = [
-            context.trained(network, scheme, seed, schedule="progressive", ladder=LADDER, distillation=TAUGHT)
+            context.trained(network, scheme, seed, schedule="progressive", ladder=LADDER)
             for seed in context.effort.seeds
         ]
         found[name] = [one.value for one in runs]
@@ -31,8 +28,7 @@ def run(context: Context) -> Section:
     gap = points(found["3 bits, 8-bit highway"], exact)
     return Section(
         "Precision highway", f"The network `{network}`, weights and activations of {BITS} bits, those of "
-        f"{' and '.join(map(str, LADDER))} bits before, taught by the float network. With the highway the mean at its "
-        "end reads 8 bits too.",
+        f"{' and '.join(map(str, LADDER))} bits before. With the highway the mean at its end reads 8 bits too.",
         ("network", "accuracy, %"), tuple(rows), tuple(engines),
         (bar("with the highway within 0.5 points of float", gap, gap >= -0.5),),
     )
