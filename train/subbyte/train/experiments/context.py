@@ -35,7 +35,7 @@ TINY = {name: {"width": 4} for name in NETWORKS}
 
 EFFORTS = {
     "tiny": Effort(96, 64, 1, 1, (1,), TINY),
-    "quick": Effort(2000, 2000, 8, 3, (1, 2, 3)),
+    "quick": Effort(2000, 5000, 8, 5, (1, 2, 3)),
     "full": Effort(10000, 5000, 15, 10, (1, 2, 3)),
 }
 
