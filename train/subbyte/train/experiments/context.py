@@ -17,6 +17,7 @@ from subbyte.train.loop import Training, accuracy
 from subbyte.train.networks import NETWORKS, QuantNetwork
 from subbyte.train.recipe import TrainRecipe
 from subbyte.train.scheme import FLOAT, Scheme
+from subbyte.train.statistics import measure_statistics
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,17 @@ class Context:
         return training
 
     def untrained(self, network: str, scheme: Scheme, seed: int) -> QuantNetwork:
-        """The float network with quantizers started from a batch: post-training quantization."""
+        """The float network with quantizers started from a batch: post-training quantization.
+
+        BatchNorm's statistics are measured with quantized weights, as at the end of a stage: what is left is what
+        quantization loses, not sums that have moved.
+        """
         training = Training(self.recipe(network, scheme, seed), self.data)
         training.start_from(self.float_run(network, seed))
-        training.model.calibrate(torch.from_numpy(self.data.x[:256]))
+        images = torch.from_numpy(self.data.x)
+        training.model.calibrate(images[:256])
+        measure_statistics(training.model, images)
+        training.model.eval()
         return training.model
 
     def accuracy(self, model: QuantNetwork) -> float:
