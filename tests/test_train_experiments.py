@@ -22,6 +22,7 @@ logarithm = import_module("subbyte.train.experiments.logarithm")
 pages = import_module("subbyte.train.experiments.page")
 on_engine = import_module("subbyte.train.experiments.on_engine")
 schemes = import_module("subbyte.train.scheme")
+statistics = import_module("subbyte.train.statistics")
 small = import_module("small_data")
 
 
@@ -108,6 +109,17 @@ def test_quantized_networks_start_from_the_float_one(context: Any) -> None:
         assert torch.equal(one.op.weight, other.op.weight)
     assert context.accuracy(model) == pytest.approx(exact.accuracy(), abs=0.1)
     assert model.layers["conv2"].weights.integers(model.layers["conv2"].op.weight)[0].abs().max() == 127
+
+
+def test_untrained_networks_have_statistics_of_quantized_weights(context: Any) -> None:
+    """What is left is what quantization loses: not sums that moved; and the network is one that evaluates."""
+    exact = context.float_run("cnn", 1).model
+    model = context.untrained("cnn", schemes.method("min_max", 2), 1)
+    assert not any(module.training for module in model.modules())
+    found = model.layers["conv2"].norm.running_var.clone()
+    assert not torch.allclose(found, exact.layers["conv2"].norm.running_var, rtol=0.01)
+    statistics.measure_statistics(model, torch.from_numpy(context.data.x))
+    assert torch.equal(model.layers["conv2"].norm.running_var, found)
 
 
 def test_float_networks_are_trained_as_long(context: Any) -> None:

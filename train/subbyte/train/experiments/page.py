@@ -109,7 +109,8 @@ def _page(sections: Sequence[Section], context: Context, effort: str) -> str:
     head = (
         f"Written by `subbyte experiments --effort {effort}`: {len(context.data.x)} training and "
         f"{len(context.data.x_test)} test images of {' x '.join(map(str, context.data.shape))}, seeds {seeds}; mean "
-        "and, of several seeds, standard deviation."
+        "and, of several seeds, standard deviation. Networks that are not trained have BatchNorm's statistics measured "
+        "with their quantized weights, as trained ones have."
     )
     lines = ["# Experiments", "", head, ""]
     for section in sections:
